@@ -1,0 +1,247 @@
+"""Run the commands as a user does, each in a process of its own, and look at what they leave."""
+
+import fcntl
+import functools
+import hashlib
+import multiprocessing
+import os
+import runpy
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+
+TIMEOUT_S = 180
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the network
+
+# Importing torch and transformers takes five seconds. A server process does it once and forks for each command; the
+# process that runs the command is otherwise as `python -m` makes it: own arguments, own output, `__main__` run.
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["layerwise_nb.engine", "transformers.models.hubert.modeling_hubert"])
+
+
+@dataclass
+class Result:
+    """How a command ended."""
+
+    status: int  # negative: the signal that killed it
+    out: str
+    err: str
+
+
+class Command:
+    """A command that is running: `layerwise_<module>` with the given flags."""
+
+    def __init__(self, module: str, *flags, prepare: Callable | None = None, **env: str):
+        self._output = tempfile.TemporaryDirectory()
+        arguments = (module, list(map(str, flags)), self._output.name, os.getcwd(), env, prepare)
+        self.process = _FORKS.Process(target=_run_module, args=arguments)
+        self.process.start()
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        os.kill(self.process.pid, number)
+
+    def wait_to_say(self, words: str) -> None:
+        """Until it has said something on its standard error."""
+        end = time.monotonic() + TIMEOUT_S
+        while words not in Path(self._output.name, "err").read_text(encoding="utf-8"):
+            assert self.process.is_alive() and time.monotonic() < end, f"it never said {words!r}"
+            time.sleep(0.01)
+
+    def wait(self) -> Result:
+        """Its result; whatever happens, nothing is left running."""
+        self.process.join(TIMEOUT_S)
+        if self.process.exitcode is None:
+            self.process.kill()
+            raise TimeoutError(f"still running after {TIMEOUT_S} s")
+        out, err = (Path(self._output.name, name).read_text(encoding="utf-8") for name in ("out", "err"))
+        self._output.cleanup()
+        return Result(self.process.exitcode, out, err)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.process.kill()
+
+
+def _run_module(module: str, flags: list[str], output: str, folder: str, env: dict, prepare: Callable | None) -> None:
+    for descriptor, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(f"{output}/{name}", os.O_WRONLY | os.O_CREAT), descriptor)
+    os.chdir(folder)
+    os.environ.update(env)
+    sys.argv = [f"layerwise_{module}", *flags]
+    if prepare:
+        prepare()
+    runpy.run_module(f"layerwise_nb.{module}", run_name="__main__")
+
+
+def run(module: str, *flags, **env: str) -> Result:
+    """Run a command to its end."""
+    return Command(module, *flags, **env).wait()
+
+
+def extract(*flags, **env: str) -> Result:
+    return run("extract", "--device", "cpu", *flags, **env)
+
+
+# ---- Several processes
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def start_launch(num_processes: int, *flags, stderr: int = subprocess.PIPE) -> subprocess.Popen:
+    """`accelerate launch` on a machine without GPUs (`--cpu --num_processes 2` would start one process)."""
+    launch = f"launch --multi_gpu --num_processes {num_processes} --num_machines 1 --mixed_precision no"
+    launch += f" --dynamo_backend no --main_process_port {free_port()} -m layerwise_nb.extract --device cpu"
+    command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", *launch.split(), *map(str, flags)]
+    # a session of its own, so that Ctrl-C can be sent to all of its processes, as a terminal does
+    options = {"stdout": subprocess.PIPE, "text": True, "encoding": "utf-8", "start_new_session": True}
+    return subprocess.Popen(command, stderr=stderr, **options)
+
+
+def finish_launch(launch: subprocess.Popen) -> Result:
+    try:
+        out, err = launch.communicate(timeout=TIMEOUT_S)
+    finally:
+        try:
+            os.killpg(launch.pid, signal.SIGKILL)  # nothing is left running
+        except ProcessLookupError:
+            pass
+    return Result(launch.returncode, out, err)
+
+
+def launch_in_terminal(num_processes: int, *flags) -> Result:
+    """The same with a terminal of 100 columns as its standard error, so that there is a moving bar."""
+    terminal, stderr = os.openpty()
+    fcntl.ioctl(stderr, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    launch, shown = start_launch(num_processes, *flags, stderr=stderr), bytearray()
+    os.close(stderr)
+
+    def read() -> None:
+        try:
+            while data := os.read(terminal, 4096):
+                shown.extend(data)
+        except OSError:  # on Linux, the end of what was written to a terminal
+            pass
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    result = finish_launch(launch)
+    reader.join(TIMEOUT_S)
+    os.close(terminal)
+    return Result(result.status, result.out, shown.decode())
+
+
+# ---- What a run leaves
+
+
+def features_dir(save_dir: Path) -> Path:
+    """The one folder of features below `save_dir`."""
+    (path,) = save_dir.glob("*/*/run.json")
+    return path.parent
+
+
+def wait_for_files(save_dir: Path, number: int, running: Callable[[], bool]) -> None:
+    """Until so many utterances are finished."""
+    end = time.monotonic() + TIMEOUT_S
+    while len(list(save_dir.glob("*/*/*.npz"))) < number:
+        assert running() and time.monotonic() < end, f"ended, or {TIMEOUT_S} s passed, before {number} files were there"
+        time.sleep(0.01)
+
+
+def load(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file as everybody reads them; NumPy checks every checksum."""
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file}
+
+
+def hashes(save_dir: Path) -> dict[str, str]:
+    """Hash of all arrays of every finished file: name, type, shape and values."""
+    return {path.stem: _hash(load(path)) for path in sorted(save_dir.glob("*/*/*.npz"))}
+
+
+def _hash(arrays: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def temporaries(save_dir: Path) -> list[str]:
+    return [path.name for path in save_dir.rglob(".*.tmp")]
+
+
+# ---- Audio
+
+
+def noises(folder: Path, seconds: Sequence[float]) -> Path:
+    """Seeded noises `speaker/chapter/speaker-chapter-0000.flac`, … of given durations."""
+    for i, duration_s in enumerate(seconds):
+        chapter = folder / f"{i % 3 + 10}/{i % 2}"
+        chapter.mkdir(parents=True, exist_ok=True)
+        noise = 0.1 * np.random.default_rng(i).standard_normal(round(duration_s * 16_000))
+        sf.write(chapter / f"{i % 3 + 10}-{i % 2}-{i:04}.flac", noise, 16_000)
+    return folder
+
+
+# ---- Damage
+
+
+def interrupt_while_loading() -> None:
+    """What to do before a command so that Ctrl-C comes while it loads the model."""
+    from layerwise_nb import models
+
+    def load_model(*args):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(TIMEOUT_S)
+
+    models.load_model = load_model
+
+
+def kill_at(number: int, where: str) -> Callable:
+    """What to do before a command so that it is killed at its n-th file: inside it, before or after its renaming."""
+    return functools.partial(_kill_at, number, where)
+
+
+def _kill_at(number: int, where: str) -> None:
+    from layerwise_nb import store
+
+    real_write, real_replace, counts = store._FeatureZip.write_array, os.replace, {"arrays": 0, "files": 0}
+
+    def die(key: str, at: int) -> None:
+        counts[key] += 1
+        if counts[key] == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def write_array(archive, name, array):
+        if where == "inside" and name == "conv_3":
+            archive.fp.flush()
+            die("arrays", number)
+        real_write(archive, name, array)
+
+    def replace(source, target):
+        is_features = str(target).endswith(".npz")
+        if is_features and where == "before":
+            die("files", number)
+        real_replace(source, target)
+        if is_features and where == "after":
+            die("files", number)
+
+    store._FeatureZip.write_array, os.replace = write_array, replace

@@ -1,0 +1,65 @@
+"""Every notebook, run top to bottom as nbdev_test does, one case a notebook."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from execnb.nbio import mk_cell, new_nb, write_nb
+from nbdev.config import get_config
+
+ROOT = Path(__file__).resolve().parents[1]
+NBS = ROOT / "nbs"
+NOTEBOOKS = sorted(p for p in NBS.rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+TIMEOUT_S = 900
+# Math threads share the cores with the other pytest workers: oversubscribed they spin, and the run takes twice as long.
+THREADS = max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)))
+
+# A process for each notebook: threads, seeds, environment variables and imports of one must not reach the next.
+RUN = """
+import sys
+from pathlib import Path
+from nbdev.config import get_config
+from nbdev.test import test_nb
+passed, _ = test_nb(Path(sys.argv[1]), skip_flags=get_config().tst_flags.split(), basepath=get_config().config_path)
+sys.exit(not passed)
+"""
+
+
+def run_notebook(path: Path) -> subprocess.CompletedProcess:
+    """Run a notebook in a fresh process; on failure stderr names the notebook and the cell and has the traceback."""
+    command = [sys.executable, "-c", RUN, str(path)]
+    env = {"OMP_NUM_THREADS": str(THREADS)} | os.environ
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=TIMEOUT_S)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: str(p.relative_to(NBS).with_suffix("")))
+def test_notebook(path):
+    run = run_notebook(path)
+    if run.returncode:
+        pytest.fail(f"{path.relative_to(ROOT)} (exit status {run.returncode})\n{run.stdout}{run.stderr}", pytrace=False)
+
+
+@pytest.fixture
+def notebook(tmp_path):
+    """A function that writes code cells into a notebook."""
+
+    def write(*sources):
+        path = tmp_path / "made_up.ipynb"
+        write_nb(new_nb([mk_cell(source) for source in sources]), path)
+        return path
+
+    return write
+
+
+def test_failure_is_reported(notebook):
+    run = run_notebook(notebook("x = 1", "assert x == 2, 'x is not two'"))
+    assert run.returncode == 1
+    for part in ("made_up.ipynb", "Cell #2", "Traceback", "x is not two"):
+        assert part in run.stderr
+
+
+def test_flagged_cells_are_skipped(notebook):
+    assert get_config(path=ROOT).tst_flags.split() == ["slow", "gpu"]
+    assert run_notebook(notebook("#| slow\n1 / 0", "#| gpu\n1 / 0", "#| eval: false\n1 / 0")).returncode == 0

@@ -1,0 +1,213 @@
+"""Rules of the project that no single notebook can show: import order, requirements, commands, README, no leaks."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from importlib.metadata import packages_distributions
+
+import pytest
+from execnb.nbio import mk_cell, new_nb, read_nb
+from IPython.core.inputtransformer2 import TransformerManager
+from nbdev.config import get_config
+from packaging.requirements import Requirement
+from test_notebooks import NBS, NOTEBOOKS, ROOT
+
+PACKAGE = "layerwise_nb"
+# name: "module:function"
+COMMANDS = dict(script.split("=") for script in get_config(path=ROOT).console_scripts.split())
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Dotted names that a piece of code imports, wherever in it: `from a.b import c` gives a.b and a.b.c."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+# ---- A notebook imports only from lower-numbered ones ----
+
+
+def default_exp(nb) -> str | None:
+    """The module that a notebook is exported to."""
+    return next((m[1] for c in nb.cells if (m := re.search(r"^#\s*\|\s*default_exp\s+(\S+)", c.source, re.M))), None)
+
+
+def python(cell) -> ast.Module:
+    """The code of a cell, magics and shell lines included, parsed."""
+    return ast.parse(TransformerManager().transform_cell(cell.source))
+
+
+def order_violations(notebooks: dict) -> list[str]:
+    """Imports, in exported and test cells, of a module whose notebook does not come before; `notebooks` by stem."""
+    home = {default_exp(nb): stem for stem, nb in notebooks.items()}
+    found = []
+    for stem, nb in notebooks.items():
+        for name in sorted(set().union(*(imported(python(c)) for c in nb.cells if c.cell_type == "code"))):
+            source = home.get(name.removeprefix(f"{PACKAGE}.")) if name.startswith(f"{PACKAGE}.") else None
+            # Its own module is allowed: worker processes can only be given functions from a module.
+            if source is not None and source.split("_")[0] > stem.split("_")[0]:
+                found.append(f"{stem} imports {name}, which is made in {source}: move one of them")
+    return found
+
+
+def test_import_order():
+    # Those without a number (index, tutorials/, explanations/) make no module and may import all of them.
+    assert order_violations({p.stem: read_nb(p) for p in NOTEBOOKS if p.parent == NBS and p.stem[0].isdigit()}) == []
+
+
+@pytest.mark.parametrize(
+    "line, allowed",
+    [
+        ("from layerwise_nb.early import f", True),
+        ("import layerwise_nb.middle", True),
+        ("from layerwise_nb.late import f", False),
+        ("from layerwise_nb import late", False),
+        ("import layerwise_nb.late as late", False),
+        ("%time 1 + 1\ndef g():\n    from layerwise_nb.late import f", False),
+    ],
+)
+def test_import_order_checker(line, allowed):
+    made_up = {"01_early": "early", "01a_middle": "middle", "10_late": "late"}
+    notebooks = {stem: new_nb([mk_cell(f"#| default_exp {module}")]) for stem, module in made_up.items()}
+    notebooks["01a_middle"].cells.append(mk_cell(line))
+    assert (order_violations(notebooks) == []) is allowed
+
+
+# ---- The shape of a notebook ----
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebook_shape(path):
+    cells = read_nb(path).cells
+    assert len(cells) <= 60, f"{len(cells)} cells: split the notebook (06a_...), 60 is the most"
+    head = cells[0]
+    assert head.cell_type == "markdown" and re.fullmatch(r"# [^\n]+\n\n> [^\n]+(\n\n.*)?", head.source, re.S), (
+        "the first cell must be '# Title', an empty line, then a blockquote of one line (it becomes the docstring)"
+    )
+
+
+def mixed_cells(cells) -> list[int]:
+    """Cells that import and do something else: nbdev runs every cell with an import when it makes the documentation."""
+    return [
+        i
+        for i, cell in enumerate(cells)
+        if cell.cell_type == "code" and not re.search(r"^#\s*\|\s*(export|eval: *false)", cell.source, re.M)
+        if imported(python(cell)) and any(isinstance(n, (ast.Expr, ast.Assign)) for n in ast.walk(python(cell)))
+    ]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_imports_have_their_own_cells(path):
+    assert mixed_cells(read_nb(path).cells) == [], "move the imports of these cells (counted from 0) to one before"
+
+
+def test_imports_have_their_own_cells_checker():
+    bad = ["import os\nx = 1", "from os import path\npath.join('a')"]
+    good = ["#| export\ndef f():\n    import os\n    return os.name", "import os\nimport sys", "x = 1"]
+    assert mixed_cells([mk_cell(source) for source in bad + good]) == [0, 1]
+
+
+# ---- What the package needs and offers ----
+
+
+def test_every_module_has_its_notebook():
+    made = {default_exp(read_nb(p)) for p in NOTEBOOKS} - {None}
+    assert {p.stem for p in (ROOT / PACKAGE).glob("*.py")} - {"__init__", "_modidx"} == made
+
+
+def test_requirements_are_declared():
+    declared = {Requirement(r).name.lower() for r in get_config(path=ROOT).requirements.split()}
+    modules = [p for p in (ROOT / PACKAGE).glob("*.py") if p.name != "_modidx.py"]
+    top = {name.split(".")[0] for p in modules for name in imported(ast.parse(p.read_text(encoding="utf-8")))}
+    missing = {
+        name
+        for name in top - sys.stdlib_module_names - {PACKAGE}
+        if not declared & {d.lower() for d in packages_distributions().get(name, [name])}
+    }
+    assert missing == set(), "imported by the package, missing from the requirements in settings.ini"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(command):
+    module, function = COMMANDS[command].split(":")
+    run = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    slow = set(re.findall(r"\| +(torch|torchaudio|transformers|scipy|matplotlib)$", run.stderr, re.M))
+    assert slow == set(), "--help must answer at once: import these inside the functions that need them"
+    tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8"))
+    (definition,) = (n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == function)
+    arguments = [a.arg for a in definition.args.args + definition.args.kwonlyargs]
+    assert [a for a in arguments if not re.search(rf"(--|\s){a}\b", run.stdout)] == [], run.stdout
+
+
+# ---- .vscode/launch.json ----
+
+
+def launch_configurations() -> list[dict]:
+    text = (ROOT / ".vscode/launch.json").read_text(encoding="utf-8")
+    return json.loads(re.sub(r"^\s*//.*", "", text, flags=re.M))["configurations"]
+
+
+def test_every_command_can_be_debugged():
+    assert {c.split(":")[0] for c in COMMANDS.values()} <= {c.get("module") for c in launch_configurations()}
+
+
+def test_no_debug_server_on_every_interface():
+    for configuration in launch_configurations():
+        text = json.dumps(configuration)
+        assert "0.0.0.0" not in text and '"::"' not in text
+        for address in (configuration[k] for k in ("connect", "listen") if k in configuration):
+            assert address["host"] == "127.0.0.1"
+
+
+# ---- Files ----
+
+
+def test_readme_is_made_from_index(tmp_path):
+    command = f"nbconvert --to markdown --output-dir {tmp_path} --output README nbs/index.ipynb"
+    subprocess.run([sys.executable, "-m", *command.split()], cwd=ROOT, check=True, capture_output=True)
+    made = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert (ROOT / "README.md").read_text(encoding="utf-8") == made, "run the README command in CONTRIBUTING.md"
+
+
+# Absolute paths of one machine, and hosts of package registries, which a reader may not have or want.
+# (Not after a letter: that is a URL. Not after + or /: that is the Base64 of a picture.)
+LEAK = re.compile(r"(?<![\w.+/])/(?:home|root|Users|work|tmp)/|pypi\.org|pythonhosted\.org|deb\.debian\.org|npmjs\.org")
+
+
+def find_leak(line: str) -> re.Match | None:
+    return LEAK.search(line.replace(r"\n", " "))  # as in the JSON of a notebook, where a line break is no letter
+
+
+def test_no_leaks():
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    leaks = []
+    for path in (ROOT / name for name in listed.split("\0") if name):
+        data = path.read_bytes() if path.is_file() else b""  # deleted, but not yet in git
+        lines = [] if b"\0" in data else data.decode().splitlines()  # a NUL byte: not text
+        leaks += [f"{path.relative_to(ROOT)}:{i}: {m[0]}" for i, line in enumerate(lines, 1) if (m := find_leak(line))]
+    assert leaks == []
+
+
+@pytest.mark.parametrize(
+    "text, leaks",
+    [
+        ("saved to /tmp" + "/x", True),
+        ('"/home' + '/me"', True),
+        (r"done\n/root" + "/y", True),
+        ("https://pypi" + ".org/simple", True),
+        ("https://a.org/work/", False),
+        ("features/tmp/", False),
+    ],
+)
+def test_leak_checker(text, leaks):
+    assert bool(find_leak(text)) is leaks
