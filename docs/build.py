@@ -1,0 +1,412 @@
+"""Builds the documentation site from the notebooks, offline: python docs/build.py [folder, by default _docs]
+
+Nothing is executed. What a notebook shows is what was committed: its prose, its visible cells and their outputs. Every
+exported function, class and constant becomes an entry of the API, read from its source: signature, docments, docstring.
+The pages for Sphinx are written to a temporary folder; `conf.py` beside this file holds Sphinx' settings.
+"""
+
+import ast
+import io
+import json
+import re
+import shutil
+import sys
+import tokenize
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from fastcore.script import anno_parser
+from nbdev.config import get_config
+from sphinx.cmd.build import main as sphinx_build
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+NBS = ROOT / "nbs"
+PACKAGE = "layerwise_nb"
+CONFIG = get_config(path=ROOT)
+GITHUB = f"{CONFIG.git_url}/blob/{CONFIG.branch}"
+COMMANDS = dict(script.split("=") for script in CONFIG.console_scripts.split())  # name -> "module:function"
+
+# The order of the navigation. A page of these folders that is not named follows in alphabetical order.
+SECTIONS = {
+    "tutorials": ("Tutorials", ["quickstart", "study"]),
+    "how_to": ("How to", ["disk", "several_gpus", "several_machines", "slurm", "resume", "audio", "debug_remotely"]),
+    "explanations": ("Background", ["architecture", "mathematics", "pitfalls"]),
+}
+
+
+# ---- Notebooks ----
+
+
+@dataclass
+class Notebook:
+    path: Path
+    cells: list  # as in the JSON, each source one string
+
+    @classmethod
+    def read(cls, path: Path) -> "Notebook":
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        return cls(path, [cell | {"source": "".join(cell["source"])} for cell in cells])
+
+    @property
+    def number(self) -> str:
+        return self.path.stem.split("_")[0]
+
+    @property
+    def module(self) -> str:
+        return next(m[1] for c in self.cells if (m := re.search(r"^#\| *default_exp +(\w+)", c["source"], re.M)))
+
+    @property
+    def summary(self) -> str:
+        return re.match(r"# .+\n\n> (.+)", self.cells[0]["source"])[1]
+
+    @property
+    def exported(self) -> list[str]:
+        return [c["source"] for c in self.cells if directives(c) & {"export", "exports"}]
+
+    @property
+    def imports(self) -> list[str]:
+        "The modules of the package that this one imports, wherever in it."
+        nodes = [node for source in self.exported for node in ast.walk(ast.parse(source))]
+        names = [node.module for node in nodes if isinstance(node, ast.ImportFrom)]
+        names += [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+        return sorted({name.removeprefix(f"{PACKAGE}.") for name in names if name.startswith(f"{PACKAGE}.")})
+
+
+def directives(cell: dict) -> set[str]:
+    "`#| export` and the like, without their arguments."
+    return set(re.findall(r"^#\| *(\w+)", cell["source"], re.M)) if cell["cell_type"] == "code" else set()
+
+
+@cache
+def modules() -> dict[str, Notebook]:
+    "The notebooks that make the package, by module, in their order."
+    notebooks = [Notebook.read(path) for path in sorted(NBS.glob("[0-9]*.ipynb"))]
+    return {notebook.module: notebook for notebook in notebooks}
+
+
+# ---- The API, from the source of the exported cells ----
+
+
+def public(name: str) -> bool:
+    return not name.startswith("_")
+
+
+def is_function(node: ast.AST) -> bool:
+    return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+
+
+def constant(node: ast.AST) -> str | None:
+    "The name, if a statement gives a public constant its value."
+    target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+    name = getattr(target, "id", "")
+    return name if isinstance(node, (ast.Assign, ast.AnnAssign)) and public(name) and name.isupper() else None
+
+
+class Source:
+    "The definitions in one piece of source code, as text for the Python domain of Sphinx."
+
+    def __init__(self, code: str):
+        self.body = ast.parse(code).body
+        self.tokens = list(tokenize.generate_tokens(io.StringIO(code).readline))
+        self.lines = code.splitlines()
+        self.comments = {t.start[0]: t.string.lstrip("# ") for t in self.tokens if t.type == tokenize.COMMENT}
+
+    def comment(self, line: int) -> str:
+        "The comment behind a line of code, with the lines of nothing but comment that continue it."
+        parts = [self.comments.get(line, "")]
+        while parts[0] and self.lines[line : line + 1] and self.lines[line].lstrip().startswith("#"):
+            line += 1
+            parts.append(self.comments[line])
+        return markdown(" ".join(parts))
+
+    def header_end(self, node: ast.AST) -> int:
+        "The line of the colon that ends `def ...:`."
+        depth = 0
+        for token in self.tokens:
+            if token.start < (node.lineno, node.col_offset) or token.type != tokenize.OP:
+                continue
+            depth += (token.string in "([{") - (token.string in ")]}")
+            if token.string == ":" and not depth:
+                return token.start[0]
+
+    def function(self, node: ast.FunctionDef, method: bool = False) -> tuple[str, list[str]]:
+        "Signature and field list."
+        arguments, end = node.args, self.header_end(node)
+        if method and not decorated(node, "staticmethod"):
+            (arguments.posonlyargs or arguments.args).pop(0)
+        listed = [*arguments.posonlyargs, *arguments.args, arguments.vararg, *arguments.kwonlyargs, arguments.kwarg]
+        fields = []
+        defaults = {d.lineno: d.end_lineno for d in [*arguments.defaults, *arguments.kw_defaults] if d}
+        for argument in filter(None, listed):
+            line = defaults.get(argument.end_lineno, argument.end_lineno)
+            if line < end and self.comment(line):
+                fields.append(f":param {argument.arg}: {self.comment(line)}")
+        if self.comment(end):
+            fields.append(f":returns: {self.comment(end)}")
+        returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+        return f"({ast.unparse(arguments)}){returns}", fields
+
+    def fields(self, node: ast.ClassDef) -> tuple[str, list[str]]:
+        "Signature and field list of a dataclass."
+        found = [item for item in node.body if isinstance(item, ast.AnnAssign) and public(item.target.id)]
+        listed = [(item.target.id, self.comment(item.end_lineno)) for item in found]
+        return f"({', '.join(map(ast.unparse, found))})", [f":param {name}: {text}" for name, text in listed if text]
+
+    def entry(self, node: ast.AST, module: str) -> str:
+        "A function, class or constant."
+        if name := constant(node):
+            value = ast.unparse(node.value)
+            options = [f":value: {value}"] if len(value) <= 70 else []
+            return directive("data", name, options, [self.comment(node.end_lineno)], module)
+        docstring = [markdown(ast.get_docstring(node) or "")]
+        if owner := patched(node):
+            return self.method(node, owner, module)
+        if is_function(node):
+            signature, fields = self.function(node)
+            return directive("function", node.name + signature, [], [*docstring, "\n".join(fields)], module)
+        methods = {item.name: item for item in node.body if is_function(item)}
+        signature, fields = "", []
+        if decorated(node, "dataclass"):
+            signature, fields = self.fields(node)
+        elif "__init__" in methods:
+            signature, fields = self.function(methods["__init__"], method=True)
+        entries = [self.method(m) for m in methods.values() if public(m.name) and ast.get_docstring(m)]
+        return directive("class", node.name + signature, [], [*docstring, "\n".join(fields), *entries], module)
+
+    def method(self, node: ast.FunctionDef, owner: str = "", module: str | None = None) -> str:
+        "A method in its class, or one that fastcore's `patch` adds to the class `owner`."
+        name = f"{owner}.{node.name}" if owner else node.name
+        docstring, (signature, fields) = markdown(ast.get_docstring(node) or ""), self.function(node, method=True)
+        body, marks = [docstring, "\n".join(fields)], " ".join(map(ast.unparse, node.decorator_list))
+        if re.search(r"property|as_prop=True", marks):
+            options = [f":type: {ast.unparse(node.returns)}"] if node.returns else []
+            return directive("property", name, options, body, module)
+        kinds = [f":{kind}:" for kind in ("classmethod", "staticmethod") if kind in marks.replace("cls_method", "classmethod")]
+        return directive("method", name + signature, kinds, body, module)
+
+    def entries(self, module: str) -> str:
+        shown = [n for n in self.body if constant(n) or (hasattr(n, "name") and public(n.name))]
+        return "\n\n".join(self.entry(node, module) for node in shown)
+
+
+def decorated(node: ast.AST, name: str) -> bool:
+    return any(re.match(rf"(\w+\.)?{name}\b", ast.unparse(d)) for d in node.decorator_list)
+
+
+def patched(node: ast.AST) -> str | None:
+    "The class to which fastcore's `patch` adds a function."
+    return ast.unparse(node.args.args[0].annotation).strip("'\"") if is_function(node) and decorated(node, "patch") else None
+
+
+def directive(kind: str, argument: str, options: list[str], body: list[str], module: str | None = None) -> str:
+    fence = "```" if kind not in ("class",) else "````"
+    options = [*options, f":module: {PACKAGE}.{module}"] if module else options
+    return "\n".join([f"{fence}{{py:{kind}}} {argument}", *options, "", "\n\n".join(filter(None, body)), fence])
+
+
+def markdown(text: str) -> str:
+    "Plain text, with code in backticks, as Markdown."
+    parts = re.split(r"(`[^`]+`)", text)
+    return "".join(part if part.startswith("`") else re.sub(r"([\\*_$<\[\]{}#|~])", r"\\\1", part) for part in parts)
+
+
+@cache
+def api() -> dict[str, str]:
+    "What prose can name in backticks: function, Class, Class.method -> its full name. Names of two modules are left out."
+    found = {}
+    for module, notebook in modules().items():
+        for node in (node for source in notebook.exported for node in ast.parse(source).body):
+            name = constant(node) or getattr(node, "name", "_")
+            name = f"{owner}.{name}" if (owner := patched(node)) else name
+            members = [f"{name}.{m.name}" for m in getattr(node, "body", []) if is_function(m) and public(m.name)]
+            for name in [name, *members] if public(name) else []:
+                found[name] = None if name in found else f"{PACKAGE}.{module}.{name}"
+    return {name: full for name, full in found.items() if full and name not in COMMANDS}
+
+
+def source_url(module: str, name: str) -> str | None:
+    "Where GitHub shows a function, class or method."
+    path = ROOT / f"{module.replace('.', '/')}.py"
+    nodes = ast.parse(path.read_text(encoding="utf-8")).body
+    if any(f"{patched(node)}.{getattr(node, 'name', '')}" == name for node in nodes):
+        name = name.split(".")[1]
+    for part in name.split("."):
+        node = next((n for n in nodes if getattr(n, "name", constant(n)) == part), None)
+        if node is None:
+            return None
+        nodes = getattr(node, "body", [])
+    return f"{GITHUB}/{path.relative_to(ROOT).as_posix()}#L{node.lineno}"
+
+
+# ---- Pages ----
+
+
+def linked(text: str) -> str:
+    "Markdown whose names of commands, functions and notebooks lead to their pages."
+
+    def link(match):
+        name = match[1].removesuffix("()")
+        if name in COMMANDS:
+            return f"[`{name}`](/commands.md#{name})"
+        return f"{{py:obj}}`{match[1]} <{api()[name]}>`" if name in api() else match[0]
+
+    parts = re.split(r"(^ *```.*?^ *```|^#.*?$|\[[^\]\n]*\]\([^)\n]*\))", text, flags=re.M | re.S)
+    parts[::2] = [re.sub(r"(?<![`\w])`([\w.]+(?:\(\))?)`(?!`)", link, part) for part in parts[::2]]
+    return re.sub(r"(\]\([./]*)\d\d[a-z]?_(\w+\.ipynb)", r"\1\2", "".join(parts))
+
+
+def shown_output(output: dict) -> dict:
+    "An output as a page without a kernel can show it."
+    data = output.get("data", {})
+    if figure := data.get("application/vnd.plotly.v1+json"):
+        figure = json.dumps(figure, separators=(",", ":")).replace("</", "<\\/")
+        html = f'<div class="plotly-figure"><script type="application/json">{figure}</script></div>'
+        return output | {"data": {"text/html": html}}
+    if "application/vnd.jupyter.widget-view+json" in data:
+        return output | {"data": {"text/markdown": "*A widget: open this notebook in JupyterLab to use it.*"}}
+    return output
+
+
+def shown_cells(notebook: Notebook) -> list[dict]:
+    for cell in notebook.cells:
+        found = directives(cell)
+        if cell["cell_type"] == "markdown":
+            yield cell | {"source": linked(cell["source"])}
+        elif found & {"export", "exports"}:
+            if entries := Source(cell["source"]).entries(notebook.module):
+                yield markdown_cell(entries)
+        elif not found & {"default_exp", "hide", "exporti", "include"}:
+            source = re.sub(r"^#\|.*\n?", "", cell["source"], flags=re.M)
+            outputs = [shown_output(output) for output in cell["outputs"]]
+            if source.strip():
+                yield cell | {"source": source, "outputs": outputs}
+
+
+def markdown_cell(source: str) -> dict:
+    return {"cell_type": "markdown", "metadata": {}, "source": source}
+
+
+def write_notebook(path: Path, cells: list[dict]):
+    cells = [{k: v for k, v in cell.items() if k != "id"} for cell in cells]
+    kernel = {"name": "python3", "display_name": "python3", "language": "python"}
+    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    content = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 4}
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def toctree(pages: list[str], *options: str) -> str:
+    return "\n".join(["```{toctree}", *options, "", *pages, "```"])
+
+
+def navigation() -> str:
+    trees = []
+    for folder, (caption, order) in SECTIONS.items():
+        found = sorted({p.stem for p in (NBS / folder).glob("*") if p.suffix in (".md", ".ipynb")})
+        ordered = sorted(found, key=lambda stem: order.index(stem) if stem in order else len(order))
+        if found:
+            trees.append(toctree([f"{folder}/{stem}" for stem in ordered], ":hidden:", f":caption: {caption}"))
+    return "\n\n".join([*trees, toctree(["commands", "api", "changelog"], ":hidden:", ":caption: Reference")])
+
+
+def module_pages(folder: Path):
+    for module, notebook in modules().items():
+        head, *cells = shown_cells(notebook)
+        links = f"[{notebook.path.name}]({GITHUB}/nbs/{notebook.path.name})"
+        title, rest = head["source"].split("\n", 1)
+        place = f"`{PACKAGE}.{module}`, made by {links}"
+        head = head | {"source": f"{title}\n\n{{.module}}\n{place}\n{rest}"}
+        write_notebook(folder / f"{module}.ipynb", [head, *cells])
+    rows = [f"| [{m}]({m}.ipynb) | {linked(n.summary)} | {n.number} |" for m, n in modules().items()]
+    text = ["# API", "One page a notebook, in the order of the notebooks: each builds only on those before it."]
+    text += ["\n".join(["| module | | notebook |", "|---|---|---|", *rows]), toctree(list(modules()), ":hidden:")]
+    (folder / "api.md").write_text("\n\n".join(text), encoding="utf-8")
+
+
+def command_page() -> str:
+    text = ["# Commands", "What `--help` says of each. Flags are spelled with underscores; those without a default are empty."]
+    for command, place in COMMANDS.items():
+        module, name = place.split(":")
+        function = getattr(import_module(module), name)
+        parser = anno_parser(getattr(function, "__wrapped__", function), command)
+        rows = ["| | | default |", "|---|---|---|"]
+        for action in parser._actions[1:]:  # the first is --help
+            flag = " ".join(action.option_strings) or action.dest.upper()
+            default = "" if action.default is None or action.default is False else f"`{action.default}`"
+            meaning = re.sub(r" \(default: .*\)$", "", (action.help or "") % {"default": action.default})
+            rows.append(f"| `{flag}` | {markdown(meaning)} | {default} |")
+        module_link = f"Also `python -m {module}`; in Python: the notebook [{module.split('.')[1]}]({module.split('.')[1]}.ipynb)."
+        text += [f"## {command}", markdown(parser.description or ""), "\n".join(rows), module_link]
+        if parser.epilog:
+            text.append(f"```text\n{parser.epilog.strip()}\n```")
+    return "\n\n".join(text)
+
+
+# ---- What the page about the architecture shows of the notebooks ----
+
+
+def notebook_map() -> str:
+    "Every module in a row with those of its number, the last number on top."
+    rows = {}
+    for module, notebook in modules().items():
+        rows.setdefault(notebook.number[:2], []).append(
+            f'<a href="../{module}.html" title="{notebook.summary}">{notebook.number} {module}</a>'
+        )
+    lines = [f"<div>{''.join(chips)}</div>" for _, chips in sorted(rows.items(), reverse=True)]
+    return "\n".join(['<div class="notebook-map">', *lines, "</div>"])
+
+
+def import_table() -> str:
+    link = "[{0}](../{0}.ipynb)".format
+    rows = [f"| {n.number} | {link(m)} | {', '.join(map(link, n.imports))} |" for m, n in modules().items()]
+    return "\n".join(["| | module | imports |", "|---|---|---|", *rows])
+
+
+GENERATED = {"notebook map": notebook_map, "import table": import_table}
+
+
+def text_page(text: str) -> str:
+    "A Markdown page: links, and `<!-- generated: import table -->` replaced."
+    return re.sub(r"<!-- generated: ([\w ]+) -->", lambda match: GENERATED[match[1]](), linked(text))
+
+
+def write_pages(folder: Path):
+    "Everything that Sphinx reads."
+    home = [*shown_cells(Notebook.read(NBS / "index.ipynb")), markdown_cell(navigation())]
+    write_notebook(folder / "index.ipynb", home)
+    for path in (p for section in SECTIONS for p in (NBS / section).rglob("*")):
+        target = folder / path.relative_to(NBS)
+        if ".ipynb_checkpoints" in path.parts or not path.is_file():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".ipynb":
+            write_notebook(target, list(shown_cells(Notebook.read(path))))
+        elif path.suffix == ".md":
+            target.write_text(text_page(path.read_text(encoding="utf-8")), encoding="utf-8")
+        else:
+            shutil.copy(path, target)
+    module_pages(folder)
+    (folder / "commands.md").write_text(command_page(), encoding="utf-8")
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    (folder / "changelog.md").write_text(linked(changelog), encoding="utf-8")
+
+
+def build(output: Path) -> int:
+    "Make the site; a warning is an error."
+    with TemporaryDirectory() as folder:
+        pages, doctrees = Path(folder, "pages"), Path(folder, "doctrees")
+        pages.mkdir()
+        write_pages(pages)
+        shutil.rmtree(output, ignore_errors=True)
+        options = ["-b", "html", "-c", HERE, "-d", doctrees, "-q", "-W", "--keep-going"]
+        return sphinx_build([*map(str, options), str(pages), str(output)])
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else CONFIG.doc_path).resolve()
+    status = build(folder)
+    print(f"{'not ' if status else ''}built: {folder / 'index.html'}")
+    sys.exit(status)

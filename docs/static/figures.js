@@ -1,0 +1,11 @@
+// Draws the Plotly figures of a page. plotly.min.js is large, so only a page that has figures loads it.
+const figures = document.querySelectorAll(".plotly-figure");
+if (figures.length) {
+  const script = document.createElement("script");
+  script.src = new URL("plotly.min.js", document.currentScript.src);
+  script.onload = () => figures.forEach((figure) => {
+    const { data, layout, frames, config } = JSON.parse(figure.querySelector("script").textContent);
+    Plotly.newPlot(figure, { data, layout, frames, config: { responsive: true, displaylogo: false, ...config } });
+  });
+  document.head.append(script);
+}
