@@ -6,12 +6,6 @@
 __all__ = ['PairMoments', 'LayerMoments', 'Moments', 'copies']
 
 # %% ../nbs/05_moments.ipynb #ef1d5d9f
-import hashlib
-import io
-import json
-import os
-import struct
-import zipfile
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,8 +16,8 @@ from typing import Any
 import numpy as np
 from fastcore.basics import patch
 
+from .arrays import read_arrays, write_arrays
 from .layers import Feature
-from .store import DamagedFileError
 
 # %% ../nbs/05_moments.ipynb #87138eb7
 @dataclass(frozen=True)
@@ -63,7 +57,7 @@ class LayerMoments:
 _BLOCK_ROWS = 2048  # rows per product: bounds the float32 error, and makes adding to float64 a few per cent of the work
 _LARGEST = 1e16  # of a value: the squares of 2,048 rows stay inside float32
 _RTOL = {"float32": 1e-6, "float64": 1e-12}  # precision of the variances along any direction, measured below
-_FORMAT, _VERSION = "layerwise_nb.moments", 1
+_VERSION = 1  # of the file format
 
 
 class Moments:
@@ -89,10 +83,11 @@ class Moments:
 
             self._xp = torch
         k, d = 1 + len(self._index), stops[-1]
-        self._mean = self._z = None  # known, and made, with the first frames
+        self._mean = self._z = self._product = None  # known, and made, with the first frames
         self._waiting = 0  # rows of _z that are not in the sums yet
         self._ww, self._wz = self._zeros((k, k)), self._zeros((k, d))
         self._panels = [self._zeros((stop - start, d - start)) for start, stop in self._spans]
+        self._largest = max(len(panel) * panel.shape[1] for panel in self._panels)
 
     def _check_settings(self) -> None:
         if self.dtype not in _RTOL:
@@ -106,7 +101,7 @@ class Moments:
             if original in self.same_as or self.layers.get(original, 0) != self.layers.get(copy):
                 raise ValueError(f"{copy} cannot be a copy of {original}: that must be a layer of its dim, no copy")
 
-    def _zeros(self, shape: tuple[int, int], dtype: str = "float64") -> Any:
+    def _zeros(self, shape: tuple[int, ...], dtype: str = "float64") -> Any:
         device = {} if self._xp is np else {"device": self.device}
         return self._xp.zeros(shape, dtype=getattr(self._xp, dtype), **device)
 
@@ -147,9 +142,10 @@ def n(self: Moments) -> int:
 
 @patch(as_prop=True)
 def nbytes(self: Moments) -> int:
-    "Memory that the sums and the buffer of a block take when in use."
+    "Memory that the sums and the buffers (a block of rows, the product of a panel) take when in use."
     sums = sum(array.nbytes for array in (self._ww, self._wz, *self._panels))
-    return sums + _BLOCK_ROWS * self._wz.shape[1] * (4 if self.dtype == "float32" else 8)
+    buffers = _BLOCK_ROWS * self._wz.shape[1] + self._largest
+    return sums + buffers * (4 if self.dtype == "float32" else 8)
 
 # %% ../nbs/05_moments.ipynb #c445a2cd
 @patch
@@ -190,6 +186,7 @@ def update(
         self._mean = self._array(self._xp.concatenate(means), "float32")
     if self._z is None:
         self._z = self._zeros((_BLOCK_ROWS, self._wz.shape[1]), self.dtype)
+        self._product = self._zeros((self._largest,), self.dtype)
     while done < len(arrays[0]):
         take = min(_BLOCK_ROWS - self._waiting, len(arrays[0]) - done)
         rows = slice(self._waiting, self._waiting + take)
@@ -227,7 +224,8 @@ def _multiply(self: Moments) -> None:
     with _full_precision(self._xp):
         for (start, stop), panel in zip(self._spans, self._panels, strict=True):
             self._wz[:, start:stop] += w.T @ self._array(z[:, start:stop], "float64")
-            panel += z[:, start:stop].T @ z[:, start:]
+            product = self._product[: len(panel) * panel.shape[1]].reshape(panel.shape)  # new memory would cost more
+            panel += self._xp.matmul(z[:, start:stop].T, z[:, start:], out=product)
     self._waiting = 0
 
 # %% ../nbs/05_moments.ipynb #e5bf7e68
@@ -336,11 +334,6 @@ def merge(
         mine += self._array(_numpy(theirs))
 
 # %% ../nbs/05_moments.ipynb #bf60c739
-def _fingerprint(header: dict, members: list[zipfile.ZipInfo]) -> str:
-    lines = [json.dumps(header, sort_keys=True), *(f"{m.filename} {m.file_size} {m.CRC:08x}" for m in members)]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
-
-
 @patch
 def save(
     self: Moments,
@@ -352,26 +345,11 @@ def save(
     self._multiply()
     arrays = {"provisional_mean": self._mean, "ww": self._ww, "wz": self._wz}
     arrays.update((f"G_{i}", panel) for i, panel in enumerate(self._panels))
-    header = {"format": _FORMAT, "version": _VERSION, "layers": list(self.layers.items()), "n": self.n}
+    header = {"layers": list(self.layers.items()), "n": self.n}
     header.update(same_as=self.same_as, identity=self.identity, dtype=self.dtype)
-    path = Path(path)
-    temporary = path.with_name(f".{path.stem[:200]}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            with zipfile.ZipFile(file, "w") as archive:
-                for name, array in arrays.items():
-                    with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-                        np.lib.format.write_array(member, _numpy(array), allow_pickle=False)
-                header["hash"] = _fingerprint(header, archive.infolist())
-                archive.comment = json.dumps(header, allow_nan=False).encode()
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_arrays(path, "moments", _VERSION, {name: _numpy(array) for name, array in arrays.items()}, header)
 
-# %% ../nbs/05_moments.ipynb #c97cf893
+
 @patch(cls_method=True)
 def load(
     cls: Moments,
@@ -379,37 +357,8 @@ def load(
     device: str = "numpy",  # "numpy", or a torch device such as "cuda:1"
 ) -> Moments:
     "Read moments, checked; a `DamagedFileError` if the file is not what was written."
-    with open(path, "rb") as file:
-        try:
-            header, arrays = _read(file)
-        except _DAMAGE as error:
-            raise DamagedFileError(f"{path} is not a whole file of moments ({error}): compute them again") from error
-    if arrays is None:
-        version = header["version"]
-        raise ValueError(f"{path} has version {version} of the format, this is {_VERSION}: update layerwise_nb")
+    arrays, header = read_arrays(path, "moments", _VERSION)
     moments = cls(dict(header["layers"]), header["same_as"], header["identity"], header["dtype"], device)
     moments._mean, moments._ww, moments._wz = (moments._array(arrays[k]) for k in ("provisional_mean", "ww", "wz"))
     moments._panels = [moments._array(arrays[f"G_{i}"]) for i in range(len(moments._panels))]
     return moments
-
-
-# What reading a damaged archive may end in; OSError is a seek to nowhere, RuntimeError a flag that says encrypted
-_DAMAGE = (zipfile.BadZipFile, ValueError, LookupError, TypeError, EOFError, OSError, RuntimeError, struct.error)
-
-
-def _read(file: Any) -> tuple[dict, dict[str, np.ndarray] | None]:
-    "Header and arrays of a file of moments; no arrays if it is of another version."
-    with zipfile.ZipFile(file) as archive:
-        members = archive.infolist()
-        header = json.loads(archive.comment or b"{}")
-        if header.pop("hash", None) != _fingerprint(header, members) or header["format"] != _FORMAT:
-            raise ValueError("its directory is not the one that was written")
-        if header["version"] != _VERSION:
-            return header, None
-        if any(m.compress_type != zipfile.ZIP_STORED for m in members):
-            raise ValueError("its members are deflated")
-        arrays = {}
-        for m in members:
-            content = io.BytesIO(archive.read(m))  # its checksum verified
-            arrays[m.filename.removesuffix(".npy")] = np.lib.format.read_array(content, allow_pickle=False)
-    return header, arrays
