@@ -23,7 +23,7 @@ def clock(
     "When the frames of a layer are."
     return {"frame_rate": _SAMPLE_RATE / feature.stride, "start_s": feature.offset / _SAMPLE_RATE}
 
-# %% ../nbs/07b_dynamics.ipynb #19ddfc42
+# %% ../nbs/07b_dynamics.ipynb #74c6ae02
 def _around_mean(x, frame_rate: float) -> tuple[np.ndarray, float]:
     "The frames around their mean and their spread, in an arbitrary unit."
     check_share(frame_rate, "frame_rate (Hz)", above_zero=True)
@@ -43,7 +43,7 @@ def _directions(centred: np.ndarray, spread: float) -> tuple[np.ndarray, tuple[s
     "Unit vectors; NaN, with a note, where a frame lies on the mean."
     norms = np.linalg.norm(centred, axis=1)
     still = norms <= np.sqrt(RANK_RTOL) * spread
-    note = f"{still.sum()} of {len(still)} frames lie on the mean of the layer and have no direction: their cosines are NaN"
+    note = f"{still.sum()} of {len(still)} frames lie on the mean of the layer and have no direction: NaN"
     return centred / np.where(still, np.nan, norms)[:, None], (note,) if still.any() else ()
 
 # %% ../nbs/07b_dynamics.ipynb #1508147b
@@ -94,7 +94,7 @@ def _correct(covariance: np.ndarray, n: int) -> np.ndarray:
     weights[0] = 1 / n
     return covariance + weights @ covariance / (1 - weights.sum())
 
-# %% ../nbs/07b_dynamics.ipynb #47daccf6
+# %% ../nbs/07b_dynamics.ipynb #d16a880d
 def _e_folding(rho: np.ndarray) -> float:
     "In frames; 0 if it is below one, infinite if beyond the last lag."
     below = np.flatnonzero(rho < np.exp(-1))
@@ -122,7 +122,7 @@ def timescales(
         why = f"longer than the largest lag, {longest}" if e_folding else f"shorter than a frame, {frame}"
         e_folding, notes = np.nan, [f"the e-folding time is {why}"]
     if not 0 < integrated < np.inf:
-        why = f"needs more than the largest lag, {longest}" if integrated > 0 else "is not positive: the layer alternates"
+        why = f"needs more than the largest lag, {longest}" if integrated > 0 else "is not positive: it alternates"
         integrated, notes = np.nan, [*notes, f"the integrated time {why}"]
     return float(e_folding / frame_rate), float(integrated / frame_rate), tuple(notes)
 
@@ -158,7 +158,7 @@ def autocorrelation(
         notes = (f"{n} frames allow lags up to {n_lags} frames, {n_lags / frame_rate:.4g} s", *notes)
     return Autocorrelation(np.arange(n_lags + 1) / frame_rate, values, *times_s, float(frame_rate), n, notes)
 
-# %% ../nbs/07b_dynamics.ipynb #cffaa122
+# %% ../nbs/07b_dynamics.ipynb #fb44b079
 _MOST_FRAMES = 4000  # 128 MB
 
 
@@ -179,7 +179,7 @@ def self_similarity(
 ) -> SelfSimilarity:
     "Cosine of every two frames around the mean of the layer."
     if len(x) > _MOST_FRAMES:
-        raise ValueError(f"expected {_MOST_FRAMES} frames at most; found {len(x)}: pool them with to_grid, or take a part")
+        raise ValueError(f"expected {_MOST_FRAMES} frames at most; found {len(x)}: pool them with to_grid")
     unit, notes = _directions(*_around_mean(x, frame_rate))
     times = start_s + np.arange(len(unit)) / frame_rate
     return SelfSimilarity(times, np.clip(unit @ unit.T, -1, 1), float(frame_rate), notes)
