@@ -6,6 +6,7 @@
 __all__ = ['PairMoments', 'LayerMoments', 'Moments', 'copies', 'check_same_kind']
 
 # %% ../nbs/05_moments.ipynb #ef1d5d9f
+import threading
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,8 +84,10 @@ class Moments:
 
             self._xp = torch
         k, d = 1 + len(self._index), stops[-1]
-        self._mean = self._z = self._product = None  # known, and made, with the first frames
+        self._mean = self._z = None  # known, and made, with the first frames
         self._waiting = 0  # rows of _z that are not in the sums yet
+        self._spare: list[tuple] = []  # buffers: a block of rows, and the product of a panel
+        self._lock = threading.Lock()
         self._ww, self._wz = self._zeros((k, k)), self._zeros((k, d))
         self._panels = [self._zeros((stop - start, d - start)) for start, stop in self._spans]
         self._largest = max(len(panel) * panel.shape[1] for panel in self._panels)
@@ -142,7 +145,7 @@ def n(self: Moments) -> int:
 
 @patch(as_prop=True)
 def nbytes(self: Moments) -> int:
-    "Memory that the sums and the buffers (a block of rows, the product of a panel) take when in use."
+    "Memory that the sums and the buffers (a block of rows, the product of a panel) take in use by one thread."
     sums = sum(array.nbytes for array in (self._ww, self._wz, *self._panels))
     buffers = _BLOCK_ROWS * self._wz.shape[1] + self._largest
     return sums + buffers * (4 if self.dtype == "float32" else 8)
@@ -181,20 +184,35 @@ def update(
 ) -> None:
     "Add frames to the moments."
     arrays, done = self._checked(frames), 0
-    if self._mean is None:
-        means = [x.mean(0, dtype=self._xp.float64) for x in arrays]
-        self._mean = self._array(self._xp.concatenate(means), "float32")
-    if self._z is None:
-        self._z = self._zeros((_BLOCK_ROWS, self._wz.shape[1]), self.dtype)
-        self._product = self._zeros((self._largest,), self.dtype)
     while done < len(arrays[0]):
-        take = min(_BLOCK_ROWS - self._waiting, len(arrays[0]) - done)
-        rows = slice(self._waiting, self._waiting + take)
-        for x, (start, stop) in zip(arrays, self._spans, strict=True):
-            self._z[rows, start:stop] = x[done : done + take] - self._mean[start:stop]
-        self._waiting, done = self._waiting + take, done + take
-        if self._waiting == _BLOCK_ROWS:
-            self._multiply()
+        with self._lock:
+            if self._mean is None:
+                means = [x.mean(0, dtype=self._xp.float64) for x in arrays]
+                self._mean = self._array(self._xp.concatenate(means), "float32")
+            if self._z is None:
+                self._z = self._buffers()
+            take, z = min(_BLOCK_ROWS - self._waiting, len(arrays[0]) - done), self._z[0]
+            for x, (start, stop) in zip(arrays, self._spans, strict=True):
+                z[self._waiting : self._waiting + take, start:stop] = x[done : done + take] - self._mean[start:stop]
+            self._waiting, done = self._waiting + take, done + take
+            full = self._take() if self._waiting == _BLOCK_ROWS else None
+        if full:
+            self._multiply(*full)
+
+
+@patch
+def _buffers(self: Moments) -> tuple[Any, Any]:
+    "A block of rows and the product of a panel; new memory would cost more than adding, so it is used again."
+    if self._spare:
+        return self._spare.pop()
+    return self._zeros((_BLOCK_ROWS, self._wz.shape[1]), self.dtype), self._zeros((self._largest,), self.dtype)
+
+
+@patch
+def _take(self: Moments) -> tuple[Any, int]:
+    "Take out the buffers, and how many rows they hold."
+    taken, self._z, self._waiting = (self._z, self._waiting), None, 0
+    return taken
 
 # %% ../nbs/05_moments.ipynb #1ecc30d1
 @contextmanager
@@ -212,21 +230,36 @@ def _full_precision(xp: Any):
 
 
 @patch
-def _multiply(self: Moments) -> None:
-    "Move the waiting rows into the sums."
-    if not self._waiting:
-        return
-    z = self._z[: self._waiting]
-    w = self._array(np.ones((len(z), len(self._ww))))
+def _multiply(self: Moments, buffers: tuple[Any, Any], n_rows: int) -> None:
+    "Move rows that were taken out into the sums."
+    z, w = buffers[0][:n_rows], self._array(np.ones((n_rows, len(self._ww))))
     for i, (start, stop) in enumerate(self._spans, 1):
         w[:, i] = (self._array(z[:, start:stop], "float64") ** 2).sum(1)
-    self._ww += w.T @ w
     with _full_precision(self._xp):
         for (start, stop), panel in zip(self._spans, self._panels, strict=True):
-            self._wz[:, start:stop] += w.T @ self._array(z[:, start:stop], "float64")
-            product = self._product[: len(panel) * panel.shape[1]].reshape(panel.shape)  # new memory would cost more
-            panel += self._xp.matmul(z[:, start:stop].T, z[:, start:], out=product)
-    self._waiting = 0
+            wz = w.T @ self._array(z[:, start:stop], "float64")
+            product = buffers[1][: len(panel) * panel.shape[1]].reshape(panel.shape)
+            self._xp.matmul(z[:, start:stop].T, z[:, start:], out=product)
+            with self._lock:
+                self._wz[:, start:stop] += wz
+                _add(panel, product)
+    with self._lock:
+        self._ww += w.T @ w
+        self._spare.append(buffers)
+
+
+def _add(total: Any, part: Any) -> None:
+    "Add float32 to float64; through NumPy on a CPU, which takes a quarter of torch's time."
+    if not isinstance(total, np.ndarray) and total.device.type == "cpu":
+        total, part = total.numpy(), part.numpy()
+    total += part
+
+
+@patch
+def _settle(self: Moments) -> None:
+    "Move all rows into the sums."
+    if self._waiting:
+        self._multiply(*self._take())
 
 # %% ../nbs/05_moments.ipynb #e5bf7e68
 @patch
@@ -236,7 +269,7 @@ def _place(self: Moments, name: str) -> int:
         raise ValueError(f"no layer {name!r} in these moments; they have {', '.join(self.layers)}")
     if self.n == 0:
         raise ValueError("these moments have seen no frames yet: update them first")
-    self._multiply()
+    self._settle()
     return self._index[self.same_as.get(name, name)]
 
 
@@ -334,7 +367,7 @@ def merge(
         raise ValueError(f"only moments of one precision can be merged; got {self.dtype} and {other.dtype}")
     if other._mean is None:
         return
-    other._multiply()
+    other._settle()
     if self._mean is None:
         self._mean = self._array(_numpy(other._mean).copy())
     delta = other._array(_numpy(other._mean), "float64") - other._array(_numpy(self._mean), "float64")
@@ -351,7 +384,7 @@ def save(
     "Write the moments: all of it under its final name, or nothing."
     if self.n == 0:
         raise ValueError("these moments have seen no frames yet: there is nothing to save")
-    self._multiply()
+    self._settle()
     arrays = {"provisional_mean": self._mean, "ww": self._ww, "wz": self._wz}
     arrays.update((f"G_{i}", panel) for i, panel in enumerate(self._panels))
     header = {"layers": list(self.layers.items()), "n": self.n}
