@@ -33,7 +33,10 @@ COMMANDS = dict(script.split("=") for script in CONFIG.console_scripts.split()) 
 # The order of the navigation. A page of these folders that is not named follows in alphabetical order.
 SECTIONS = {
     "tutorials": ("Tutorials", ["quickstart", "study"]),
-    "how_to": ("How to", ["disk", "several_gpus", "several_machines", "slurm", "resume", "audio", "debug_remotely"]),
+    "how_to": (
+        "How to",
+        ["audio", "disk", "several_gpus", "several_machines", "slurm", "resume", "debug_remotely", "original_pipeline"],
+    ),
     "explanations": ("Background", ["architecture", "mathematics", "pitfalls"]),
 }
 
@@ -185,7 +188,11 @@ class Source:
         if re.search(r"property|as_prop=True", marks):
             options = [f":type: {ast.unparse(node.returns)}"] if node.returns else []
             return directive("property", name, options, body, module)
-        kinds = [f":{kind}:" for kind in ("classmethod", "staticmethod") if kind in marks.replace("cls_method", "classmethod")]
+        kinds = [
+            f":{kind}:"
+            for kind in ("classmethod", "staticmethod")
+            if kind in marks.replace("cls_method", "classmethod")
+        ]
         return directive("method", name + signature, kinds, body, module)
 
     def entries(self, module: str) -> str:
@@ -199,7 +206,11 @@ def decorated(node: ast.AST, name: str) -> bool:
 
 def patched(node: ast.AST) -> str | None:
     "The class to which fastcore's `patch` adds a function."
-    return ast.unparse(node.args.args[0].annotation).strip("'\"") if is_function(node) and decorated(node, "patch") else None
+    return (
+        ast.unparse(node.args.args[0].annotation).strip("'\"")
+        if is_function(node) and decorated(node, "patch")
+        else None
+    )
 
 
 def directive(kind: str, argument: str, options: list[str], body: list[str], module: str | None = None) -> str:
@@ -223,8 +234,8 @@ def api() -> dict[str, str]:
             name = constant(node) or getattr(node, "name", "_")
             name = f"{owner}.{name}" if (owner := patched(node)) else name
             members = [f"{name}.{m.name}" for m in getattr(node, "body", []) if is_function(m) and public(m.name)]
-            for name in [name, *members] if public(name) else []:
-                found[name] = None if name in found else f"{PACKAGE}.{module}.{name}"
+            for each in [name, *members] if public(name) else []:
+                found[each] = None if each in found else f"{PACKAGE}.{module}.{each}"
     return {name: full for name, full in found.items() if full and name not in COMMANDS}
 
 
@@ -250,6 +261,9 @@ def linked(text: str) -> str:
 
     def link(match):
         name = match[1].removesuffix("()")
+        module = name.removeprefix(f"{PACKAGE}.")
+        if name != module and module in modules():
+            return f"[`{name}`](/{module}.ipynb)"
         if name in COMMANDS:
             return f"[`{name}`](/commands.md#{name})"
         return f"{{py:obj}}`{match[1]} <{api()[name]}>`" if name in api() else match[0]
@@ -327,7 +341,10 @@ def module_pages(folder: Path):
 
 
 def command_page() -> str:
-    text = ["# Commands", "What `--help` says of each. Flags are spelled with underscores; those without a default are empty."]
+    text = [
+        "# Commands",
+        "What `--help` says of each. Flags are spelled with underscores; those without a default are empty.",
+    ]
     for command, place in COMMANDS.items():
         module, name = place.split(":")
         function = getattr(import_module(module), name)
@@ -338,8 +355,8 @@ def command_page() -> str:
             default = "" if action.default is None or action.default is False else f"`{action.default}`"
             meaning = re.sub(r" \(default: .*\)$", "", (action.help or "") % {"default": action.default})
             rows.append(f"| `{flag}` | {markdown(meaning)} | {default} |")
-        module_link = f"Also `python -m {module}`; in Python: the notebook [{module.split('.')[1]}]({module.split('.')[1]}.ipynb)."
-        text += [f"## {command}", markdown(parser.description or ""), "\n".join(rows), module_link]
+        also = linked(f"Also `python -m {module}`. From a notebook: `{module}`.")
+        text += [f"## {command}", markdown(parser.description or ""), "\n".join(rows), also]
         if parser.epilog:
             text.append(f"```text\n{parser.epilog.strip()}\n```")
     return "\n\n".join(text)
