@@ -244,8 +244,9 @@ class _Engine:
         "`RunStopped` if the accumulator cannot put down what it has."
         try:
             self.accumulator.checkpoint()
-        except OSError as error:
-            raise RunStopped(cannot_write(self.features_dir, error) if error.errno else str(error)) from error
+        except (OSError, ValueError) as error:
+            no_room = isinstance(error, OSError) and error.errno
+            raise RunStopped(cannot_write(self.features_dir, error) if no_room else str(error)) from error
 
     def compute(self, batch: Batch, loaded: list[Future], todo: set[str], writers: ThreadPoolExecutor) -> None:
         "One batch: the utterances that decode go through the model together, those still to do are kept."
