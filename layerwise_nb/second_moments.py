@@ -4,9 +4,11 @@
 
 # %% auto #0
 __all__ = ['RANK_RTOL', 'check_least', 'check_same_n', 'check_frames', 'check_share', 'CentredLayer', 'centred_layer',
-           'CentredPair', 'cross', 'pair_of_moments', 'centred_pair', 'regress_out', 'residual_pair']
+           'CentredPair', 'cross', 'pair_of_moments', 'centred_pair', 'NothingLeftError', 'regress_out',
+           'residual_pair', 'regress_out_all']
 
 # %% ../nbs/05a_second_moments.ipynb #e06f4386
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -80,6 +82,7 @@ class CentredLayer:
     frames: np.ndarray | None = None  # centred, (n, d); None where only sums are known
     through: np.ndarray | None = None  # what was regressed out: S_xz W_z
     rtol: float = RANK_RTOL  # smaller shares of the largest variance are rounding
+    floor: float = 0.0  # so are smaller variances than this, once something was regressed out
 
     @cached_property
     def trace(self) -> float:
@@ -95,7 +98,7 @@ class CentredLayer:
     def spectrum(self) -> tuple[np.ndarray, np.ndarray]:
         "Variances (times n), descending, and their directions (d, k); only those that carry variance."
         values, vectors = np.linalg.eigh(self.scatter)
-        keep = values > values[-1] * self.rtol
+        keep = values >= min(max(values[-1] * self.rtol, self.floor), values[-1])
         return values[keep][::-1], vectors[:, keep][:, ::-1]
 
     def directions(
@@ -179,13 +182,15 @@ def _layer_of_moments(name: str, n: int, rtol: float, mean, gram, q, fourth, R) 
 
 def pair_of_moments(
     m,  # `PairMoments` of layers a and b; its `rtol`, if it has one, is the precision of its products
+    x: CentredLayer | None = None,  # layer a, where it is centred already
+    y: CentredLayer | None = None,  # layer b, where it is centred already
 ) -> CentredPair:
     "The centred second moments in `PairMoments`."
     mu, nu = np.asarray(m.s_a, np.float64) / m.n, np.asarray(m.s_b, np.float64) / m.n
     rtol = getattr(m, "rtol", RANK_RTOL)
-    a = _layer_of_moments(m.a, m.n, rtol, mu, m.G_aa, m.q_a, m.Q_aa, m.R_aa)
-    b = _layer_of_moments(m.b, m.n, rtol, nu, m.G_bb, m.q_b, m.Q_bb, m.R_bb)
-    return CentredPair(a, b, *_centre(m.n, mu, nu, m.G_ab, m.q_a, m.q_b, m.Q_ab, m.R_ab, m.R_ba))
+    x = x or _layer_of_moments(m.a, m.n, rtol, mu, m.G_aa, m.q_a, m.Q_aa, m.R_aa)
+    y = y or _layer_of_moments(m.b, m.n, rtol, nu, m.G_bb, m.q_b, m.Q_bb, m.R_bb)
+    return CentredPair(x, y, *_centre(m.n, mu, nu, m.G_ab, m.q_a, m.q_b, m.Q_ab, m.R_ab, m.R_ba))
 
 # %% ../nbs/05a_second_moments.ipynb #a8c93a1d
 def centred_pair(
@@ -201,17 +206,26 @@ def centred_pair(
     return cross(centred_layer(x, "x", rotate), centred_layer(y, "y", rotate))
 
 # %% ../nbs/05a_second_moments.ipynb #577a27f1
+class NothingLeftError(ValueError):
+    "A layer that is explained completely."
+
+
 def regress_out(
     xz: CentredPair,  # a layer and what to regress out of it
 ) -> CentredLayer:
     "What z leaves of x."
     x, z = xz.x, xz.y
     through = xz.scatter @ z.whitener()
-    scatter = x.scatter - through @ through.T
-    left = CentredLayer(x.name, x.n, x.dim, scatter, np.nan, x.dof - through.shape[1], None, through, x.rtol)
-    if left.dof < 2 or not left.trace > x.rtol * x.trace:
+    scatter, dof = x.scatter - through @ through.T, x.dof - through.shape[1]
+    floor = x.floor or x.rtol * np.sqrt(x.square)
+    if x.through is not None:
+        through = np.hstack([x.through, through])
+    left = CentredLayer(x.name, x.n, x.dim, scatter, np.nan, dof, None, through, x.rtol, floor)
+    if left.dof < 2 or not left.trace > max(x.rtol * x.trace, floor):
         found = f"nothing left once {z.name} ({z.dim} features, n = {z.n} frames) explained it"
-        raise ValueError(f"layer {x.name}: expected a rest to compare; found {found}: leave it out or take more frames")
+        raise NothingLeftError(
+            f"layer {x.name}: expected a rest to compare; found {found}: leave it out or take more frames"
+        )
     return left
 
 
@@ -222,3 +236,18 @@ def residual_pair(
 ) -> CentredPair:
     "The second moments of two layers' residuals."
     return CentredPair(x, y, xy.scatter - x.through @ y.through.T, np.nan)
+
+
+def regress_out_all(
+    layers: dict,  # name -> CentredLayer
+    given: list,  # names of the layers to regress out of the others
+    crossing: Callable,  # of two of the layers -> CentredPair
+) -> dict:  # name -> CentredLayer, of those that are not given
+    "What several layers leave of all others."
+    left = dict(layers)
+    for name in given:
+        z = left.pop(name)
+        for other, x in left.items():
+            pair = crossing(layers[other], layers[name])
+            left[other] = regress_out(pair if x.through is None else residual_pair(pair, x, z))
+    return left

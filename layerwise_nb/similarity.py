@@ -5,17 +5,20 @@
 # %% auto #0
 __all__ = ['linear_cka', 'SimilarityWarning', 'cca', 'mean_cca', 'mean_squared_cca', 'svcca', 'pwcca', 'regression_r2',
            'partial_r2', 'partial_cka', 'procrustes_similarity', 'correlation', 'effective_rank', 'participation_ratio',
-           'anisotropy', 'SimilarityMatrix', 'similarity_matrix', 'mutual_knn', 'rbf_cka', 'rsa']
+           'anisotropy', 'SimilarityMatrix', 'similarity_matrix', 'LayerCurve', 'layer_curve', 'mutual_knn', 'rbf_cka',
+           'rsa']
 
 # %% ../nbs/06_similarity.ipynb #fcac17d7
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
 from .frame_pairs import knn_overlap, knn_signature, mutual_knn, rbf_cka, rbf_signature, rsa, rsa_signature
+from .moments import Moments
 from layerwise_nb.second_moments import (
     RANK_RTOL,
     CentredLayer,
@@ -28,10 +31,10 @@ from layerwise_nb.second_moments import (
     cross,
     pair_of_moments,
     regress_out,
+    regress_out_all,
     residual_pair,
 )
 
-# %% ../nbs/06_similarity.ipynb #4a2961d8
 _all_ = ["mutual_knn", "rbf_cka", "rsa"]  # the measures of two layers are all here
 
 # %% ../nbs/06_similarity.ipynb #5c10f848
@@ -273,36 +276,48 @@ def _one(x) -> CentredLayer:
     return pair_of_moments(x).x if hasattr(x, "G_ab") else centred_layer(x, "x")
 
 
+def _effective_rank(layer: CentredLayer) -> float:
+    shares = layer.spectrum[0] / layer.spectrum[0].sum()
+    return float(np.exp(-shares @ np.log(shares)))
+
+
+def _participation_ratio(layer: CentredLayer) -> float:
+    return layer.trace**2 / layer.square
+
+
 def effective_rank(
     x,  # frames (n_frames, n_features), or `PairMoments`: of its first layer
 ) -> float:  # 1 to n_features
     "Exponential of the entropy of the variance shares (Roy & Vetterli 2007)."
-    shares = _one(x).spectrum[0]
-    shares = shares / shares.sum()
-    return float(np.exp(-shares @ np.log(shares)))
+    return _effective_rank(_one(x))
 
 
 def participation_ratio(
     x,  # frames (n_frames, n_features), or `PairMoments`: of its first layer
 ) -> float:  # 1 to n_features
     "Squared sum over sum of squares of the variances along principal directions."
-    layer = _one(x)
-    return layer.trace**2 / layer.square
+    return _participation_ratio(_one(x))
 
 
 def anisotropy(
     x,  # frames (n_frames, n_features)
+    name: str = "x",  # the layer, for messages
 ) -> float:  # -1 / (n_frames - 1) to 1
     "Mean cosine of two different frames, over all pairs (Ethayarajh 2019)."
-    x = check_frames(x, "x")
+    x = check_frames(x, name)
     x = x / np.abs(x).max()
     norms = np.linalg.norm(x, axis=1, keepdims=True)
     if len(zero := np.flatnonzero(~(norms > 0))):
-        raise ValueError(f"layer x: expected frames with a direction; found frame {zero[0]} all zeros: leave it out")
+        raise ValueError(f"layer {name}: expected frames with a direction; found frame {zero[0]} all zeros: leave it out")
     total, n = (x / norms).sum(axis=0), len(x)
     return float((total @ total - n) / n / (n - 1))
 
 # %% ../nbs/06_similarity.ipynb #70b6e07b
+def _title(what: str, n: int, dims: tuple[int, ...]) -> str:
+    d = f"{min(dims)}" if min(dims) == max(dims) else f"{min(dims)} to {max(dims)}"
+    return f"{what}, n = {n:,} frames, d = {d}"
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class SimilarityMatrix:
     "A measure between every two layers."
@@ -320,9 +335,7 @@ class SimilarityMatrix:
     @property
     def title(self) -> str:
         "The measure with its estimator, n and d, in a line."
-        dims = sorted({*self.dims_a, *self.dims_b})
-        d = f"{dims[0]}" if len(dims) == 1 else f"{dims[0]} to {dims[-1]}"
-        return f"{self.metric} ({self.estimator}), n = {self.n:,} frames, d = {d}"
+        return _title(f"{self.metric} ({self.estimator})", self.n, (*self.dims_a, *self.dims_b))
 
     def __str__(self) -> str:
         left, widths = max(map(len, self.names_a)), [max(len(name), 6) for name in self.names_b]
@@ -375,60 +388,165 @@ _MEASURES = {
     ]
 }
 
-# %% ../nbs/06_similarity.ipynb #b293f282
-def _estimator(options: dict) -> str:
-    kind = {True: "debiased", False: "biased", None: "in-sample"}[options.get("debiased")]
-    return ", ".join([kind, *(f"{name}={value}" for name, value in options.items() if name != "debiased")])
-
 # %% ../nbs/06_similarity.ipynb #86128e50
-def _compare(measure: _Measure, sides: list[dict], given, options: dict) -> tuple[np.ndarray, dict]:
-    "All values, and the notes on them in order (as keys)."
-    z = centred_layer(given, "given") if measure.given else None
+def _originals(layers) -> dict[str, str]:
+    "Name -> the first layer that has the same values: for arrays, in the same memory."
+    if isinstance(layers, Moments):
+        return {name: layers.same_as.get(name, name) for name in layers.layers}
+    first = {}
+    where = {name: (x.ctypes.data, x.shape, x.strides, x.dtype.str) for name, x in layers.items()}
+    return {name: first.setdefault(place, name) for name, place in where.items()}
 
-    def prepare(name: str, x):
-        if measure.signature:
-            return measure.signature(check_frames(x, name), name, **options)
-        layer = centred_layer(x, name, measure.rotate)
-        return layer, regress_out(cross(layer, z)) if measure.given else None
 
-    def compare(a, b) -> float:
-        if measure.signature:
-            return measure.compare(a, b)
-        pair = cross(a[0], b[0])
-        pair = residual_pair(pair, a[1], b[1]) if measure.given else pair
-        notes.update(dict.fromkeys(measure.notes(pair, **options)))
-        return measure.compare(pair, **options)
+def _centred(sides: list, keys: list, rotate: bool) -> tuple[dict, Callable]:
+    "The layers, centred, and what makes a pair of two of them."
+    if isinstance(moments := sides[0], Moments):
+        centred = {(i, name): pair_of_moments(moments.pair(name, name)).x for i, name in keys}
+        return centred, lambda x, y: pair_of_moments(moments.pair(x.name, y.name), x, y)
+    return {(i, name): centred_layer(sides[i][name], name, rotate) for i, name in keys}, cross
 
-    rows, *columns = [[prepare(*item) for item in side.items()] for side in sides]
-    mirror, columns, notes = measure.symmetric and not columns, columns[0] if columns else rows, {}
-    values = np.empty((len(rows), len(columns)))
-    for i, j in np.ndindex(*values.shape):
-        values[i, j] = values[j, i] if mirror and j < i else compare(rows[i], columns[j])
-    return values, notes
+
+def _comparison(measure: _Measure, sides: list, keys: list, given, options: dict) -> Callable:
+    "What compares two layers, by key, each prepared once: the value and its notes."
+    if measure.signature:
+        ready = {(i, name): measure.signature(check_frames(sides[i][name], name), name, **options) for i, name in keys}
+        return lambda a, b: (measure.compare(ready[a], ready[b]), [])
+    centred, crossing = _centred(sides, keys, measure.rotate)
+    left = centred
+    if isinstance(given, np.ndarray):
+        left = regress_out_all({**centred, "given": centred_layer(given, "given")}, ["given"], crossing)
+    elif measure.given:
+        left = regress_out_all(centred, given, crossing)
+
+    def compare(a: tuple, b: tuple) -> tuple[float, list[str]]:
+        if gone := [name for i, name in (a, b) if (i, name) not in left]:
+            return np.nan, [f"{name} is given, so nothing of it is left: nan" for name in gone]
+        pair = crossing(centred[a], centred[b])
+        pair = residual_pair(pair, left[a], left[b]) if measure.given else pair
+        return measure.compare(pair, **options), measure.notes(pair, **options)
+
+    return compare
+
+# %% ../nbs/06_similarity.ipynb #a808ae90
+def _estimator(options: dict, given) -> str:
+    kind = {True: "debiased", False: "biased", None: "in-sample"}[options.get("debiased")]
+    parts = [kind, *(f"{name}={value}" for name, value in options.items() if name != "debiased")]
+    if given is not None:
+        known = f"{given.shape[1]} features" if isinstance(given, np.ndarray) else " and ".join(given)
+        parts.append(f"given {known}")
+    return ", ".join(parts)
+
+
+def _check_given(measure: _Measure, given, layers):
+    "What is given, as an array or a list of names of layers."
+    if measure.given != (given is not None):
+        need = "layers or frames to regress out as `given`" if measure.given else "no `given`"
+        metric, found = measure.function.__name__, "none" if given is None else "some"
+        raise ValueError(f"expected {need} for {metric}; found {found}")
+    if given is None:
+        return None
+    given = [given] if isinstance(given, str) else given
+    if not isinstance(given, (list, tuple)):
+        if isinstance(layers, Moments):
+            raise ValueError("expected names of layers as `given` with Moments; found an array")
+        return np.asarray(given)
+    names = layers.layers if isinstance(layers, Moments) else layers
+    if unknown := [name for name in given if name not in names]:
+        raise ValueError(f"expected `given` among {', '.join(names)}; found {unknown[0]!r}")
+    return list(given)
 
 # %% ../nbs/06_similarity.ipynb #4e4e9aa0
+def _values(measure: _Measure, sides: list, given, options: dict) -> tuple[np.ndarray, dict]:
+    "All values, and the notes on them in order (as keys)."
+    originals = [_originals(side) for side in sides]
+    keys = [(i, name) for i, names in enumerate(originals) for name in dict.fromkeys(names.values())]
+    if isinstance(given, list):
+        given = list(dict.fromkeys((0, originals[0][name]) for name in given))
+    compare, found, notes = _comparison(measure, sides, keys, given, options), {}, {}
+    rows, *columns = [[(i, name) for name in names.values()] for i, names in enumerate(originals)]
+    columns = columns[0] if columns else rows
+    for a, b in product(dict.fromkeys(rows), dict.fromkeys(columns)):
+        if measure.symmetric and (b, a) in found:
+            found[a, b] = found[b, a]
+        else:
+            found[a, b], said = compare(a, b)
+            notes.update(dict.fromkeys(said))
+    return np.array([[found[a, b] for b in columns] for a in rows]), notes
+
+
+def _check_sides(sides: list) -> tuple[list, int]:
+    "The layers of each side, as arrays or `Moments`, and the number of frames of all."
+    if isinstance(sides[0], Moments):
+        if len(sides) > 1:
+            raise ValueError("expected frames to compare two models; found Moments, the sums of one: give {name: frames}")
+        return sides, sides[0].n
+    if not all(sides):
+        raise ValueError("expected layers to compare; found none: give {name: frames}")
+    sides = [{name: np.asarray(x) for name, x in side.items()} for side in sides]
+    (first, x), *rest = [item for side in sides for item in side.items()]
+    for name, other in rest:
+        check_same_n(len(x), len(other), f"{first} and {name}")
+    return sides, len(x)
+
+# %% ../nbs/06_similarity.ipynb #16a8e976
 def similarity_matrix(
-    layers: dict,  # name: frames (n_frames, n_features), the rows
+    layers,  # the rows: {name: frames (n_frames, n_features)}, or `Moments`
     metric: str = "linear_cka",  # name of a measure of two layers in this module
-    others: dict | None = None,  # the columns: layers of another model that saw the same frames; None: `layers` again
-    given=None,  # frames (n_frames, n_features) to regress out, for partial_r2 and partial_cka
+    others: Mapping | None = None,  # the columns: frames of another model that saw the same; None: `layers` again
+    given=None,  # what to regress out, for partial_r2 and partial_cka: name of a layer, list of names, or frames
     options: dict | None = None,  # of the measure: {"debiased": False}, {"regularization": 0.1}, {"k": 5}, …
 ) -> SimilarityMatrix:
     "A measure between every two layers."
     if metric not in _MEASURES:
         raise ValueError(f"expected a metric among {', '.join(_MEASURES)}; found {metric!r}")
-    measure, sides = _MEASURES[metric], [layers] if others is None else [layers, others]
+    measure = _MEASURES[metric]
     options = measure.settings(options or {})
-    if measure.given != (given is not None):
-        need = "frames to regress out as `given`" if measure.given else "no `given`"
-        raise ValueError(f"expected {need} for {metric}; found {'none' if given is None else 'some'}")
-    if not all(sides):
-        raise ValueError("expected layers to compare; found none: give {name: frames}")
-    (first, x), *rest = [item for side in sides for item in side.items()]
-    for name, other in rest:
-        check_same_n(len(x), len(other), f"{first} and {name}")
-    values, notes = _compare(measure, sides, given, options)
-    dims = [tuple(np.shape(x)[1] for x in side.values()) for side in (layers, sides[-1])]
+    sides, n = _check_sides([layers] if others is None else [layers, others])
+    if measure.signature and isinstance(layers, Moments):
+        raise ValueError(f"{metric} needs frames; found Moments: give the frames of a Reservoir")
+    given = _check_given(measure, given, sides[0])
+    values, notes = _values(measure, sides, given, options)
+    dims = [side.layers if isinstance(side, Moments) else {k: x.shape[1] for k, x in side.items()} for side in sides]
+    rows, columns = dims[0], dims[-1]
     return SimilarityMatrix(
-        tuple(layers), tuple(sides[-1]), values, metric, _estimator(options), len(x), *dims, tuple(notes)
-    )
+        tuple(rows), tuple(columns), values, metric, _estimator(options, given), n,
+        tuple(rows.values()), tuple(columns.values()), tuple(notes),
+    )  # fmt: skip
+
+# %% ../nbs/06_similarity.ipynb #3bf5c939
+@dataclass(frozen=True, eq=False)
+class LayerCurve:
+    "A measure of every layer."
+
+    names: tuple[str, ...]  # layers
+    values: np.ndarray  # (n_layers,)
+    metric: str  # name of the function
+    n: int  # frames
+    dims: tuple[int, ...]  # features of each layer
+
+    @property
+    def title(self) -> str:
+        "The measure with n and d, in a line."
+        return _title(self.metric, self.n, self.dims)
+
+
+def layer_curve(
+    layers,  # {name: frames (n_frames, n_features)}, or `Moments`
+    metric: str = "effective_rank",  # or "participation_ratio"; of frames also "anisotropy"
+) -> LayerCurve:
+    "A measure of every layer of a model."
+    of_moments = {"effective_rank": _effective_rank, "participation_ratio": _participation_ratio}
+    if metric not in (*of_moments, "anisotropy"):
+        raise ValueError(f"expected a metric among {', '.join(of_moments)}, anisotropy; found {metric!r}")
+    if metric == "anisotropy" and isinstance(layers, Moments):
+        raise ValueError("anisotropy needs frames; found Moments: give the frames of a Reservoir")
+    (side,), n = _check_sides([layers])
+    originals = _originals(side)
+    keys = [(0, name) for name in dict.fromkeys(originals.values())]
+    if metric == "anisotropy":
+        found = {name: anisotropy(side[name], name) for _, name in keys}
+    else:
+        found = {name: of_moments[metric](layer) for (_, name), layer in _centred([side], keys, True)[0].items()}
+    dims = side.layers if isinstance(side, Moments) else {name: x.shape[1] for name, x in side.items()}
+    values = np.array([found[name] for name in originals.values()])
+    return LayerCurve(tuple(originals), values, metric, n, tuple(dims.values()))
