@@ -70,7 +70,7 @@ def _peak_p_values(shifts: np.ndarray, n_lags: int) -> np.ndarray:
     highest = maximum_filter1d(shifts, 2 * n_lags + 1, axis=0, mode="wrap")
     return (highest >= highest[0]).mean(axis=0)
 
-# %% ../nbs/07e_lags.ipynb #a7d95812
+# %% ../nbs/07e_lags.ipynb #aac25e68
 @dataclass(frozen=True, eq=False)
 class LaggedSimilarity:
     "Debiased linear CKA of every two layers at every lag, in one utterance."
@@ -80,6 +80,7 @@ class LaggedSimilarity:
     lags_s: np.ndarray  # (2K + 1,) s
     values: np.ndarray  # (2K + 1, L, L): layer i at t with layer j at t + lag, so a peak at a positive lag: i leads
     peaks: np.ndarray  # (L, L) frames, the lag of the highest value
+    chance: np.ndarray  # (L, L) mean value over shifts beyond the lags: what slow layers show by chance; NaN if none
     p_values: np.ndarray  # (L, L) of that peak, from circular shifts; (2K + 1) / n at least
     frame_rate: float  # Hz
     n: int  # frames
@@ -92,7 +93,7 @@ class LaggedSimilarity:
         "By how much each layer leads each other."
         return np.where(self.p_values <= alpha, self.peaks / self.frame_rate, np.nan)
 
-# %% ../nbs/07e_lags.ipynb #7767034e
+# %% ../nbs/07e_lags.ipynb #da768b18
 def lagged_cka(
     layers: dict,  # name: frames (n_frames, n_features), all on one grid; 10 s of 21 layers take 100 MB
     frame_rate: float,  # Hz
@@ -112,15 +113,18 @@ def lagged_cka(
     for i, layer in enumerate(layers):
         if np.isnan(values[:, i, i]).any():
             raise ValueError(f"layer {layer}: expected structure; found none in {n} frames at some lag: leave it out")
-    p_values = _peak_p_values(_at_every_shift(off), n_lags)
+    shifts, beyond = _at_every_shift(off), 2 * n_lags + 1
+    p_values = _peak_p_values(shifts, n_lags)
+    far = shifts[beyond : n - beyond + 1]
+    chance = far.mean(axis=0) if len(far) else np.full_like(p_values, np.nan)
     least = 20 * (2 * n_lags + 1)
     short = f"{n} frames: p is {(2 * n_lags + 1) / n:.2g} or more; 0.05 takes {least} frames, or a smaller max_lag_s"
     notes = (short,) if n < least else ()
     lags = np.arange(-n_lags, n_lags + 1)
     peaks, lags_s = lags[values.argmax(axis=0)], lags / frame_rate
-    return LaggedSimilarity(tuple(layers), lags, lags_s, values, peaks, p_values, float(frame_rate), n, notes)
+    return LaggedSimilarity(tuple(layers), lags, lags_s, values, peaks, chance, p_values, float(frame_rate), n, notes)
 
-# %% ../nbs/07e_lags.ipynb #28169ff7
+# %% ../nbs/07e_lags.ipynb #39e62be5
 @dataclass(frozen=True, eq=False)
 class PooledLags:
     "Lagged similarity over a corpus."
@@ -131,6 +135,7 @@ class PooledLags:
     values: np.ndarray  # (2K + 1, L, L) mean over utterances; a peak at a positive lag: the row leads
     low: np.ndarray  # lower end of the interval, the same shape
     high: np.ndarray  # upper end
+    chance: np.ndarray  # (L, L) what slow layers show by chance: mean value over shifts beyond the lags
     lead_s: np.ndarray  # (L, L) s, lag of the peak; positive: the row leads the column; NaN: no significant peak
     lead_low_s: np.ndarray  # lower end of its interval
     lead_high_s: np.ndarray  # upper end
@@ -139,7 +144,7 @@ class PooledLags:
     n_groups: int  # utterances or speakers
     notes: tuple[str, ...] = ()
 
-# %% ../nbs/07e_lags.ipynb #9d6810ab
+# %% ../nbs/07e_lags.ipynb #eae77fc1
 def _combined(p_values: np.ndarray) -> np.ndarray:
     "Fisher's method over utterances, (L, L)."
     from scipy.stats import chi2
@@ -162,8 +167,9 @@ def pool_lags(
     one, curves, weights = lagged[0], np.stack([u.values for u in lagged]), [u.n for u in lagged]
     options = dict(groups=groups, weights=weights, level=level, n_resamples=n_resamples, seed=seed)
     mean, peak = pool(curves, **options), pool(curves, **options, of=lambda mean: one.lags_s[mean.argmax(axis=0)])
+    chance = pool([u.chance for u in lagged], **options).value
     p_values = _combined(np.stack([u.p_values for u in lagged]))
     leads = [np.where(p_values <= alpha, end, np.nan) for end in (peak.value, peak.low, peak.high)]
-    return PooledLags(
-        one.layers, one.lags, one.lags_s, mean.value, mean.low, mean.high, *leads, p_values, level, mean.n_groups, mean.notes
-    )
+    curves = (mean.value, mean.low, mean.high, chance)
+    n_groups, notes = mean.n_groups, mean.notes
+    return PooledLags(one.layers, one.lags, one.lags_s, *curves, *leads, p_values, level, n_groups, notes)

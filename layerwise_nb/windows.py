@@ -75,7 +75,7 @@ def _grams(layers: dict[str, np.ndarray], windows: _Windows) -> Iterator[np.ndar
         parts = (x[start : start + windows.n] for x in layers.values())
         yield np.stack([part @ part.T for part in parts])
 
-# %% ../nbs/07c_windows.ipynb #41f3942b
+# %% ../nbs/07c_windows.ipynb #dfddf176
 def _u_centred(grams: np.ndarray) -> np.ndarray:  # (L, n, n), the same shape; the diagonal is 0
     n = grams.shape[-1]
     off = grams * (1 - np.eye(n))
@@ -88,14 +88,31 @@ def _double_centred(grams: np.ndarray) -> np.ndarray:
     rows = grams.mean(axis=-1)
     return grams - rows[:, :, None] - rows[:, None, :] + rows.mean(axis=-1)[:, None, None]
 
-
-def _cosines(hsic: np.ndarray, energy: np.ndarray) -> np.ndarray:
-    "Normalise HSIC of all pairs, (L, L); NaN where a layer has no structure of its own."
-    own = np.diag(hsic)
+# %% ../nbs/07c_windows.ipynb #571882a8
+def _compare(
+    flat: np.ndarray,  # (W, L, n²) centred Gram matrices
+    bias: np.ndarray,  # (W, L); the products of two of them are taken off
+    energy: np.ndarray,  # (W, L) what is rounding beside it is no structure
+    windows: _Windows,
+) -> tuple[np.ndarray, np.ndarray]:  # (W, L, L) and by chance (L, L)
+    "CKA of all pairs; NaN where a layer has no structure of its own, and for chance where the utterance is too short."
+    own = np.einsum("wlp,wlp->wl", flat, flat) - bias**2
     scale = np.sqrt(np.where(own > RANK_RTOL * energy, own, np.nan))
-    return hsic / scale[:, None] / scale
+    here, half = np.arange(len(flat)), len(flat) // 2
 
-# %% ../nbs/07c_windows.ipynb #4b15a09a
+    def cosines(there: np.ndarray) -> np.ndarray:
+        hsic = flat @ flat[there].transpose(0, 2, 1) - bias[:, :, None] * bias[there][:, None]
+        return hsic / (scale[:, :, None] * scale[there][:, None])
+
+    values = cosines(here)
+    if half * windows.step < windows.n:
+        return values, np.full(values.shape[1:], np.nan)
+    other = cosines((here + half) % len(flat))
+    n = (~np.isnan(other)).sum(axis=0)
+    chance = np.nansum(other, axis=0) / np.where(n > 0, n, np.nan)
+    return values, (chance + chance.T) / 2
+
+# %% ../nbs/07c_windows.ipynb #3327a038
 @dataclass(frozen=True, eq=False)
 class WindowedSimilarity:
     "A similarity of every two layers in a window that slides through an utterance."
@@ -109,6 +126,7 @@ class WindowedSimilarity:
     dims: tuple[int, ...]  # features of each layer
     metric: str  # "linear_cka" or "partial_cka"
     estimator: str  # "debiased", …
+    chance: np.ndarray  # (L, L) mean similarity in windows half an utterance apart; NaN if it is too short for that
     notes: tuple[str, ...] = ()  # what makes values say less than they seem to
     n_components: int | None = None  # partial: of the given layer, taken out
     explained: np.ndarray | None = None  # partial: (W, L) share of each layer's variance they explain, adjusted
@@ -125,16 +143,21 @@ class WindowedSimilarity:
     def __repr__(self) -> str:
         return "\n".join([self.title, *(f"note: {note}" for note in self.notes)])
 
-# %% ../nbs/07c_windows.ipynb #080e0326
+# %% ../nbs/07c_windows.ipynb #a9601e17
 def _notes_nan(layers: tuple[str, ...], undefined: np.ndarray, why: str) -> tuple[str, ...]:
     "One note for every layer that is NaN in some windows; `undefined` is (W, L)."
     counts = zip(layers, undefined.sum(axis=0), strict=True)
     return tuple(f"{name}: NaN in {k} of {len(undefined)} windows, {why}" for name, k in counts if k)
 
 
+def _notes_chance(chance: np.ndarray) -> tuple[str, ...]:
+    why = "the utterance is too short for windows half of it apart"
+    return (f"no level of chance: {why}",) if np.isnan(chance).all() else ()
+
+
 _NO_STRUCTURE = "where it does not move or has no structure beyond chance"
 
-# %% ../nbs/07c_windows.ipynb #56650a44
+# %% ../nbs/07c_windows.ipynb #cb269b0b
 def windowed_cka(
     layers: dict,  # name: frames (n_frames, n_features), all on one grid
     frame_rate: float,  # Hz
@@ -145,18 +168,23 @@ def windowed_cka(
     "Debiased linear CKA of every two layers, window by window."
     checked = one_grid(layers)
     windows = _windows(len(next(iter(checked.values()))), frame_rate, start_s, window_s, step_s, least=4)
-    values = []
-    for grams in _grams(around_mean(checked), windows):
-        energy = np.einsum("lii->l", grams) ** 2  # what rounding of this window's own numbers is relative to
-        flat = _u_centred(grams).reshape(len(grams), -1)
-        values.append(_cosines(flat @ flat.T, energy))
-    values, names, dims = np.array(values), tuple(layers), tuple(x.shape[1] for x in checked.values())
-    notes = _notes_nan(names, np.isnan(np.einsum("wll->wl", values)), _NO_STRUCTURE)
+    grams = list(_grams(around_mean(checked), windows))
+    energy = np.array([np.einsum("lii->l", one) ** 2 for one in grams])
+    flat = np.array([_u_centred(one).reshape(len(one), -1) for one in grams])
+    values, chance = _compare(flat, np.zeros(flat.shape[:2]), energy, windows)
+    notes = _notes_nan(tuple(layers), np.isnan(np.einsum("wll->wl", values)), _NO_STRUCTURE) + _notes_chance(chance)
     return WindowedSimilarity(
-        layers=names, values=values, dims=dims, metric="linear_cka", estimator="debiased", notes=notes, **windows.where
+        layers=tuple(layers),
+        values=values,
+        dims=tuple(x.shape[1] for x in checked.values()),
+        metric="linear_cka",
+        estimator="debiased",
+        chance=chance,
+        notes=notes,
+        **windows.where,
     )
 
-# %% ../nbs/07c_windows.ipynb #9b60f467
+# %% ../nbs/07c_windows.ipynb #b2407e82
 def _components(
     given: np.ndarray,  # (n_frames, n_features) around the mean
     k: int,  # how many
@@ -174,21 +202,19 @@ def _basis(scores: np.ndarray) -> np.ndarray:
     return u[:, s**2 > RANK_RTOL]
 
 
-def _partial(
+def _residuals(
     grams: np.ndarray,  # (L, n, n)
     basis: np.ndarray,  # (n, k) to take out
-) -> tuple[np.ndarray, np.ndarray]:  # partial CKA (L, L) and adjusted R² (L,)
-    "What is left in common, and what was taken out, in one window."
+) -> tuple[np.ndarray, ...]:  # residuals (L, n²), their bias (L,), the energy before (L,), adjusted R² (L,)
+    "What is left of the layers, and what was taken out, in one window."
     (n, k), centred = basis.shape, _double_centred(grams)
     left, dof = np.eye(n) - basis @ basis.T, n - 1 - k
     rest = left @ centred @ left
     energy, total, trace = (np.einsum("lii->l", g) for g in (grams, centred, rest))
     total = np.where(total > RANK_RTOL * energy, total, np.nan)
-    flat = rest.reshape(len(rest), -1)
-    hsic = flat @ flat.T - np.outer(trace, trace) / dof
-    return _cosines(hsic, total**2), 1 - trace / total * ((n - 1) / dof)
+    return rest.reshape(len(rest), -1), trace / np.sqrt(dof), total**2, 1 - trace / total * ((n - 1) / dof)
 
-# %% ../nbs/07c_windows.ipynb #562c744f
+# %% ../nbs/07c_windows.ipynb #c59a717c
 def windowed_partial_cka(
     layers: dict,  # name: frames (n_frames, n_features), all on one grid
     given,  # frames (n_frames, n_features) to take out: the CNN output
@@ -207,11 +233,14 @@ def windowed_partial_cka(
         raise ValueError(f"expected n_components from 1 to {windows.n - 4}; found {found}: give a longer window")
     scores = _components(checked["given"], k)
     bases = (_basis(scores[start : start + windows.n]) for start in windows.starts)
-    values, explained = map(np.array, zip(*map(_partial, _grams(checked, windows), bases), strict=True))
-    return _partial_result(tuple(layers), checked, values, explained, k, windows)
+    *moments, explained = map(np.array, zip(*map(_residuals, _grams(checked, windows), bases), strict=True))
+    values, chance = _compare(*moments, windows)
+    return _partial_result(tuple(layers), checked, values, chance, explained, k, windows)
 
-# %% ../nbs/07c_windows.ipynb #b3f9b243
-def _partial_result(names: tuple, checked: dict, values, explained, k: int, windows: _Windows) -> WindowedSimilarity:
+# %% ../nbs/07c_windows.ipynb #08884910
+def _partial_result(
+    names: tuple, checked: dict, values, chance, explained, k: int, windows: _Windows
+) -> WindowedSimilarity:
     "The given layer, which went along as the last, is told apart."
     undefined = np.isnan(np.einsum("wll->wl", values))[:, :-1]
     return WindowedSimilarity(
@@ -220,7 +249,8 @@ def _partial_result(names: tuple, checked: dict, values, explained, k: int, wind
         dims=tuple(x.shape[1] for x in checked.values())[:-1],
         metric="partial_cka",
         estimator=f"debiased, {k} components of the given layer taken out",
-        notes=_notes_nan(names, undefined, "where nothing beyond chance is left"),
+        chance=chance[:-1, :-1],
+        notes=_notes_nan(names, undefined, "where nothing beyond chance is left") + _notes_chance(chance),
         n_components=k,
         explained=explained[:, :-1],
         given_share=explained[:, -1],
