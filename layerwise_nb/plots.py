@@ -5,15 +5,16 @@
 # %% auto #0
 __all__ = ['COLORS', 'GROUP_COLORS', 'SEQUENTIAL', 'DIVERGING', 'MISSING', 'GREY', 'STYLE', 'TEMPLATE', 'FORMATS', 'layer_labels',
            'layer_groups', 'fit_axes', 'new_figure', 'heading', 'new_plotly', 'colorscale', 'measure_name', 'decimals',
-           'draw_groups', 'plotly_groups', 'matrix_figure', 'matrix_plotly', 'difference_figure', 'difference_plotly',
-           'line_style', 'check_curves', 'layer_curve_figure', 'plotly_line', 'layer_curve_plotly', 'spectrum_figure',
-           'spectrum_plotly', 'save_figure']
+           'Cells', 'few_notes', 'draw_groups', 'draw_cells', 'plotly_groups', 'layer_ticks', 'plotly_cells',
+           'matrix_figure', 'matrix_plotly', 'difference_figure', 'difference_plotly', 'line_style', 'check_curves',
+           'layer_curve_figure', 'plotly_line', 'layer_curve_plotly', 'spectrum_figure', 'spectrum_plotly',
+           'save_figure']
 
-# %% ../nbs/09_plots.ipynb #90a47019
+# %% ../nbs/09_plots.ipynb #92706e82
 import os
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from io import BytesIO
@@ -226,9 +227,9 @@ def decimals(
     text = text[1:] if text[0] == "0" else f"{abs(value):.1f}"
     return f"−{text}" if value < 0 and text != ".00" else text
 
-# %% ../nbs/09_plots.ipynb #0324b785
+# %% ../nbs/09_plots.ipynb #e1a623db
 @dataclass
-class _Cells:
+class Cells:
     "A heat map of layers, ready to draw."
 
     title: str
@@ -244,25 +245,27 @@ class _Cells:
     low: np.ndarray | None = None
     high: np.ndarray | None = None
     reasons: dict | None = None  # (row, column): why there is no value
+    form: Callable = decimals  # how a number is written
+    missing: str = "no value"  # what a hatched cell means
 
     def __post_init__(self):
         if not np.isfinite(self.values).all():
             why = list(dict.fromkeys((self.reasons or {}).values()))
-            self.details = [*self.details, f"hatched: no value{f' ({why[0]})' if len(why) == 1 else ''}"]
+            self.details = [*self.details, f"hatched: {self.missing}{f' ({why[0]})' if len(why) == 1 else ''}"]
 
-    def interval(self, i: int, j: int, form=decimals) -> str:
+    def interval(self, i: int, j: int, form: Callable) -> str:
         if self.low is None or not np.isfinite(self.low[i, j]):
             return ""
         return f"[{form(self.low[i, j])}, {form(self.high[i, j])}]"
 
     def hover(self, i: int, j: int) -> str:
         value, names = self.values[i, j], (self.rows[i], self.columns[j])
-        number = f"{value:.4f}" if np.isfinite(value) else f"no value: {(self.reasons or {}).get(names, 'undefined')}"
+        number = f"{value:.4f}" if np.isfinite(value) else (self.reasons or {}).get(names, self.missing)
         parts = [f"<b>{escape(names[0])}</b> and <b>{escape(names[1])}</b>",
                  f"{escape(number)} {self.interval(i, j, '{:.4f}'.format)}".strip()]  # fmt: skip
         return "<br>".join(parts)
 
-# %% ../nbs/09_plots.ipynb #1eb0ccba
+# %% ../nbs/09_plots.ipynb #6db2ddb9
 def _ends(values: np.ndarray, intervals) -> tuple:
     "Both ends of the intervals, and what they are and how wide."
     if intervals is None:
@@ -273,23 +276,27 @@ def _ends(values: np.ndarray, intervals) -> tuple:
                          "take both from the same layers")  # fmt: skip
     reach = np.fmax(high - values, values - low)
     widest = f"; at most {decimals(np.nanmax(reach))} to either side" if np.isfinite(reach).any() else ""
-    note = f"{100 * intervals.level:g} % intervals by {intervals.by} ({intervals.n_groups} of them, "
+    note = f"{100 * intervals.level:g} % {intervals.method} intervals by {intervals.by} ({intervals.n_groups} of them, "
     return low, high, [f"{note}{intervals.n_resamples:,} resamples){widest}"]
 
 
-def _few(notes: Sequence[str], most: int = 2) -> list[str]:
+def few_notes(
+    notes: Sequence[str],  # what makes numbers say less than they seem to
+    most: int = 2,  # of them
+) -> list[str]:
+    "The first notes, and how many there are more."
     more = [f"… and {len(notes) - most} more"] if len(notes) > most else []
     return [f"note: {note}" for note in notes[:most]] + more
 
 
-def _matrix_cells(matrix, intervals, context, reasons, sides) -> _Cells:
+def _matrix_cells(matrix, intervals, context, reasons, sides) -> Cells:
     name, reading = measure_name(matrix.metric), _MEASURES.get(matrix.metric, ("", ""))[1]
     limits = _LIMITS.get(matrix.metric, (0.0, 1.0))
     values = np.asarray(matrix.values, dtype=float)
     low, high, ends = _ends(values, intervals)
-    return _Cells(
+    return Cells(
         title=f"{name} between layers" if sides is None else f"{name} between layers of {sides[0]} and {sides[1]}",
-        details=[context, matrix.title, *ends, *_few(matrix.notes)],
+        details=[context, matrix.title, *ends, *few_notes(matrix.notes)],
         rows=matrix.names_a, columns=matrix.names_b, values=values, colors=DIVERGING if limits[0] < 0 else SEQUENTIAL,
         limits=limits, unit=f"{name}: {reading}" if reading else name, sides=sides, marks=np.zeros(values.shape, bool),
         low=low, high=high, reasons=reasons,
@@ -328,17 +335,17 @@ def draw_groups(
         text = _group_text(group, (stop - first) * inches)
         ax.annotate(text, xycoords=transform, textcoords="offset points", size=8.5, annotation_clip=False, **place)
 
-# %% ../nbs/09_plots.ipynb #87348762
+# %% ../nbs/09_plots.ipynb #878d5722
 def _text_colors(colors: np.ndarray) -> np.ndarray:
     "White on dark cells, black on light ones."
     light = colors[..., :3] ** 2.2 @ [0.2126, 0.7152, 0.0722]
     return np.where(light > 0.18, "black", "white")
 
 
-def _write_numbers(ax, cells: _Cells, colors: np.ndarray) -> None:
+def _write_numbers(ax, cells: Cells, colors: np.ndarray) -> None:
     room, inks = max(cells.values.shape) <= 8, _text_colors(colors)  # room for the interval
     for i, j in np.ndindex(*cells.values.shape):
-        number, interval = decimals(cells.values[i, j]), cells.interval(i, j) if room else ""
+        number, interval = cells.form(cells.values[i, j]), cells.interval(i, j, cells.form) if room else ""
         place = dict(ha="center", color=inks[i, j], in_layout=False, clip_on=True)
         ax.text(j, i, number, size=10 if room else 8, va="bottom" if interval else "center_baseline", **place)
         if interval:
@@ -351,9 +358,9 @@ def _hatch(ax, missing: np.ndarray) -> None:
     boxes = [Rectangle((j - 0.5, i - 0.5), 1, 1) for i, j in np.argwhere(missing)]
     ax.add_collection(PatchCollection(boxes, facecolor="#E4E4E4", edgecolor="#8A8A8A", hatch="/////", lw=0))
 
-# %% ../nbs/09_plots.ipynb #0039c1a6
+# %% ../nbs/09_plots.ipynb #aaaca43c
 @mpl.rc_context(STYLE)
-def _draw_cells(cells: _Cells) -> Figure:
+def draw_cells(cells: Cells) -> Figure:
     rows, columns = cells.values.shape
     inch = float(np.clip(7.6 / max(rows, columns), 0.33, 0.8))
     figure = new_figure(max(columns * inch + 2.1, 4.8), rows * inch + 1.2, cells.title, cells.details)
@@ -380,7 +387,7 @@ def _draw_cells(cells: _Cells) -> Figure:
     fit_axes(figure, ax, columns * inch, rows * inch)
     return figure
 
-# %% ../nbs/09_plots.ipynb #01a3b867
+# %% ../nbs/09_plots.ipynb #ee3dd0a2
 def plotly_groups(
     figure: go.Figure,  # with layer i at i on its first axes
     names: Sequence[str],  # its layers
@@ -392,8 +399,9 @@ def plotly_groups(
     across = "y" if along == "x" else "x"
     for group, first, stop in layer_groups(names):
         if first and gap:
-            line = {f"{along}0": first - 0.5, f"{along}1": first - 0.5, f"{across}0": 0, f"{across}1": 1}
-            figure.add_shape(type="line", line=dict(color=gap, width=2 if gap == "white" else 1), **{f"{across}ref": "paper"}, **line)
+            line = {f"{along}0": first - 0.5, f"{along}1": first - 0.5, f"{across}0": 0, f"{across}1": 1, f"{across}ref": "paper"}
+            line |= dict(line=dict(color=gap, width=2 if gap == "white" else 1))
+            figure.add_shape(type="line", **line)
         if not group:
             continue
         bar = {f"{along}0": first - 0.42, f"{along}1": stop - 0.58, f"{across}0": 4, f"{across}1": 7,
@@ -405,11 +413,14 @@ def plotly_groups(
         figure.add_annotation(text=text, showarrow=False, font_size=12, **place)
 
 
-def _ticks(names: Sequence[str]) -> dict:
+def layer_ticks(
+    names: Sequence[str],  # layers, at 0, 1, …
+) -> dict:  # for `update_xaxes` and `update_yaxes`
+    "Labels of an interactive axis."
     return dict(tickvals=list(range(len(names))), ticktext=list(map(escape, layer_labels(names))))
 
-# %% ../nbs/09_plots.ipynb #3561291a
-def _plotly_cells(cells: _Cells) -> go.Figure:
+# %% ../nbs/09_plots.ipynb #2cd3f2a6
+def plotly_cells(cells: Cells) -> go.Figure:
     rows, columns = cells.values.shape
     pixels = float(np.clip(700 / max(rows, columns), 14, 76))
     left, below = (14 + 7 * max(map(len, layer_labels(side))) for side in (cells.rows, cells.columns))
@@ -419,13 +430,13 @@ def _plotly_cells(cells: _Cells) -> go.Figure:
     figure.update_layout(margin=dict(l=left, r=width - left - columns * pixels, b=below), height=figure.layout.margin.t
                          + rows * pixels + below)  # fmt: skip
     hover = [[cells.hover(i, j) for j in range(columns)] for i in range(rows)]
-    numbers = [[decimals(value) for value in row] for row in cells.values]
+    numbers = [[cells.form(value) for value in row] for row in cells.values]
     figure.add_heatmap(
         z=cells.values, zmin=cells.limits[0], zmax=cells.limits[1], colorscale=colorscale(cells.colors),
         customdata=hover, hovertemplate="%{customdata}<extra></extra>", text=numbers, textfont_size=12 if pixels > 40 else 10,
         texttemplate="%{text}" if max(rows, columns) <= 30 else None, xgap=0.5, ygap=0.5,
-        colorbar=dict(title=dict(text="<br>".join(map(escape, _wrap([cells.unit], 42))), side="right", font_size=13), thickness=14, xref="paper",
-                      x=1, xpad=34, len=min(360, rows * pixels), lenmode="pixels", outlinewidth=0),
+        colorbar=dict(title=dict(text="<br>".join(map(escape, _wrap([cells.unit], 42))), side="right", font_size=13),
+                      thickness=14, x=1, xpad=34, len=min(360, rows * pixels), lenmode="pixels", outlinewidth=0),
     )  # fmt: skip
     if cells.marks.any():
         y, x = np.nonzero(cells.marks)
@@ -434,38 +445,38 @@ def _plotly_cells(cells: _Cells) -> go.Figure:
                            marker=dict(size=4, color=_text_colors(colors).tolist()))  # fmt: skip
     sides = cells.sides or ("", "")
     style = dict(showgrid=False, showline=False, ticks="", ticklabelstandoff=4, automargin=False)
-    figure.update_xaxes(**_ticks(cells.columns), **style, tickangle=-90, title_text=escape(sides[1]),
+    figure.update_xaxes(**layer_ticks(cells.columns), **style, tickangle=-90, title_text=escape(sides[1]),
                         range=[-0.5, columns - 0.5])  # fmt: skip
-    figure.update_yaxes(**_ticks(cells.rows), **style, range=[rows - 0.5, -0.5], title_text=escape(sides[0]))  # fmt: skip
+    figure.update_yaxes(**layer_ticks(cells.rows), **style, range=[rows - 0.5, -0.5], title_text=escape(sides[0]))  # fmt: skip
     figure.update_layout(plot_bgcolor="rgba(128,128,128,0.3)")
     plotly_groups(figure, cells.columns, pixels, "x", gap="white")
     plotly_groups(figure, cells.rows, pixels, "y", gap="white")
     return figure
 
-# %% ../nbs/09_plots.ipynb #d43d1a3e
+# %% ../nbs/09_plots.ipynb #10c1c9bb
 def matrix_figure(
     matrix: SimilarityMatrix,  # of one model, or of two
-    intervals=None,  # `MatrixIntervals` of the same cells (low, high, level, by, n_groups, n_resamples)
+    intervals=None,  # `MatrixIntervals` of the same cells (low, high, level, by, n_groups, n_resamples, method)
     context: str = "",  # model, weights and corpus: `AlignedCorpus.title`
     reasons: dict[tuple[str, str], str] | None = None,  # (row, column): why its value is NaN
     sides: tuple[str, str] | None = None,  # what rows and columns are, when they are of two models
 ) -> Figure:
     "A measure between every two layers, a heat map with its numbers."
-    return _draw_cells(_matrix_cells(matrix, intervals, context, reasons, sides))
+    return draw_cells(_matrix_cells(matrix, intervals, context, reasons, sides))
 
 
 def matrix_plotly(
     matrix: SimilarityMatrix,  # of one model, or of two
-    intervals=None,  # `MatrixIntervals` of the same cells (low, high, level, by, n_groups, n_resamples)
+    intervals=None,  # `MatrixIntervals` of the same cells (low, high, level, by, n_groups, n_resamples, method)
     context: str = "",  # model, weights and corpus: `AlignedCorpus.title`
     reasons: dict[tuple[str, str], str] | None = None,  # (row, column): why its value is NaN
     sides: tuple[str, str] | None = None,  # what rows and columns are, when they are of two models
 ) -> go.Figure:
     "The interactive twin of `matrix_figure`."
-    return _plotly_cells(_matrix_cells(matrix, intervals, context, reasons, sides))
+    return plotly_cells(_matrix_cells(matrix, intervals, context, reasons, sides))
 
-# %% ../nbs/09_plots.ipynb #a01facff
-def _difference_cells(matrix, other, intervals, context, models) -> _Cells:
+# %% ../nbs/09_plots.ipynb #2890468b
+def _difference_cells(matrix, other, intervals, context, models) -> Cells:
     for what in ("metric", "estimator", "names_a", "names_b"):
         if (found := getattr(other, what)) != (expected := getattr(matrix, what)):
             raise ValueError(f"expected two matrices of the same {what}; found {expected} and {found}: "
@@ -476,10 +487,10 @@ def _difference_cells(matrix, other, intervals, context, models) -> _Cells:
     low, high, ends = _ends(values, intervals)
     marks = np.zeros(values.shape, bool) if intervals is None else (low > 0) | (high < 0)
     ends += [] if intervals is None else [f"dot: the {100 * intervals.level:g} % interval excludes 0"]
-    return _Cells(
+    return Cells(
         title=f"{name}: {models[0]} minus {models[1]}",
         details=[context, *(f"{model}: {m.title}" for model, m in zip(models, (matrix, other), strict=True)),
-                 *ends, *_few(list(dict.fromkeys([*matrix.notes, *other.notes])))],
+                 *ends, *few_notes(list(dict.fromkeys([*matrix.notes, *other.notes])))],
         rows=matrix.names_a, columns=matrix.names_b, values=values, colors=DIVERGING, limits=(-limit, limit),
         unit=f"difference in {name}", sides=None, marks=marks, low=low, high=high,
     )  # fmt: skip
@@ -488,23 +499,23 @@ def _difference_cells(matrix, other, intervals, context, models) -> _Cells:
 def difference_figure(
     matrix: SimilarityMatrix,  # of the first model
     other: SimilarityMatrix,  # of the second: the same measure of the same layers
-    intervals=None,  # of the difference (low, high, level, by, n_groups, n_resamples)
+    intervals=None,  # of the difference (low, high, level, by, n_groups, n_resamples, method)
     context: str = "",  # the corpus, and what else both have in common
     models: tuple[str, str] = ("first", "second"),  # their names
 ) -> Figure:
     "First minus second model, cell by cell."
-    return _draw_cells(_difference_cells(matrix, other, intervals, context, models))
+    return draw_cells(_difference_cells(matrix, other, intervals, context, models))
 
 
 def difference_plotly(
     matrix: SimilarityMatrix,  # of the first model
     other: SimilarityMatrix,  # of the second: the same measure of the same layers
-    intervals=None,  # of the difference (low, high, level, by, n_groups, n_resamples)
+    intervals=None,  # of the difference (low, high, level, by, n_groups, n_resamples, method)
     context: str = "",  # the corpus, and what else both have in common
     models: tuple[str, str] = ("first", "second"),  # their names
 ) -> go.Figure:
     "The interactive twin of `difference_figure`."
-    return _plotly_cells(_difference_cells(matrix, other, intervals, context, models))
+    return plotly_cells(_difference_cells(matrix, other, intervals, context, models))
 
 # %% ../nbs/09_plots.ipynb #389202a1
 _MARKERS = (("o", "circle"), ("s", "square"), ("^", "triangle-up"), ("D", "diamond"), ("v", "triangle-down"), ("P", "cross"))
@@ -569,7 +580,7 @@ def layer_curve_figure(
         figure.legend(*ax.get_legend_handles_labels(), loc="outside lower left", ncols=max(1, int(len(layers) * inch / 2)))
     return figure
 
-# %% ../nbs/09_plots.ipynb #75660437
+# %% ../nbs/09_plots.ipynb #c011a172
 def _outline(x: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[list, list]:
     "A band as closed outlines, one for each stretch without a gap."
     known = np.isfinite(low) & np.isfinite(high)
@@ -601,9 +612,10 @@ def plotly_line(
                            legendgroup=name, showlegend=False, **where)  # fmt: skip
     figure.add_scatter(x=x, y=values, name=escape(name), legendgroup=name, customdata=hover,
                        hovertemplate="%{customdata}<extra></extra>", mode="lines+markers" if markers else "lines",
-                       line=dict(color=color, dash=dash), marker=dict(symbol=marker, size=7), cliponaxis=False, **where)  # fmt: skip
+                       line=dict(color=color, dash=dash), marker=dict(symbol=marker, size=7), cliponaxis=False,
+                       **where)  # fmt: skip
 
-# %% ../nbs/09_plots.ipynb #1fb3d556
+# %% ../nbs/09_plots.ipynb #1f67b4ec
 def layer_curve_plotly(
     layers: Sequence[str],  # in the order of the model
     curves: dict[str, np.ndarray],  # name: (n_layers,)
@@ -625,7 +637,7 @@ def layer_curve_plotly(
         hover = [f"<b>{escape(layer)}</b><br>{escape(name)}: {value:.4g}{end}"
                  for layer, value, end in zip(layers, values, ends, strict=True)]  # fmt: skip
         plotly_line(figure, np.arange(len(layers)), values, name, i, hover, bands.get(name))
-    figure.update_xaxes(**_ticks(layers), range=[-0.6, len(layers) - 0.4], showgrid=False,
+    figure.update_xaxes(**layer_ticks(layers), range=[-0.6, len(layers) - 0.4], showgrid=False,
                         tickangle=-90 if len(layers) > 9 else 0)  # fmt: skip
     figure.update_yaxes(title_text=escape(ylabel), range=limits and list(np.log10(limits) if log else limits),
                         type="log" if log else "linear")  # fmt: skip
