@@ -13,6 +13,7 @@ import io
 import json
 import os
 import struct
+import threading
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -152,6 +153,9 @@ def _flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 # %% ../nbs/02_store.ipynb #421e26f4
+_HEADER = threading.Lock()  # NumPy parses headers with `ast`, which Python up to 3.12 cannot do in two threads at once
+
+
 class DamagedFileError(OSError):
     "A file of features that cannot be trusted: cut off, altered, or not written by this package."
 
@@ -222,7 +226,8 @@ class FeatureFile(Mapping):
         try:
             if np.lib.format.read_magic(file) != (1, 0):
                 raise ValueError("unknown version")
-            shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+            with _HEADER:
+                shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
             if dtype.kind != "f" or fortran:
                 raise ValueError(f"{'Fortran-ordered ' * fortran}{dtype} instead of C-ordered floats")
             if (found := len(raw) - file.tell()) != (expected := int(np.prod(shape, dtype=object)) * dtype.itemsize):
