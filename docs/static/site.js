@@ -9,3 +9,6 @@ if (figures.length) {
   });
   document.head.append(script);
 }
+
+// Excerpts in the results of a search are fetched, which a browser forbids for files on the disk.
+if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
