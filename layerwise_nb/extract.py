@@ -224,6 +224,10 @@ class _Processes:
         self.launched = "LOCAL_RANK" in os.environ
         self.rank, self.count, self.local_rank, self.local_count = 0, 1, 0, 1
         if self.launched:
+            # The functions of this module take the process group of the moment it is imported as a default argument.
+            # transformers imports it with the model: the group and its threads would outlive `close`, and a thread that
+            # still has something to release when Python is already ending aborts the process.
+            import torch.distributed.nn.functional  # noqa: F401
             from accelerate import PartialState
 
             self._joined = not PartialState._shared_state  # else the caller made it, and it is the caller's to end
@@ -279,7 +283,7 @@ class _Processes:
             return gather_object([value])
 
     def close(self) -> None:
-        "Without this a process may abort after its work is done, and take the launch with it."
+        "End the group and its threads; without this a process may abort after its work is done, and the launch with it."
         if self.launched and self._joined:
             self._state.destroy_process_group()
             self._state._reset_state()  # so that a second call in this process can join again
