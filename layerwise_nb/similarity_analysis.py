@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['split_list', 'summarise', 'Result', 'features_facts', 'check_metrics', 'measure', 'analyse_summary',
-           'analyse_difference', 'analyse_similarity', 'layerwise_similarity']
+           'analyse_difference', 'check_folders', 'analyse_similarity', 'layerwise_similarity']
 
 # %% ../nbs/09a_similarity_analysis.ipynb #75bded3e
 import csv
@@ -253,10 +253,23 @@ def _check_same_frames(summary: CorpusSummary, other: CorpusSummary) -> None:
             f"{len(other.speakers)} of {other.title}: extract the same files with both models"
         )
 
-# %% ../nbs/09a_similarity_analysis.ipynb #3c60e918
+# %% ../nbs/09a_similarity_analysis.ipynb #27587bf5
+def check_folders(
+    features_dir: str | None,  # where features are
+    output_dir: str | None,  # where results go
+) -> None:
+    "A ValueError if one of the two folders that every analysis needs was not given."
+    for name, value, what in (
+        ("features_dir", features_dir, "a folder that layerwise_extract wrote"),
+        ("output_dir", output_dir, "a folder for the results"),
+    ):
+        if not value:
+            raise ValueError(f"--{name} is needed: {what}")
+
+
 def analyse_similarity(
-    features_dir: str,  # features folder, or one above it
-    output_dir: str,  # the results go to <output_dir>/clean_analysis/similarity_matrices
+    features_dir: str = None,  # features folder, or one above it
+    output_dir: str = None,  # the results go to <output_dir>/clean_analysis/similarity_matrices
     metric: str = "linear_cka",  # measures of two layers, separated by commas: linear_cka, rbf_cka, mean_cca, svcca, …
     layers: str = "",  # layers to compare, separated by commas; empty: all
     align: str = "pool",  # how faster layers come to the transformer's frames: pool, nearest or linear
@@ -270,6 +283,7 @@ def analyse_similarity(
 ) -> dict[str, Result]:  # metric, or "<metric>_difference" -> result
     "The similarity of all layers of a features folder, as files and figures."
     settings, metrics = dict(locals()), check_metrics(metric)
+    check_folders(features_dir, output_dir)
     folder = Path(output_dir).expanduser() / "clean_analysis/similarity_matrices"
     options = (bootstrap, by, seed, split_list(formats), settings)
     summary = summarise(features_dir, layers, align, reservoir_size, seed, device)
