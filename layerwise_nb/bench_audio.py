@@ -248,7 +248,10 @@ def layerwise_bench_audio(
     seed: int = 0,  # of the choice of files
     output: str | None = None,  # also write all measurements to this JSON file
 ):
-    "Measure whether FLAC or WAV loads faster. Both formats lie in a temporary folder; TMPDIR chooses the disk."
+    """Measure whether FLAC or WAV loads faster. Both formats lie in a temporary folder; TMPDIR chooses the disk.
+
+    Example: layerwise_bench_audio --audio_dir data/LibriSpeech/dev-clean --num_files 20
+    """
     try:
         flacs = choose_files(audio_dir, num_files, seed)
         if len(flacs) < num_files:

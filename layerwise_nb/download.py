@@ -235,7 +235,10 @@ def layerwise_download(
     base_url: str = OPENSLR,  # a mirror, e.g. https://openslr.elda.org/resources
     remove_archive: bool = False,  # delete the .tar.gz once it is unpacked
 ):
-    "Download a split of LibriSpeech, check it and unpack it; the same command continues what was interrupted."
+    """Download a split of LibriSpeech, check it and unpack it; the same command continues what was interrupted.
+
+    Example: layerwise_download dev-clean data
+    """
     try:
         download_split(split, data_dir, base_url, remove_archive)
     except (ValueError, NotADirectoryError) as error:

@@ -839,7 +839,10 @@ def format_summary(
 @call_parse
 @delegates(extract)
 def layerwise_extract(**kwargs):
-    "Extract layer features. Exit status 0: all done, 1: some files failed or the run stopped, 2: the call makes no sense."
+    """Extract layer features. Exit status 0: all done, 1: some files failed or the run stopped, 2: the call makes no sense.
+
+    Example: layerwise_extract --audio_dir data/LibriSpeech --dataset_split dev-clean --save_dir features
+    """
     try:
         summary = extract(**kwargs)
     except (ValueError, OSError) as error:

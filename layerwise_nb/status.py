@@ -93,7 +93,10 @@ def format_status(
 def layerwise_status(
     folder: str,  # features folder, or one above it
 ):
-    "Where an extraction stands: files, hours, bytes, speakers, chapters, failures by reason."
+    """Where an extraction stands: files, hours, bytes, speakers, chapters, failures by reason.
+
+    Example: layerwise_status features
+    """
     try:
         print(format_status(read_status(folder)))
     except StoreError as error:

@@ -154,7 +154,10 @@ def layerwise_to_wav(
     output_dir: str | None = None,  # folder for the same tree of WAV files (default: beside the FLAC files)
     speakers: str | None = None,  # only these speakers, separated by commas, e.g. 84,174 (default: all)
 ):
-    "Convert FLAC to WAV bit for bit: same samples, sample rate, bit depth and channels. Run again, it continues."
+    """Convert FLAC to WAV bit for bit: same samples, sample rate, bit depth and channels. Run again, it continues.
+
+    Example: layerwise_to_wav --audio_dir data/LibriSpeech/dev-clean --speakers 84,174
+    """
     try:
         names = None if speakers is None else [name.strip() for name in speakers.split(",") if name.strip()]
         if names == []:

@@ -209,7 +209,10 @@ def layerwise_verify(
     against: str = None,  # a second features folder to compare with
     tolerance: float = 0.0,  # largest relative difference allowed per feature; 0: equal to the bit
 ):
-    "Check every array of every file; compare two runs. Exit status 0: all good, 1: problems, 2: not a features folder."
+    """Check every array of every file; compare two runs. Exit status 0: all good, 1: problems, 2: not a features folder.
+
+    Example: layerwise_verify features --against other_features --tolerance 1e-5
+    """
     try:
         good = _verify(folder, against, tolerance)
     except (StoreError, ValueError) as error:
