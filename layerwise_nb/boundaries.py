@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['find_boundaries', 'alignment_boundaries', 'BoundaryScore', 'score_boundaries']
 
-# %% ../nbs/07f_boundaries.ipynb #d04f7aa1
+# %% ../nbs/07f_boundaries.ipynb #84abd322
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 
@@ -65,12 +65,12 @@ def _hits(found_s: np.ndarray, true_s: np.ndarray, tolerance_s: float) -> int:
             j += 1
     return hits
 
-# %% ../nbs/07f_boundaries.ipynb #e40dad81
+# %% ../nbs/07f_boundaries.ipynb #46267cba
 @dataclass(frozen=True)
 class BoundaryScore:
     "Boundaries against an alignment; scores of utterances add up with +."
 
-    n_hits: int  # found and true
+    n_hits: float  # found and true
     n_found: int
     n_true: int
     chance_hits: float  # mean over moves of the found boundaries around the utterance
@@ -79,25 +79,41 @@ class BoundaryScore:
     def __add__(self, other: "BoundaryScore") -> "BoundaryScore":
         if self.tolerance_s != other.tolerance_s:
             raise ValueError(f"expected scores of one tolerance; found {self.tolerance_s} and {other.tolerance_s} s")
-        names = ("n_hits", "n_found", "n_true", "chance_hits")
-        return BoundaryScore(*(getattr(self, n) + getattr(other, n) for n in names), self.tolerance_s)
+        counts = zip(astuple(self)[:4], astuple(other)[:4], strict=True)
+        return BoundaryScore(*(a + b for a, b in counts), self.tolerance_s)
 
-    def scores(
-        self,
-        chance: bool = False,  # of the moved boundaries
-    ) -> dict[str, float]:  # NaN where there is nothing to divide by
-        "Precision, recall, F1 and R-value."
-        hits, found, true = self.chance_hits if chance else self.n_hits, self.n_found or np.nan, self.n_true or np.nan
-        recall, over = hits / true, self.n_found / true - 1
-        distance = np.hypot(1 - recall, over) + abs(recall - 1 - over) / 2**0.5
-        f1 = 2 * hits / (self.n_found + true)
-        return {"precision": hits / found, "recall": recall, "f1": f1, "r_value": 1 - distance / 2}
+    @property
+    def precision(self) -> float:
+        "Share of the found boundaries that are true; NaN if none is found."
+        return self.n_hits / (self.n_found or np.nan)
+
+    @property
+    def recall(self) -> float:
+        "Share of the true boundaries that are found; NaN, as F1 and R-value, if there are none."
+        return self.n_hits / (self.n_true or np.nan)
+
+    @property
+    def f1(self) -> float:
+        "Harmonic mean of precision and recall."
+        return 2 * self.n_hits / (self.n_found + (self.n_true or np.nan))
+
+    @property
+    def r_value(self) -> float:
+        "1 for perfect boundaries; less for missing ones and for too many."
+        recall, over = self.recall, self.n_found / (self.n_true or np.nan) - 1
+        return 1 - (np.hypot(1 - recall, over) + abs(recall - 1 - over) / 2**0.5) / 2
+
+    @property
+    def chance(self) -> "BoundaryScore":
+        "The score of the moved boundaries."
+        return replace(self, n_hits=self.chance_hits)
 
     def __repr__(self) -> str:
-        pairs = zip(self.scores().items(), self.scores(chance=True).values(), strict=True)
-        scores = ", ".join(f"{name} {value:.2f} (chance {by_chance:.2f})" for (name, value), by_chance in pairs)
+        scores = ", ".join(f"{s} {getattr(self, s):.2f} (chance {getattr(self.chance, s):.2f})" for s in _SCORES)
         counts = f"{self.n_hits} hits of {self.n_found} found, {self.n_true} true boundaries"
         return f"{scores}; {counts}, tolerance {1000 * self.tolerance_s:g} ms"
+
+_SCORES = ("precision", "recall", "f1", "r_value")
 
 # %% ../nbs/07f_boundaries.ipynb #dbe0a4c8
 _MOVES = 100
