@@ -76,7 +76,7 @@ def layer_groups(
     runs = [[i for i, _ in run] for _, run in groupby(enumerate(names), key=lambda item: group[item[1]])]
     return [(group[names[run[0]]], run[0], run[-1] + 1) for run in runs]
 
-# %% ../nbs/09_plots.ipynb #ec8f8d8b
+# %% ../nbs/09_plots.ipynb #5bb3ace7
 STYLE = {
     "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 9, "axes.labelsize": 9,
     "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8.5, "legend.frameon": False,
@@ -92,9 +92,12 @@ class _Figure(Figure):
     "A figure that a notebook shows without pyplot."
 
     def _repr_png_(self) -> bytes:
+        from PIL import Image
+
         with mpl.rc_context(STYLE):
             self.savefig(png := BytesIO(), format="png", dpi=100)
-        return png.getvalue()
+        Image.open(png).convert("RGB").quantize(256).save(small := BytesIO(), "png", optimize=True)
+        return small.getvalue()  # a quarter of the bytes: notebooks are kept in git
 
 
 def _resize(figure: _Figure, width: float, height: float) -> None:
@@ -387,27 +390,29 @@ def draw_cells(cells: Cells) -> Figure:
     fit_axes(figure, ax, columns * inch, rows * inch)
     return figure
 
-# %% ../nbs/09_plots.ipynb #ee3dd0a2
+# %% ../nbs/09_plots.ipynb #7a791826
 def plotly_groups(
     figure: go.Figure,  # with layer i at i on its first axes
     names: Sequence[str],  # its layers
     pixels: float,  # room of a layer
     along: str = "x",  # "x": above the axes; "y": to the right of them
     gap: str | None = None,  # colour of the line between groups; None: none
+    axis: str | None = None,  # of the layers, in a figure with several: "y5"; None: the first
 ) -> None:
     "The groups of layers: a coloured bar with a name for each, a line between them."
-    across = "y" if along == "x" else "x"
+    across, ref = "y" if along == "x" else "x", {f"{along}ref": axis or along}
     for group, first, stop in layer_groups(names):
         if first and gap:
             line = {f"{along}0": first - 0.5, f"{along}1": first - 0.5, f"{across}0": 0, f"{across}1": 1, f"{across}ref": "paper"}
+            line |= ref
             line |= dict(line=dict(color=gap, width=2 if gap == "white" else 1))
             figure.add_shape(type="line", **line)
         if not group:
             continue
         bar = {f"{along}0": first - 0.42, f"{along}1": stop - 0.58, f"{across}0": 4, f"{across}1": 7,
-               f"{across}ref": "paper", f"{across}sizemode": "pixel", f"{across}anchor": 1}  # fmt: skip
+               f"{across}ref": "paper", f"{across}sizemode": "pixel", f"{across}anchor": 1} | ref  # fmt: skip
         figure.add_shape(type="rect", fillcolor=GROUP_COLORS[group], line_width=0, **bar)
-        place = {along: (first + stop - 1) / 2, across: 1, f"{across}ref": "paper", f"{across}shift": 8}
+        place = {along: (first + stop - 1) / 2, across: 1, f"{across}ref": "paper", f"{across}shift": 8} | ref
         place |= dict(yanchor="bottom") if along == "x" else dict(xanchor="left", textangle=90)
         text = _group_text(group, (stop - first) * pixels / 100)
         figure.add_annotation(text=text, showarrow=False, font_size=12, **place)
@@ -547,7 +552,7 @@ def check_curves(
             raise ValueError(f"{name}: expected {length} values, one for each {per}; found shape {values.shape}")
     return curves, bands
 
-# %% ../nbs/09_plots.ipynb #928e1860
+# %% ../nbs/09_plots.ipynb #2712e09d
 @mpl.rc_context(STYLE)
 def layer_curve_figure(
     layers: Sequence[str],  # in the order of the model
@@ -574,6 +579,8 @@ def layer_curve_figure(
     ax.set(xlim=(-0.6, len(layers) - 0.4), ylabel=ylabel, yscale="log" if log else "linear")
     if limits:
         ax.set_ylim(*limits)
+    if log:
+        ax.yaxis.set_major_formatter("{x:g}")
     ax.grid(axis="y")
     draw_groups(ax, layers, inch, "x", gap="#BBBBBB")
     if len(curves) > 1:
