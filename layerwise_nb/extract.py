@@ -41,12 +41,15 @@ from .layers import FEATURE_TYPES, Architecture, Feature, format_bytes
 from layerwise_nb.plan import (
     Batch,
     available_processors,
+    choose_shard,
     disk_needed,
     hours,
     memory_needed,
     plan_batches,
     plan_lanes,
     plan_queue,
+    read_shard,
+    shard_name,
     share_batches,
     too_long,
 )
@@ -56,7 +59,9 @@ from layerwise_nb.store import (
     Journal,
     StoreError,
     cannot_write,
+    change_records,
     check_same_run,
+    journal_path,
     lock_folder,
     merge_journals,
     read_manifest,
@@ -76,6 +81,7 @@ def extract(
     revision: str = None,  # branch, tag or commit of a hub model
     seed: int = 0,  # of random weights
     dataset_name: str = "librispeech",  # part of the output's name
+    shard: str = None,  # do part i of n, e.g. 2/4: the parts are disjoint and together all; they may run at once, or not
     num_files: int = 0,  # use a random sample of so many utterances; 0: all
     sample: int = 1,  # number of that sample: its seed, and part of the output's name
     dtype: str = "float32",  # stored numbers: float32 or float16 (half the disk)
@@ -120,6 +126,7 @@ def _check_settings(settings: SimpleNamespace) -> None:
     for name, minimum in least.items():
         if getattr(settings, name) < minimum:
             raise ValueError(f"--{name} must be at least {minimum}; got {getattr(settings, name)}")
+    read_shard(settings.shard)
     if settings.segment_seconds and settings.alignments:
         raise ValueError("--segment_seconds and --alignments both cut utterances: give one of them")
     if (settings.batch_seconds or 0) < 0:
@@ -385,6 +392,7 @@ class Job:
     todo: set[str]  # names still to do
     weights_sha256: str  # of process 0's model
     provenance: dict  # for every file
+    shard: str = ""  # the name of the shard that this run does: "2of4"
     notes: list[str] = field(default_factory=list)  # said at the start
 
 
@@ -442,7 +450,7 @@ def _prepare(settings: SimpleNamespace, speech: Any, processes: _Processes, stac
     "On process 0: lock the folder, list, plan."
     folder = features_dir(settings)
     utterances, refused = choose_utterances(settings, speech.catalogue(), speech.sample_rate)
-    stack.enter_context(lock_folder(folder))
+    stack.enter_context(lock_folder(folder, shard_name(settings.shard)))
     try:
         return _settle(settings, speech, processes, folder, utterances, refused)
     except OSError as error:
@@ -458,10 +466,19 @@ def _settle(
     refused: dict[str, AudioError],
 ) -> Job:
     everything, catalogue = speech.catalogue(), speech.catalogue(settings.feature_type)
-    identity = _identity(settings, speech)
-    check_same_run(folder, identity)
-    notes = [f"removed {name}, left by a run that was killed" for name in remove_stale(folder)]
-    merge_journals(folder, retry=True)
+    identity, shard = _identity(settings, speech), shard_name(settings.shard)
+    seconds = settings.batch_seconds
+    if seconds is None:
+        seconds = 160 if processes.device.type == "cuda" else 0
+    plan, all_names = plan_batches(utterances, int(seconds * speech.sample_rate)), {u.name for u in utterances}
+    all_names |= refused.keys()
+    plan, refused = choose_shard(plan, refused, settings.shard)
+    utterances = sorted((u for batch in plan for u in batch), key=lambda u: u.name)
+    others = all_names - {u.name for u in utterances} - refused.keys()
+    with change_records(folder):
+        check_same_run(folder, identity)
+        notes = [f"removed {name}, left by a run that was killed" for name in remove_stale(folder, others)]
+        merge_journals(folder, True, shard, others)
     done, damaged = find_done(folder, utterances, catalogue, settings.dtype, settings.resume)
     notes += [f"redoing {name}: {why}" for name, why in damaged.items()] + _resampled(utterances, speech.sample_rate)
     todo = [u for u in utterances if u.name not in done]
@@ -469,28 +486,28 @@ def _settle(
         refused |= _too_long(todo, everything, speech.sample_rate, processes.local_count)
         todo = [u for u in todo if u.name not in refused]
     notes.append(_check_disk(folder, disk_needed(todo, catalogue, settings.dtype), settings.force))
-    _list_known(folder, utterances, done, refused, speech.sample_rate)
-    seconds = settings.batch_seconds
-    if seconds is None:
-        seconds = 160 if processes.device.type == "cuda" else 0
-    batches = plan_batches([u for u in utterances if u.name not in refused], int(seconds * speech.sample_rate))
-    names, asked = {u.name for u in todo}, {u.name for u in utterances} | refused.keys()
+    batches = [tuple(u for u in batch if u.name not in refused) for batch in plan]
+    names, asked = {u.name for u in todo}, all_names - others
     shares = share_batches([b for b in batches if any(u.name in names for u in b)], processes.count)
     settled = {"threads": settings.threads, "batch_seconds": seconds, "device": processes.device.type}
     provenance = {**identity, **settled, "versions": _versions()}
-    _write_run(folder, settings, speech, provenance, identity, found=len(asked), processes=processes.count)
-    return Job(folder, shares, asked, names, speech.identity["weights_sha256"], provenance, notes)
+    with change_records(folder):
+        check_same_run(folder, identity)  # another shard may have been the first
+        _list_known(folder, shard, utterances, done, refused, speech.sample_rate)
+        _write_run(folder, settings, speech, provenance, identity, found=len(all_names), processes=processes.count)
+    return Job(folder, shares, asked, names, speech.identity["weights_sha256"], provenance, shard, notes)
 
 # %% ../nbs/04_extract.ipynb #d10c16f5
 def _list_known(
     folder: Path,
+    shard: str,
     utterances: Sequence[Utterance],
     done: dict[str, dict | None],
     refused: dict[str, AudioError],
     sample_rate: int,
 ) -> None:
     "Put into the manifest what was found finished but not listed, and what was refused."
-    journal = Journal(folder)
+    journal = Journal(folder, shard=shard)
     for u in utterances:
         if record := done.get(u.name):
             seconds = round(u.n_samples / sample_rate, 4)
@@ -501,7 +518,7 @@ def _list_known(
     for name, error in refused.items():
         journal.add({"utterance": name, "status": "failed", "reason": error.reason, "error": str(error)})
     journal.close()
-    merge_journals(folder)
+    merge_journals(folder, shard=shard)
 
 
 def _now() -> str:
@@ -524,6 +541,23 @@ def _write_run(folder: Path, settings: SimpleNamespace, speech: Any, provenance:
         "status": "running",
         **facts,
     }
+    if shard := shard_name(settings.shard):
+        count = shard.partition("of")[2]
+        shards = {name: s for name, s in before.get("shards", {}).items() if name.partition("of")[2] == count}
+        run["shards"] = {**shards, shard: {"status": "running"}}
+    write_text(path, json.dumps(run, indent=1))
+
+
+def _end_run(folder: Path, shard: str, ended: dict) -> None:
+    "Note in `run.json` how a run ended; one of shards is finished when all of them are."
+    path = folder / "run.json"
+    run = json.loads(path.read_text(encoding="utf-8"))
+    if shard:
+        run["shards"][shard] = ended
+        finished = sum(s["status"] == "finished" for s in run["shards"].values())
+        run["status"] = "finished" if finished == int(shard.partition("of")[2]) else "running"
+    else:
+        run |= ended
     write_text(path, json.dumps(run, indent=1))
 
 # %% ../nbs/04_extract.ipynb #6ddada02
@@ -537,7 +571,8 @@ def _announce(settings: SimpleNamespace, speech: Any, job: Job, processes: _Proc
         f"model        {speech.name} (weights: {speech.identity['weights']}), {count} features, stored as {settings.dtype}"
     )
     what = "utterances" if settings.segment_seconds or settings.alignments else "files"
-    print(f"audio        {len(job.asked)} {what} found in {audio_folder(settings)}, {len(job.todo)} to do")
+    part = f" for shard {settings.shard}" if settings.shard else ""
+    print(f"audio        {len(job.asked)} {what} found{part} in {audio_folder(settings)}, {len(job.todo)} to do")
     on_cpu = f"; on the CPU: {lanes} at a time" + (" in each process" if processes.count > 1 else "")
     print(f"GPUs         {processes.gpus_available} available, {used} used" + ("" if used else on_cpu))
     for note in job.notes:
@@ -570,7 +605,7 @@ def _progress(job: Job, sample_rate: int):
     start, stop, position, done = time.monotonic(), threading.Event(), {}, Counter()
 
     def show() -> None:
-        for path in (job.features_dir / f"manifest.rank{rank}.jsonl" for rank in range(len(job.shares))):
+        for path in (journal_path(job.features_dir, rank, job.shard) for rank in range(len(job.shares))):
             if not path.exists():  # that process has not started yet
                 continue
             records, position[path] = _new_records(path, position.get(path, 0))
@@ -662,14 +697,14 @@ def _finish(job: Job, stopped: str, peak_memory: int, start: float) -> dict:
         "peak_memory": peak_memory,
         "stopped": stopped,
     }
+    ended = {"status": "stopped" if stopped else "finished", "finished": _now(), "summary": summary}
     try:
-        merge_journals(job.features_dir)
-        path = job.features_dir / "run.json"
-        run = json.loads(path.read_text(encoding="utf-8"))
-        run |= {"status": "stopped" if stopped else "finished", "finished": _now(), "summary": summary}
-        write_text(path, json.dumps(run, indent=1))
-    except OSError as error:  # a full disk: the next start merges them
-        summary["stopped"] = stopped or cannot_write(job.features_dir, error)
+        with change_records(job.features_dir):
+            merge_journals(job.features_dir, shard=job.shard)
+            _end_run(job.features_dir, job.shard, ended)
+    except (OSError, StoreError) as error:  # such as a full disk: the next start merges them
+        why = cannot_write(job.features_dir, error) if isinstance(error, OSError) else str(error)
+        summary["stopped"] = stopped or why
     return summary
 
 # %% ../nbs/04_extract.ipynb #bf85dfb1
@@ -696,7 +731,7 @@ def _work(speech: Any, share: list[Batch], job: Job, engine: Any, rank: int) -> 
     from layerwise_nb.engine import RunStopped, extract_batches
 
     try:
-        journal = Journal(job.features_dir, rank)
+        journal = Journal(job.features_dir, rank, job.shard)
         try:
             extract_batches(speech, share, job.todo, job.features_dir, journal, engine)
         finally:
