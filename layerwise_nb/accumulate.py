@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['replace_folder', 'recover_folder', 'CorpusAccumulator']
 
-# %% ../nbs/08a_accumulate.ipynb #6935a877
+# %% ../nbs/08a_accumulate.ipynb #2d00833a
 import json
 import os
 import shutil
@@ -28,6 +28,7 @@ from .moments import Moments
 from .reservoir import Reservoir
 from .store import FeatureStore, NotFiniteError
 from .summary import CorpusSummary
+from .temporal import TemporalStatistics
 from .verify import store_catalogue
 
 # %% ../nbs/08a_accumulate.ipynb #548452f4
@@ -62,7 +63,7 @@ def recover_folder(
 def _beside(folder: Path) -> tuple[Path, Path]:
     return folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
 
-# %% ../nbs/08a_accumulate.ipynb #30fd6443
+# %% ../nbs/08a_accumulate.ipynb #2b9fef29
 class CorpusAccumulator:
     "Adds utterances to the summary of a corpus: in memory, and at every checkpoint in its features folder."
 
@@ -113,7 +114,11 @@ class CorpusAccumulator:
         moments = Moments.of(self.layers, identity=self.identity, device=str(self.device))
         sample = Reservoir(moments.layers, *self._sample, moments.same_as, self.identity)
         corpus = self._corpus.removesuffix("_sample1").replace("_", " ")
-        self._summary, self._last = CorpusSummary(moments, sample, self._model, corpus, {}), time.monotonic()
+        self._summary, self._temporal = CorpusSummary(moments, sample, self._model, corpus, {}), self._statistics()
+        self._last = time.monotonic()
+
+    def _statistics(self) -> TemporalStatistics:
+        return TemporalStatistics(self.layers, identity=self.identity)
 
     @property
     def due(self) -> bool:
@@ -127,7 +132,7 @@ def _locked(folder: Path) -> Iterator[None]:
     with FileLock(folder.with_name(".summary.lock")):
         yield
 
-# %% ../nbs/08a_accumulate.ipynb #3ffd3aeb
+# %% ../nbs/08a_accumulate.ipynb #4405b1d1
 @patch
 @contextmanager
 def _shared(self: CorpusAccumulator) -> Iterator[None]:
@@ -174,20 +179,24 @@ def add(
             raise NotFiniteError(str(error)) from error
         except BaseException as error:
             self._give_up(error)
-        with self._lock:
-            try:
-                self._note(utterance, {name: x.cpu().numpy() for name, x in frames.items()})
-            except BaseException as error:
-                self._give_up(error)
+        try:
+            self._note(utterance, {name: x.cpu().numpy() for name, x in frames.items()})
+        except BaseException as error:
+            self._give_up(error)
 
 
 @patch
 def _note(self: CorpusAccumulator, utterance: Utterance, frames: dict[str, np.ndarray]) -> None:
     "Everything but the sums."
-    self._summary.reservoir.update(frames, utterance.name, utterance.speaker)
-    self._summary.speakers[utterance.name] = utterance.speaker
-    self._summary.seconds += round(utterance.n_samples / self.sample_rate, 4)
-    self.counted.add(utterance.name)
+    name, speaker, seconds = utterance.name, utterance.speaker, round(utterance.n_samples / self.sample_rate, 4)
+    temporal = self._statistics()
+    temporal.update(frames, name, speaker, seconds)
+    with self._lock:
+        self._summary.reservoir.update(frames, name, speaker)
+        self._temporal.merge(temporal)
+        self._summary.speakers[name] = speaker
+        self._summary.seconds += seconds
+        self.counted.add(name)
 
 
 @patch
@@ -207,9 +216,15 @@ def checkpoint(self: CorpusAccumulator) -> None:
             return
         with _locked(self.folder):
             recover_folder(self.folder)
-            summary = self._summary
+            summary, temporal = self._summary, self._temporal
             if self.folder.exists():
-                summary = CorpusSummary.load(self.folder)
+                summary, temporal = CorpusSummary.load(self.folder), TemporalStatistics.load(self.folder / "temporal.npz")
                 summary.merge(self._summary)
-            replace_folder(self.folder, summary.save)
+                temporal.merge(self._temporal)
+
+            def write(folder: Path) -> None:
+                summary.save(folder)
+                temporal.save(folder / "temporal.npz")
+
+            replace_folder(self.folder, write)
         self._start()
