@@ -6,6 +6,7 @@ The pages for Sphinx are written to a temporary folder; `conf.py` beside this fi
 """
 
 import ast
+import inspect
 import io
 import json
 import re
@@ -116,7 +117,10 @@ class Source:
         self.body = ast.parse(code).body
         self.tokens = list(tokenize.generate_tokens(io.StringIO(code).readline))
         self.lines = code.splitlines()
-        self.comments = {t.start[0]: t.string.lstrip("# ") for t in self.tokens if t.type == tokenize.COMMENT}
+        comments = {t.start[0]: t.string.lstrip("# ") for t in self.tokens if t.type == tokenize.COMMENT}
+        self.comments = {
+            line: re.sub(r"(# *)?(fmt: |noqa|type: ignore|ruff: ).*", "", c).strip() for line, c in comments.items()
+        }
 
     def comment(self, line: int) -> str:
         "The comment behind a line of code, with the lines of nothing but comment that continue it."
@@ -165,7 +169,7 @@ class Source:
             value = ast.unparse(node.value)
             options = [f":value: {value}"] if len(value) <= 70 else []
             return directive("data", name, options, [self.comment(node.end_lineno)], module)
-        docstring = [markdown(ast.get_docstring(node) or "")]
+        docstring = [docstring_of(ast.get_docstring(node))]
         if owner := patched(node):
             return self.method(node, owner, module)
         if is_function(node):
@@ -183,7 +187,7 @@ class Source:
     def method(self, node: ast.FunctionDef, owner: str = "", module: str | None = None) -> str:
         "A method in its class, or one that fastcore's `patch` adds to the class `owner`."
         name = f"{owner}.{node.name}" if owner else node.name
-        docstring, (signature, fields) = markdown(ast.get_docstring(node) or ""), self.function(node, method=True)
+        docstring, (signature, fields) = docstring_of(ast.get_docstring(node)), self.function(node, method=True)
         body, marks = [docstring, "\n".join(fields)], " ".join(map(ast.unparse, node.decorator_list))
         if re.search(r"property|as_prop=True", marks):
             options = [f":type: {ast.unparse(node.returns)}"] if node.returns else []
@@ -214,9 +218,15 @@ def patched(node: ast.AST) -> str | None:
 
 
 def directive(kind: str, argument: str, options: list[str], body: list[str], module: str | None = None) -> str:
-    fence = "```" if kind not in ("class",) else "````"
+    fence = {"class": "`````", "function": "````"}.get(kind, "```")
     options = [*options, f":module: {PACKAGE}.{module}"] if module else options
     return "\n".join([f"{fence}{{py:{kind}}} {argument}", *options, "", "\n\n".join(filter(None, body)), fence])
+
+
+def docstring_of(text: str | None) -> str:
+    "A docstring as Markdown; the example of a command, a last line `Example: ...`, becomes a block of code."
+    text, _, example = inspect.cleandoc(text or "").partition("\n\nExample: ")
+    return markdown(text) + (f"\n\n```bash\n{example}\n```" if example else "")
 
 
 def markdown(text: str) -> str:
@@ -356,9 +366,7 @@ def command_page() -> str:
             meaning = re.sub(r" \(default: .*\)$", "", (action.help or "") % {"default": action.default})
             rows.append(f"| `{flag}` | {markdown(meaning)} | {default} |")
         also = linked(f"Also `python -m {module}`. From a notebook: `{module}`.")
-        text += [f"## {command}", markdown(parser.description or ""), "\n".join(rows), also]
-        if parser.epilog:
-            text.append(f"```text\n{parser.epilog.strip()}\n```")
+        text += [f"## {command}", docstring_of(parser.description), "\n".join(rows), also]
     return "\n\n".join(text)
 
 

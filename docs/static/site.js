@@ -5,6 +5,8 @@ if (figures.length) {
   script.src = new URL("plotly.min.js", document.currentScript.src);
   script.onload = () => figures.forEach((figure) => {
     const { data, layout, frames, config } = JSON.parse(figure.querySelector("script").textContent);
+    // As wide as it was made if there is room; where there is not, no narrower than can be read: the page scrolls it.
+    if (layout.width) layout.width = Math.min(layout.width, Math.max(figure.clientWidth, 760));
     Plotly.newPlot(figure, { data, layout, frames, config: { responsive: true, displaylogo: false, ...config } });
   });
   document.head.append(script);
