@@ -7,7 +7,7 @@ __all__ = ['self_similarity_figure', 'self_similarity_plotly', 'autocorrelation_
            'lag_plotly', 'lead_figure', 'lead_plotly', 'temporal_measure_figure', 'temporal_measure_plotly',
            'distribution_figure', 'distribution_plotly']
 
-# %% ../nbs/09d_lag_plots.ipynb #0740edcd
+# %% ../nbs/09d_lag_plots.ipynb #17d1c5df
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -38,9 +38,9 @@ from layerwise_nb.plots import (
     plotly_groups,
     plotly_line,
 )
-from .temporal_plots import Sound, thin, write_labels
+from .temporal_plots import Sound, plotly_labels, thin, write_labels
 
-# %% ../nbs/09d_lag_plots.ipynb #9c4f3770
+# %% ../nbs/09d_lag_plots.ipynb #44031d0a
 def _block_means(values: np.ndarray, times: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray, int]:
     "Means of k x k blocks, so that at most `most` rows are left; the frames that fill no block are left out."
     k = -(-len(times) // most)
@@ -62,7 +62,7 @@ def self_similarity_figure(
     result,  # `SelfSimilarity`
     layer: str,  # whose it is
     context: str = "",  # utterance, model, weights and corpus
-    sound: Sound | None = None,  # its finest labels stand above
+    sound: Sound | None = None,  # its labels stand above
 ) -> Figure:
     "The similarity of every two frames of an utterance."
     title, details, values, times, half = _self_similarity(result, layer, context)
@@ -83,35 +83,35 @@ def self_similarity_figure(
     bar.outline.set_visible(False)
     return figure
 
-# %% ../nbs/09d_lag_plots.ipynb #7ca4666d
+# %% ../nbs/09d_lag_plots.ipynb #064ebdbe
 def self_similarity_plotly(
     result,  # `SelfSimilarity`
     layer: str,  # whose it is
     context: str = "",  # utterance, model, weights and corpus
-    sound: Sound | None = None,  # its labels are in the hover
+    sound: Sound | None = None,  # its labels stand above
 ) -> go.Figure:
     "The interactive twin of `self_similarity_figure`."
     title, details, values, times, half = _self_similarity(result, layer, context, most=300)
-    figure = new_plotly(640, 520, title, details)
-    spoken = [_label_at(sound, time) for time in times]
+    tiers = [] if sound is None else list(sound.tiers)
+    height = 500 + 30 * len(tiers)
+    figure = new_plotly(660, height, title, details)
+    figure.set_subplots(len(tiers) + 1, 1, shared_xaxes=True, row_heights=[24] * len(tiers) + [500],
+                        vertical_spacing=6 / height if tiers else 0)  # fmt: skip
+    for row, tier in enumerate(tiers, start=1):
+        plotly_labels(figure, sound, tier, row)
     figure.add_heatmap(
-        x=times, y=times, z=np.round(values, 4), zmin=-1, zmax=1, colorscale=colorscale(DIVERGING),
+        x=times, y=times, z=values.astype(np.float32), zmin=-1, zmax=1, colorscale=colorscale(DIVERGING),
         colorbar=dict(title=dict(text="cosine similarity", side="right", font_size=12), thickness=12, outlinewidth=0),
-        hovertemplate="%{x:.2f} s and %{y:.2f} s: %{z:.2f}<extra></extra>" if sound is None else
-        "%{x:.2f} s (%{customdata[0]}) and %{y:.2f} s (%{customdata[1]}): %{z:.2f}<extra></extra>",
-        customdata=None if sound is None else [[(across, down) for across in spoken] for down in spoken],
+        hovertemplate="%{x:.2f} s and %{y:.2f} s: %{z:.2f}<extra></extra>", row=len(tiers) + 1, col=1,
     )  # fmt: skip
     span = [times[0] - half, times[-1] + half]
-    figure.update_xaxes(title_text="time (s)", range=span, showgrid=False)
-    figure.update_yaxes(title_text="time (s)", range=span[::-1], showgrid=False)
+    figure.update_xaxes(range=span, showgrid=False)
+    below = dict(title_text="time (s)", row=len(tiers) + 1, col=1)
+    figure.update_xaxes(**below)
+    figure.update_yaxes(range=span[::-1], showgrid=False, **below)
     return figure
 
-
-def _label_at(sound: Sound | None, time: float) -> str:
-    labels = [] if sound is None else max(sound.tiers.values(), key=len, default=[])
-    return next((escape(i.label) for i in labels if i.start_s <= time < i.end_s), "–")
-
-# %% ../nbs/09d_lag_plots.ipynb #d7b247bd
+# %% ../nbs/09d_lag_plots.ipynb #06e19be6
 def _lag_curves(curves, bands) -> tuple[dict, dict]:
     "Lags in ms, and both checked: name: (lags, values)."
     if not 1 <= len(curves) <= 12:
@@ -149,7 +149,7 @@ def _plotly_lags(curves, bands, ylabel, title, details, across: float | None) ->
         band = bands.get(name)
         if band is None:
             lags, values = thin(lags, values)
-        hover = [f"<b>{escape(name)}</b><br>{lag:.1f} ms: {v:.4f}" for lag, v in zip(lags, values, strict=True)]
+        hover = f"<b>{escape(name)}</b><br>%{{x:.1f}} ms: %{{y:.4f}}"
         plotly_line(figure, lags, values, name, i, hover, band, markers=False)
     line = dict(line=dict(color=GREY, width=1, dash="solid" if across is None else "dot"))
     figure.add_vline(x=0, **line) if across is None else figure.add_hline(y=across, **line)

@@ -76,7 +76,7 @@ def layer_groups(
     runs = [[i for i, _ in run] for _, run in groupby(enumerate(names), key=lambda item: group[item[1]])]
     return [(group[names[run[0]]], run[0], run[-1] + 1) for run in runs]
 
-# %% ../nbs/09_plots.ipynb #5bb3ace7
+# %% ../nbs/09_plots.ipynb #d1f1677f
 STYLE = {
     "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 9, "axes.labelsize": 9,
     "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8.5, "legend.frameon": False,
@@ -114,7 +114,7 @@ def fit_axes(
     height: float,  # inches
 ) -> None:
     "Make a figure as large as axes of a given size need, so that the cells of a matrix are square."
-    for _ in range(3):  # the colour bar takes a share of the width
+    for _ in range(2):  # the colour bar takes a share of the width
         engine = figure.get_layout_engine()
         engine.execute(figure)
         size, rect, now = figure.get_size_inches(), engine.get()["rect"][2:], ax.get_position().size
@@ -268,7 +268,7 @@ class Cells:
                  f"{escape(number)} {self.interval(i, j, '{:.4f}'.format)}".strip()]  # fmt: skip
         return "<br>".join(parts)
 
-# %% ../nbs/09_plots.ipynb #6db2ddb9
+# %% ../nbs/09_plots.ipynb #726d1a1b
 def _ends(values: np.ndarray, intervals) -> tuple:
     "Both ends of the intervals, and what they are and how wide."
     if intervals is None:
@@ -284,12 +284,17 @@ def _ends(values: np.ndarray, intervals) -> tuple:
 
 
 def few_notes(
-    notes: Sequence[str],  # what makes numbers say less than they seem to
+    notes: Sequence[str],  # what makes numbers say less than they seem to: "conv_0: …"
     most: int = 2,  # of them
 ) -> list[str]:
-    "The first notes, and how many there are more."
-    more = [f"… and {len(notes) - most} more"] if len(notes) > most else []
-    return [f"note: {note}" for note in notes[:most]] + more
+    "The first notes, those of several layers as one, and how many there are more."
+    layers = {}
+    for note in notes:
+        layer, colon, text = note.partition(": ")
+        known = bool(colon) and " " not in layer
+        layers.setdefault(text if known else note, []).extend([layer] if known else [])
+    lines = [f"note: {', '.join(of[:3])}{' …' * (len(of) > 3)}{': ' * bool(of)}{text}" for text, of in layers.items()]
+    return lines[:most] + ([f"… and {len(lines) - most} more"] if len(lines) > most else [])
 
 
 def _matrix_cells(matrix, intervals, context, reasons, sides) -> Cells:
@@ -361,7 +366,7 @@ def _hatch(ax, missing: np.ndarray) -> None:
     boxes = [Rectangle((j - 0.5, i - 0.5), 1, 1) for i, j in np.argwhere(missing)]
     ax.add_collection(PatchCollection(boxes, facecolor="#E4E4E4", edgecolor="#8A8A8A", hatch="/////", lw=0))
 
-# %% ../nbs/09_plots.ipynb #aaaca43c
+# %% ../nbs/09_plots.ipynb #9ab036ed
 @mpl.rc_context(STYLE)
 def draw_cells(cells: Cells) -> Figure:
     rows, columns = cells.values.shape
@@ -383,7 +388,7 @@ def draw_cells(cells: Cells) -> Figure:
         ax.set_xlabel(cells.sides[1])
     low, high = (np.nanmin(cells.values), np.nanmax(cells.values)) if np.isfinite(cells.values).any() else cells.limits
     beyond = {(True, True): "both", (True, False): "min", (False, True): "max"}
-    extend = beyond.get((low < cells.limits[0], high > cells.limits[1]), "neither")
+    extend = beyond.get((low < cells.limits[0] - 1e-9, high > cells.limits[1] + 1e-9), "neither")
     bar = figure.colorbar(image, ax=ax, shrink=min(1, 3.6 / rows / inch), aspect=24, pad=0.02, extend=extend)
     bar.outline.set_visible(False)
     bar.set_label("\n".join(_wrap([cells.unit], 42)))
@@ -587,7 +592,7 @@ def layer_curve_figure(
         figure.legend(*ax.get_legend_handles_labels(), loc="outside lower left", ncols=max(1, int(len(layers) * inch / 2)))
     return figure
 
-# %% ../nbs/09_plots.ipynb #c011a172
+# %% ../nbs/09_plots.ipynb #6313c035
 def _outline(x: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[list, list]:
     "A band as closed outlines, one for each stretch without a gap."
     known = np.isfinite(low) & np.isfinite(high)
@@ -606,7 +611,7 @@ def plotly_line(
     values: np.ndarray,  # (n,)
     name: str,  # in the legend
     style: int,  # number of the line in its figure
-    hover: Sequence[str],  # (n,) HTML
+    hover: str | Sequence[str],  # HTML: for each point, or a template of plotly for all
     band: tuple | None = None,  # (low, high) of shape (n,)
     markers: bool = True,  # a marker at each point
     **where,  # row and col of a figure with several axes
@@ -617,8 +622,9 @@ def plotly_line(
         xs, ys = _outline(np.asarray(x), *band)
         figure.add_scatter(x=xs, y=ys, fill="toself", fillcolor=color, opacity=0.2, mode="none", hoverinfo="skip",
                            legendgroup=name, showlegend=False, **where)  # fmt: skip
-    figure.add_scatter(x=x, y=values, name=escape(name), legendgroup=name, customdata=hover,
-                       hovertemplate="%{customdata}<extra></extra>", mode="lines+markers" if markers else "lines",
+    figure.add_scatter(x=x, y=values, name=escape(name), legendgroup=name, mode="lines+markers" if markers else "lines",
+                       customdata=None if isinstance(hover, str) else hover,
+                       hovertemplate=(hover if isinstance(hover, str) else "%{customdata}") + "<extra></extra>",
                        line=dict(color=color, dash=dash), marker=dict(symbol=marker, size=7), cliponaxis=False,
                        **where)  # fmt: skip
 
@@ -652,7 +658,7 @@ def layer_curve_plotly(
     plotly_groups(figure, layers, pixels, "x", gap="rgba(128,128,128,0.5)")
     return figure
 
-# %% ../nbs/09_plots.ipynb #1d9d468b
+# %% ../nbs/09_plots.ipynb #3efc4f4b
 def _spectrum(correlations, names, n, dims, null, context) -> tuple[np.ndarray, dict, str, list[str]]:
     values, bands = check_curves({"observed": correlations}, {"observed": null} if null else None,
                                  np.size(correlations), "direction")  # fmt: skip
@@ -698,8 +704,7 @@ def spectrum_plotly(
         xs, ys = _outline(place, *bands["observed"])
         figure.add_scatter(x=xs, y=ys, fill="toself", fillcolor="rgba(153,153,153,0.4)", mode="none",
                            hoverinfo="skip", name="unrelated layers (null)")  # fmt: skip
-    hover = [f"direction {i}: {value:.4f}" for i, value in zip(place, values, strict=True)]
-    plotly_line(figure, place, values, "observed", 0, hover, markers=len(values) <= 60)
+    plotly_line(figure, place, values, "observed", 0, "direction %{x}: %{y:.4f}", markers=len(values) <= 60)
     figure.update_xaxes(title_text="canonical direction", range=[0, len(values) + 1])
     figure.update_yaxes(title_text="correlation", range=[0, 1.02])
     return figure.update_layout(showlegend=bool(bands))
