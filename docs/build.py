@@ -103,11 +103,11 @@ def is_function(node: ast.AST) -> bool:
     return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
 
 
-def constant(node: ast.AST) -> str | None:
-    "The name, if a statement gives a public constant its value."
-    target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
-    name = getattr(target, "id", "")
-    return name if isinstance(node, (ast.Assign, ast.AnnAssign)) and public(name) and name.isupper() else None
+def constants(node: ast.AST) -> list[str]:
+    "The public constants and type aliases to which a statement gives a value."
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    names = [n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)]
+    return [name for name in names if public(name) and name[0].isupper()]
 
 
 class Source:
@@ -165,10 +165,10 @@ class Source:
 
     def entry(self, node: ast.AST, module: str) -> str:
         "A function, class or constant."
-        if name := constant(node):
-            value = ast.unparse(node.value)
-            options = [f":value: {value}"] if len(value) <= 70 else []
-            return directive("data", name, options, [self.comment(node.end_lineno)], module)
+        if names := constants(node):
+            value, comment = ast.unparse(node.value), self.comment(node.end_lineno)
+            options = [f":value: {value}"] if len(value) <= 70 and len(names) == 1 else []
+            return "\n\n".join(directive("data", name, options, [comment], module) for name in names)
         docstring = [docstring_of(ast.get_docstring(node))]
         if owner := patched(node):
             return self.method(node, owner, module)
@@ -200,7 +200,7 @@ class Source:
         return directive("method", name + signature, kinds, body, module)
 
     def entries(self, module: str) -> str:
-        shown = [n for n in self.body if constant(n) or (hasattr(n, "name") and public(n.name))]
+        shown = [n for n in self.body if constants(n) or (hasattr(n, "name") and public(n.name))]
         return "\n\n".join(self.entry(node, module) for node in shown)
 
 
@@ -241,10 +241,10 @@ def api() -> dict[str, str]:
     found = {}
     for module, notebook in modules().items():
         for node in (node for source in notebook.exported for node in ast.parse(source).body):
-            name = constant(node) or getattr(node, "name", "_")
+            name = getattr(node, "name", "_")
             name = f"{owner}.{name}" if (owner := patched(node)) else name
             members = [f"{name}.{m.name}" for m in getattr(node, "body", []) if is_function(m) and public(m.name)]
-            for each in [name, *members] if public(name) else []:
+            for each in [*constants(node), *([name, *members] if public(name) else [])]:
                 found[each] = None if each in found else f"{PACKAGE}.{module}.{each}"
     return {name: full for name, full in found.items() if full and name not in COMMANDS}
 
@@ -256,7 +256,7 @@ def source_url(module: str, name: str) -> str | None:
     if any(f"{patched(node)}.{getattr(node, 'name', '')}" == name for node in nodes):
         name = name.split(".")[1]
     for part in name.split("."):
-        node = next((n for n in nodes if getattr(n, "name", constant(n)) == part), None)
+        node = next((n for n in nodes if part in [getattr(n, "name", ""), *constants(n)]), None)
         if node is None:
             return None
         nodes = getattr(node, "body", [])
