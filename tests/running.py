@@ -107,12 +107,16 @@ def free_port() -> int:
 
 def start_launch(num_processes: int, *flags, stderr: int = subprocess.PIPE) -> subprocess.Popen:
     """`accelerate launch` on a machine without GPUs (`--cpu --num_processes 2` would start one process)."""
-    launch = f"launch --multi_gpu --num_processes {num_processes} --num_machines 1 --mixed_precision no"
-    launch += f" --dynamo_backend no --main_process_port {free_port()} -m layerwise_nb.extract --device cpu"
+    return _start(f"--num_machines 1 --main_process_port {free_port()}", num_processes, *flags, stderr=stderr)
+
+
+def _start(machines: str, num_processes: int, *flags, within: Sequence[str] = (), stderr: int = subprocess.PIPE, **env):
+    launch = f"launch --multi_gpu {machines} --num_processes {num_processes} --mixed_precision no --dynamo_backend no"
+    launch += " -m layerwise_nb.extract --device cpu"
     command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", *launch.split(), *map(str, flags)]
     # a session of its own, so that Ctrl-C can be sent to all of its processes, as a terminal does
     options = {"stdout": subprocess.PIPE, "text": True, "encoding": "utf-8", "start_new_session": True}
-    return subprocess.Popen(command, stderr=stderr, **options)
+    return subprocess.Popen([*within, *command], stderr=stderr, env=os.environ | env, **options)
 
 
 def finish_launch(launch: subprocess.Popen) -> Result:
@@ -124,6 +128,46 @@ def finish_launch(launch: subprocess.Popen) -> Result:
         except ProcessLookupError:
             pass
     return Result(launch.returncode, out, err)
+
+
+class Machines:
+    """Two machines on this one: network namespaces, joined by a cable. `with Machines() as machines`.
+
+    Raises OSError where that is not permitted or there is no `ip` command.
+    """
+
+    def __enter__(self):
+        self._names = [f"layerwise{os.getpid()}-{i}" for i in range(2)]
+        self._cables = [f"lw{os.getpid()}-{i}" for i in range(2)]
+        try:
+            for name in self._names:
+                self._ip(f"netns add {name}")
+            self._ip(f"link add {self._cables[0]} type veth peer name {self._cables[1]}")
+            for i, (name, cable) in enumerate(zip(self._names, self._cables, strict=True)):
+                self._ip(f"link set {cable} netns {name}")
+                self._ip(f"-n {name} addr add 10.77.0.{i + 1}/24 dev {cable}")
+                for device in (cable, "lo"):
+                    self._ip(f"-n {name} link set {device} up")
+        except OSError:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *error):
+        for name in self._names:  # a cable goes with its namespace
+            subprocess.run(["ip", "netns", "delete", name], capture_output=True)
+
+    @staticmethod
+    def _ip(arguments: str) -> None:
+        done = subprocess.run(["ip", *arguments.split()], capture_output=True, text=True)
+        if done.returncode:
+            raise OSError(f"ip {arguments}: {done.stderr.strip()}")
+
+    def start(self, machine: int, *flags) -> subprocess.Popen:
+        """`accelerate launch` of one process on machine 0 or 1 of the two."""
+        ring = f"--num_machines 2 --machine_rank {machine} --main_process_ip 10.77.0.1 --main_process_port 29577"
+        within = ("ip", "netns", "exec", self._names[machine])
+        return _start(ring, 2, *flags, within=within, GLOO_SOCKET_IFNAME=self._cables[machine])
 
 
 def launch_in_terminal(num_processes: int, *flags) -> Result:
@@ -157,10 +201,10 @@ def features_dir(save_dir: Path) -> Path:
     return path.parent
 
 
-def wait_for_files(save_dir: Path, number: int, running: Callable[[], bool]) -> None:
-    """Until so many utterances are finished."""
+def wait_for_files(save_dir: Path, number: int, running: Callable[[], bool], pattern: str = "*.npz") -> None:
+    """Until so many utterances are finished, or so many other files are begun."""
     end = time.monotonic() + TIMEOUT_S
-    while len(list(save_dir.glob("*/*/*.npz"))) < number:
+    while sum(path.stat().st_size > 0 for path in save_dir.glob(f"*/*/{pattern}")) < number:
         assert running() and time.monotonic() < end, f"ended, or {TIMEOUT_S} s passed, before {number} files were there"
         time.sleep(0.01)
 

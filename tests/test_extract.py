@@ -8,7 +8,19 @@ import threading
 import numpy as np
 import pytest
 import soundfile as sf
-from running import extract, features_dir, finish_launch, hashes, launch_in_terminal, load, noises, run, start_launch
+from running import (
+    Command,
+    Machines,
+    extract,
+    features_dir,
+    finish_launch,
+    hashes,
+    launch_in_terminal,
+    load,
+    noises,
+    run,
+    start_launch,
+)
 
 TINY = ("--model", "random:tiny")
 GROUPS = {  # of a model with two blocks
@@ -152,8 +164,7 @@ def test_processes_write_the_same_bytes(speech, one_process, tmp_path, num_proce
     assert result.status == 0, result.err
     expected, folder = hashes(one_process), features_dir(tmp_path)
     assert hashes(tmp_path) == expected
-    for path in features_dir(one_process).glob("*.npz"):  # provenance and all
-        assert path.read_bytes() == (folder / path.name).read_bytes()
+    same_bytes(tmp_path, one_process)
 
     shares = re.findall(r"^process (\d+) +(\d+) files, (\d+\.\d) (min|h) of audio$", result.out, re.M)
     assert [int(rank) for rank, *_ in shares] == list(range(num_processes))
@@ -165,6 +176,53 @@ def test_processes_write_the_same_bytes(speech, one_process, tmp_path, num_proce
     assert all(bar.startswith("extract: ") for bar in bars), "something else was printed, such as a warning"
     # one bar over all processes, until the last one is done
     assert re.fullmatch(r"extract: 100%\|.*\[.*, (\d+)/\1 files, \d+\.\d x real time\]\s*", bars[-1]), bars
+
+
+def same_bytes(one, other) -> None:
+    """All files of two runs are equal, provenance and all."""
+    files = {path.name: path.read_bytes() for path in features_dir(one).glob("*.npz")}
+    assert files == {path.name: path.read_bytes() for path in features_dir(other).glob("*.npz")}
+
+
+def listed(save_dir) -> list[str]:
+    """The utterances in the manifest, in its order."""
+    lines = (features_dir(save_dir) / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["utterance"] for line in lines]
+
+
+@pytest.fixture
+def machines():
+    try:
+        with Machines() as two:
+            yield two
+    except OSError as error:
+        pytest.skip(f"two machines on this one need the right to make network namespaces: {error}")
+
+
+def test_two_machines_write_the_same_bytes(speech, one_process, tmp_path, machines):
+    flags = ("--audio_dir", speech, "--save_dir", tmp_path, *TINY, "--batch_seconds", 20, "--threads", 1)
+    launches = [machines.start(machine, *flags) for machine in (0, 1)]
+    results = [finish_launch(launch) for launch in launches]
+    assert [r.status for r in results] == [0, 0], results
+    same_bytes(tmp_path, one_process)
+    assert "process 1 " in results[0].out and results[1].out == ""  # machine 0 speaks for both
+    assert listed(tmp_path) == listed(one_process)
+
+
+def test_shards_write_the_same_bytes(speech, one_process, tmp_path):
+    flags = ("--audio_dir", speech, "--save_dir", tmp_path, *TINY, "--device", "cpu", "--batch_seconds", 20)
+    at_once = [Command("extract", *flags, "--shard", f"{i}/3") for i in (1, 2, 3)]  # no one is first
+    results = [command.wait() for command in at_once]
+    assert [r.status for r in results] == [0, 0, 0], results
+    same_bytes(tmp_path, one_process)
+    assert listed(tmp_path) == listed(one_process) == sorted(hashes(one_process))
+    assert [p.name for p in features_dir(tmp_path).glob("manifest*")] == ["manifest.jsonl"]
+    found = [int(re.search(r"(\d+) files found for shard \d/3 in .*, \1 to do", r.out)[1]) for r in results]
+    assert sum(found) == len(listed(tmp_path))
+    run_json = json.loads((features_dir(tmp_path) / "run.json").read_text())
+    assert (run_json["status"], sorted(run_json["shards"])) == ("finished", ["1of3", "2of3", "3of3"])
+    status = run("status", tmp_path)
+    assert f"utterances  {sum(found)} done of {sum(found)} found (100%), 0 failed" in status.out
 
 
 def test_an_error_under_a_launcher_is_told_once(tmp_path):

@@ -124,6 +124,26 @@ def test_one_process_of_two_is_killed(long_audio, long_undisturbed, tmp_path, ki
     check_complete(tmp_path, long_undisturbed)
 
 
+def test_one_shard_of_two_is_killed(long_audio, long_undisturbed, tmp_path):
+    flags = ("--audio_dir", long_audio, "--save_dir", tmp_path, *SLOW)
+    with Command("extract", *flags, "--shard", "1/2") as one, Command("extract", *flags, "--shard", "2/2") as two:
+        for number, shard in ((1, one), (2, two)):  # each has done something
+            wait_for_files(tmp_path, 1, shard.process.is_alive, f"manifest.rank0.{number}of2.jsonl")
+        two.kill(signal.SIGSTOP)  # it holds its part for as long as the rest needs
+        one.kill()
+        assert one.wait().status == -signal.SIGKILL
+        whole = extract(*flags)  # would meet the shard that is left
+        assert whole.status == 2 and "another run is writing to" in whole.err and "as shard 2/2" in whole.err
+        finished = hashes(tmp_path)
+        again = extract(*flags, "--shard", "1/2")  # beside the other, whose temporary files it leaves alone
+        two.kill(signal.SIGCONT)
+        other = two.wait()
+    assert (again.status, other.status) == (0, 0), (again.err, other.err)
+    assert finished.items() < long_undisturbed.items()
+    assert new_files(again) + new_files(other) < len(long_undisturbed)  # not what was done before
+    check_complete(tmp_path, long_undisturbed)
+
+
 def process_of_rank(launcher: int, rank: int) -> int:
     """The process id of a worker, by what accelerate put into its environment."""
     import psutil
