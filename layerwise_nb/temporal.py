@@ -8,7 +8,7 @@ __all__ = ['TemporalStatistics', 'TemporalSummary', 'Autocorrelation', 'Boundary
            'change', 'clock', 'evolution', 'find_boundaries', 'lagged_cka', 'pool', 'pool_lags', 'score_boundaries',
            'self_similarity', 'timescales', 'windowed_cka', 'windowed_partial_cka']
 
-# %% ../nbs/08_temporal.ipynb #30e47173
+# %% ../nbs/08_temporal.ipynb #091917fb
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +19,15 @@ from fastcore.basics import patch
 
 from .arrays import read_arrays, write_arrays
 from .corpus import AlignedCorpus
-from .dynamics import autocorrelation, change, clock, e_folding_frames, integrated_frames, timescales
+from layerwise_nb.dynamics import (
+    autocorrelation,
+    centred_frames,
+    change,
+    clock,
+    e_folding_frames,
+    integrated_frames,
+    timescales,
+)
 from .layers import Feature
 from .moments import copies
 from .pooling import Pooled, pool
@@ -43,14 +51,15 @@ _all_ = ["Autocorrelation", "BoundaryScore", "Change", "Evolution", "LaggedSimil
          "evolution", "find_boundaries", "lagged_cka", "pool", "pool_lags", "score_boundaries", "self_similarity",
          "timescales", "windowed_cka", "windowed_partial_cka"]  # fmt: skip
 
-# %% ../nbs/08_temporal.ipynb #5a987607
+# %% ../nbs/08_temporal.ipynb #a262edca
 _MEANS = ("velocity", "cosine_distance", "norm")
 
 
 def _of_layer(x, feature: Feature, max_lag_s: float) -> tuple[list[float], np.ndarray]:
     "The means of one layer in one utterance, and its autocorrelation."
-    moved = change(x, **clock(feature))
-    values = autocorrelation(x, clock(feature)["frame_rate"], max_lag_s).values
+    centred = centred_frames(x, feature.name)
+    moved = change(centred, **clock(feature))
+    values = autocorrelation(centred, clock(feature)["frame_rate"], max_lag_s).values
     norm = np.linalg.norm(x, axis=1).mean(dtype=np.float64)
     cosine = moved.cosine_distance
     cosine = float(np.nanmean(cosine)) if not np.isnan(cosine).all() else np.nan
@@ -123,7 +132,7 @@ class TemporalStatistics:
             raise ValueError(f"expected a speaker for every utterance; found none for {unknown[0]}: use by='utterance'")
         return _summarise(self, by, level, n_resamples, seed)
 
-# %% ../nbs/08_temporal.ipynb #3f85991b
+# %% ../nbs/08_temporal.ipynb #5380deef
 @patch
 def update(
     self: TemporalStatistics,
@@ -142,7 +151,7 @@ def update(
                 raise ValueError(f"layer {layer}: expected frames; found none: extract this layer too")
             means, rho = _of_layer(frames[layer], feature, self.max_lag_s)
         except ValueError as error:
-            self.failed[utterance, layer] = str(error).replace("layer x", f"layer {layer}")
+            self.failed[utterance, layer] = str(error).replace("layer x ", f"layer {layer} ")
             means, rho = [np.nan] * len(_MEANS), np.empty(0, np.float32)
         record.frames.append(len(frames[layer]) if len(rho) else 0)
         record.means.append(means)
@@ -275,7 +284,7 @@ class TemporalSummary:
 
     __repr__ = __str__
 
-# %% ../nbs/08_temporal.ipynb #52b31e0a
+# %% ../nbs/08_temporal.ipynb #ad04c233
 def _in_frames(rho: np.ndarray) -> np.ndarray:
     "e-folding and integrated time; 0 for below a frame, infinite for beyond the lags; NaN where there is no curve."
     known = rho[: np.argmax(np.isnan(rho))] if np.isnan(rho).any() else rho
@@ -286,21 +295,21 @@ def _in_seconds(frames: np.ndarray, frame_rate: float) -> np.ndarray:
     return np.where((frames > 0) & (frames < np.inf), frames, np.nan) / frame_rate
 
 
-def _pool_layer(rho: np.ndarray, n_frames: np.ndarray, frame_rate: float, layer: str, **options):
+def _pool_layer(rho: np.ndarray, n_frames: np.ndarray, frame_rate: float, **options):
     "Autocorrelation, timescales (value, low, high) and notes of one layer."
     pairs = (n_frames[:, None] - np.arange(rho.shape[1])).clip(0)
     curve = pool(rho, weights=pairs, **options)
     frames = pool(rho, weights=pairs, of=_in_frames, **options)
     scales = [_in_seconds(end, frame_rate) for end in (frames.value, frames.low, frames.high)]
     if np.isnan(curve.value[:2]).any():
-        return curve, scales, [f"{layer}: no utterance has an autocorrelation"]
-    notes = [f"{layer}: {note}" for note in timescales(curve.value[~np.isnan(curve.value)], frame_rate)[2]]
+        return curve, scales, ["no utterance has an autocorrelation"]
+    notes = list(timescales(curve.value[~np.isnan(curve.value)], frame_rate)[2])
     for name, value, *ends in zip(("e-folding", "integrated"), *scales, strict=True):
         if curve.n_groups > 1 and np.isfinite(value) and np.isnan(ends).any():
-            notes.append(f"{layer}: the interval of the {name} time reaches below a frame or beyond the largest lag")
+            notes.append(f"the interval of the {name} time reaches below a frame or beyond the largest lag")
     return curve, scales, notes
 
-# %% ../nbs/08_temporal.ipynb #dca0d4a5
+# %% ../nbs/08_temporal.ipynb #34d7f8d8
 def _summarise(statistics: TemporalStatistics, by: str, level: float, n_resamples: int, seed: int) -> TemporalSummary:
     "Means, curves and timescales of all layers."
     names, records = statistics.utterances, [statistics._records[name] for name in statistics.utterances]
@@ -308,13 +317,15 @@ def _summarise(statistics: TemporalStatistics, by: str, level: float, n_resample
     options = dict(groups=groups, level=level, n_resamples=n_resamples, seed=seed)
     n_frames = np.array([r.frames for r in records])
     means = pool([r.means for r in records], weights=np.repeat(n_frames[:, :, None], len(_MEANS), 2), **options)
-    curves, scales, lags_s, notes = {}, [], {}, list(means.notes)
+    curves, scales, lags_s, why = {}, [], {}, {}
     for i, (layer, feature) in enumerate(statistics.catalogue.items()):
         rate, rho = clock(feature)["frame_rate"], statistics._rho(i)
-        curves[layer], one, why = _pool_layer(rho, n_frames[:, i], rate, layer, **options)
+        curves[layer], one, reasons = _pool_layer(rho, n_frames[:, i], rate, **options)
         lags_s[layer] = np.arange(rho.shape[1]) / rate
         scales.append(one)
-        notes += why
+        for reason in reasons:
+            why.setdefault(reason, []).append(layer)
+    notes = [*means.notes, *(f"{_some(layers)}: {reason}" for reason, layers in why.items())]
     if statistics.failed:
         (name, layer), why = next(iter(sorted(statistics.failed.items())))
         notes.append(f"{len(statistics.failed)} layers of utterances have no values; the first: {name}, {why}")
@@ -323,6 +334,10 @@ def _summarise(statistics: TemporalStatistics, by: str, level: float, n_resample
     ends |= {name: list(both[:, :, i].T) for i, name in enumerate(("e_folding_s", "integrated_s"))}
     measures = {name: replace(means, **dict(zip(_ENDS, arrays, strict=True))) for name, arrays in ends.items()}
     return TemporalSummary(statistics.layers, measures, curves, lags_s, len(names), by, level, tuple(notes))
+
+
+def _some(layers: list[str]) -> str:
+    return ", ".join(layers) if len(layers) < 4 else f"{layers[0]}, {layers[1]} and {len(layers) - 2} other layers"
 
 
 _ENDS = ("value", "low", "high")

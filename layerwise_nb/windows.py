@@ -13,7 +13,7 @@ import numpy as np
 
 from .second_moments import RANK_RTOL, check_frames, check_same_n, check_share
 
-# %% ../nbs/07c_windows.ipynb #48ac9f3f
+# %% ../nbs/07c_windows.ipynb #dc388afe
 @dataclass(frozen=True)
 class _Windows:
     "Where the windows are, in whole frames."
@@ -28,6 +28,12 @@ class _Windows:
     def starts(self) -> np.ndarray:
         "The first frame of each window."
         return np.arange(0, self.n_frames - self.n + 1, self.step)
+
+    @property
+    def elsewhere(self) -> np.ndarray | None:
+        "For each window, the number of the one half an utterance away; None if that overlaps."
+        n, half = len(self.starts), len(self.starts) // 2
+        return (np.arange(n) + half) % n if half * self.step >= self.n else None
 
     @property
     def where(self) -> dict:
@@ -88,29 +94,25 @@ def _double_centred(grams: np.ndarray) -> np.ndarray:
     rows = grams.mean(axis=-1)
     return grams - rows[:, :, None] - rows[:, None, :] + rows.mean(axis=-1)[:, None, None]
 
-# %% ../nbs/07c_windows.ipynb #571882a8
+# %% ../nbs/07c_windows.ipynb #75325fae
 def _compare(
-    flat: np.ndarray,  # (W, L, n²) centred Gram matrices
-    bias: np.ndarray,  # (W, L); the products of two of them are taken off
-    energy: np.ndarray,  # (W, L) what is rounding beside it is no structure
-    windows: _Windows,
-) -> tuple[np.ndarray, np.ndarray]:  # (W, L, L) and by chance (L, L)
-    "CKA of all pairs; NaN where a layer has no structure of its own, and for chance where the utterance is too short."
-    own = np.einsum("wlp,wlp->wl", flat, flat) - bias**2
-    scale = np.sqrt(np.where(own > RANK_RTOL * energy, own, np.nan))
-    here, half = np.arange(len(flat)), len(flat) // 2
+    a: list[np.ndarray],  # of each window: centred Gram matrices (L, n²), bias (L,), energy (L,)
+    b: list[np.ndarray],  # the same
+) -> np.ndarray:  # (W, L, L)
+    "CKA of all pairs, rows of `a` and columns of `b`; NaN where a layer has no structure of its own."
+    scales = []
+    for flat, bias, energy in (a, b):
+        own = np.einsum("wlp,wlp->wl", flat, flat) - bias**2  # the product of two biases is what chance adds
+        scales.append(np.sqrt(np.where(own > RANK_RTOL * energy, own, np.nan)))
+    hsic = a[0] @ b[0].transpose(0, 2, 1) - a[1][:, :, None] * b[1][:, None]
+    return hsic / (scales[0][:, :, None] * scales[1][:, None])
 
-    def cosines(there: np.ndarray) -> np.ndarray:
-        hsic = flat @ flat[there].transpose(0, 2, 1) - bias[:, :, None] * bias[there][:, None]
-        return hsic / (scale[:, :, None] * scale[there][:, None])
 
-    values = cosines(here)
-    if half * windows.step < windows.n:
-        return values, np.full(values.shape[1:], np.nan)
-    other = cosines((here + half) % len(flat))
-    n = (~np.isnan(other)).sum(axis=0)
-    chance = np.nansum(other, axis=0) / np.where(n > 0, n, np.nan)
-    return values, (chance + chance.T) / 2
+def _mean_over_windows(values: np.ndarray) -> np.ndarray:
+    "Of both orders of a pair, (L, L); NaN left out."
+    n = (~np.isnan(values)).sum(axis=0)
+    mean = np.nansum(values, axis=0) / np.where(n > 0, n, np.nan)
+    return (mean + mean.T) / 2
 
 # %% ../nbs/07c_windows.ipynb #3327a038
 @dataclass(frozen=True, eq=False)
@@ -157,7 +159,7 @@ def _notes_chance(chance: np.ndarray) -> tuple[str, ...]:
 
 _NO_STRUCTURE = "where it does not move or has no structure beyond chance"
 
-# %% ../nbs/07c_windows.ipynb #cb269b0b
+# %% ../nbs/07c_windows.ipynb #baea1a20
 def windowed_cka(
     layers: dict,  # name: frames (n_frames, n_features), all on one grid
     frame_rate: float,  # Hz
@@ -169,9 +171,13 @@ def windowed_cka(
     checked = one_grid(layers)
     windows = _windows(len(next(iter(checked.values()))), frame_rate, start_s, window_s, step_s, least=4)
     grams = list(_grams(around_mean(checked), windows))
-    energy = np.array([np.einsum("lii->l", one) ** 2 for one in grams])
     flat = np.array([_u_centred(one).reshape(len(one), -1) for one in grams])
-    values, chance = _compare(flat, np.zeros(flat.shape[:2]), energy, windows)
+    energy = np.array([np.einsum("lii->l", one) ** 2 for one in grams])
+    here, elsewhere = [flat, np.zeros_like(energy), energy], windows.elsewhere
+    values = _compare(here, here)
+    chance = np.full(values.shape[1:], np.nan)
+    if elsewhere is not None:
+        chance = _mean_over_windows(_compare(here, [one[elsewhere] for one in here]))
     notes = _notes_nan(tuple(layers), np.isnan(np.einsum("wll->wl", values)), _NO_STRUCTURE) + _notes_chance(chance)
     return WindowedSimilarity(
         layers=tuple(layers),
@@ -214,7 +220,7 @@ def _residuals(
     total = np.where(total > RANK_RTOL * energy, total, np.nan)
     return rest.reshape(len(rest), -1), trace / np.sqrt(dof), total**2, 1 - trace / total * ((n - 1) / dof)
 
-# %% ../nbs/07c_windows.ipynb #c59a717c
+# %% ../nbs/07c_windows.ipynb #40acee2b
 def windowed_partial_cka(
     layers: dict,  # name: frames (n_frames, n_features), all on one grid
     given,  # frames (n_frames, n_features) to take out: the CNN output
@@ -232,9 +238,14 @@ def windowed_partial_cka(
         found = f"{k} for {windows.n} frames"
         raise ValueError(f"expected n_components from 1 to {windows.n - 4}; found {found}: give a longer window")
     scores = _components(checked["given"], k)
-    bases = (_basis(scores[start : start + windows.n]) for start in windows.starts)
-    *moments, explained = map(np.array, zip(*map(_residuals, _grams(checked, windows), bases), strict=True))
-    values, chance = _compare(*moments, windows)
+    grams = list(_grams(checked, windows))
+    bases = [_basis(scores[start : start + windows.n]) for start in windows.starts]
+    *here, explained = map(np.array, zip(*map(_residuals, grams, bases), strict=True))
+    values, elsewhere = _compare(here, here), windows.elsewhere
+    chance = np.full(values.shape[1:], np.nan)
+    if elsewhere is not None:  # what is taken out of both is that of one window, as it is where they meet
+        *other, _ = map(np.array, zip(*map(_residuals, [grams[w] for w in elsewhere], bases), strict=True))
+        chance = _mean_over_windows(_compare(here, other))
     return _partial_result(tuple(layers), checked, values, chance, explained, k, windows)
 
 # %% ../nbs/07c_windows.ipynb #08884910
