@@ -290,7 +290,7 @@ def extract_batches(
     features_dir: str | Path,  # folder for the NPZ files; exists
     journal: Journal,  # of this process
     settings: EngineSettings,
-    accumulator: Accumulator | None = None,  # what adds utterances up; its last checkpoint is the caller's
+    accumulator: Accumulator | None = None,  # what adds utterances up
 ) -> None:
     "Extract batches into a folder. Errors of single files go to the journal; `RunStopped` if the run cannot go on."
     engine = _Engine(speech, Path(features_dir), journal, settings, accumulator)
@@ -312,17 +312,21 @@ def extract_batches(
         except BaseException as error:
             engine.abort(error)
 
-    with (
-        reproducible(settings.threads, settings.tf32),
-        ThreadPoolExecutor(settings.writers, "writer") as writers,
-        ThreadPoolExecutor(settings.readers, "reader") as readers,
-        ThreadPoolExecutor(settings.lanes, "lane", _use_device, (speech.device,)) as lanes,
-    ):
-        running = [lanes.submit(lane, readers, writers) for _ in range(settings.lanes)]
-        try:
-            wait(running)
-        finally:  # also on Ctrl-C: no new batch, what is computed is written
-            engine.stop.set()
-            readers.shutdown(wait=False, cancel_futures=True)
+    try:
+        with (
+            reproducible(settings.threads, settings.tf32),
+            ThreadPoolExecutor(settings.writers, "writer") as writers,
+            ThreadPoolExecutor(settings.readers, "reader") as readers,
+            ThreadPoolExecutor(settings.lanes, "lane", _use_device, (speech.device,)) as lanes,
+        ):
+            running = [lanes.submit(lane, readers, writers) for _ in range(settings.lanes)]
+            try:
+                wait(running)
+            finally:  # also on Ctrl-C: no new batch, what is computed is written
+                engine.stop.set()
+                readers.shutdown(wait=False, cancel_futures=True)
+    finally:
+        if accumulator:
+            engine.checkpoint()
     if engine.fatal:
         raise engine.fatal

@@ -18,6 +18,7 @@ import numpy as np
 from fastcore.script import call_parse
 from tqdm.auto import tqdm
 
+from .frames import pooled_catalogue
 from .layers import Architecture, Feature, feature_catalogue
 from .store import FeatureFile, FeatureStore, StoreError
 
@@ -64,14 +65,23 @@ def _check_array(name: str, array: np.ndarray, shape: tuple, dtype: np.dtype) ->
 def store_catalogue(
     store: FeatureStore,  # an opened folder
 ) -> dict[str, Feature]:
-    "The features that the files of a folder hold, from its `run.json`."
+    "The features that the files of a folder hold, from its `run.json`; pooled ones have the frames of the last."
     try:
         architecture = Architecture.of(SimpleNamespace(**store.run["architecture"]))
-        return feature_catalogue(architecture, store.run["identity"]["feature_type"])
+        catalogue = feature_catalogue(architecture, store.run["identity"]["feature_type"])
+        return pooled_catalogue(catalogue) if store.run["identity"].get("store") == "pooled" else catalogue
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(
             f"{store.path / 'run.json'} does not say which features it holds ({error}): run layerwise_extract again"
         ) from error
+
+
+def _files(folder: str | Path) -> FeatureStore:
+    "A folder that has files."
+    store = FeatureStore(folder)
+    if store.run.get("store") == "none":
+        raise StoreError(f"{store.path} holds no features to verify: it was made with --store none, its sums are in summary/")
+    return store
 
 
 def _over_files(function, names: list[str], what: str):
@@ -84,7 +94,7 @@ def verify(
     folder: str | Path,  # a features folder, or one above it
 ) -> dict[str, list[str]]:  # utterance -> what is wrong; empty if nothing is
     "Check every file of a folder against its catalogue and its manifest."
-    store = FeatureStore(folder)
+    store = _files(folder)
     catalogue, dtype = store_catalogue(store), store.run["identity"]["dtype"]
 
     def check(name: str) -> list[str]:
@@ -139,7 +149,7 @@ def compare(
     second: str | Path,  # another, of the same model and settings
 ) -> Comparison:
     "Compare two folders feature by feature."
-    a, b = FeatureStore(first), FeatureStore(second)
+    a, b = _files(first), _files(second)
     both = [name for name in a.names if name in set(b.names)]
     largest: dict[str, tuple[float, float]] = {}
 
