@@ -7,7 +7,7 @@ __all__ = ['self_similarity_figure', 'self_similarity_plotly', 'autocorrelation_
            'lag_plotly', 'lead_figure', 'lead_plotly', 'temporal_measure_figure', 'temporal_measure_plotly',
            'distribution_figure', 'distribution_plotly']
 
-# %% ../nbs/09d_lag_plots.ipynb #17d1c5df
+# %% ../nbs/09d_lag_plots.ipynb #13564da8
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -20,6 +20,7 @@ from layerwise_nb.plots import (
     COLORS,
     DIVERGING,
     GREY,
+    MISSING,
     STYLE,
     Cells,
     check_curves,
@@ -40,7 +41,7 @@ from layerwise_nb.plots import (
 )
 from .temporal_plots import Sound, plotly_labels, thin, write_labels
 
-# %% ../nbs/09d_lag_plots.ipynb #44031d0a
+# %% ../nbs/09d_lag_plots.ipynb #2872e742
 def _block_means(values: np.ndarray, times: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray, int]:
     "Means of k x k blocks, so that at most `most` rows are left; the frames that fill no block are left out."
     k = -(-len(times) // most)
@@ -77,7 +78,7 @@ def self_similarity_figure(
         ax.tick_params(bottom=False, labelbottom=False)
     image = axes[-1].imshow(np.ma.masked_invalid(values), cmap=DIVERGING, vmin=-1, vmax=1, extent=(*span, *span[::-1]),
                             aspect="auto", interpolation="nearest")  # fmt: skip
-    axes[-1].set(xlabel="time (s)", ylabel="time (s)", xlim=span, facecolor="#C8C8C8")
+    axes[-1].set(xlabel="time (s)", ylabel="time (s)", xlim=span, facecolor=MISSING)
     bar = figure.colorbar(image, cax=axes[-1].inset_axes([1.02, 0.15, 0.025, 0.7]))
     bar.set_label("cosine similarity")
     bar.outline.set_visible(False)
