@@ -237,12 +237,14 @@ def _multiply(self: Moments, buffers: tuple[Any, Any], n_rows: int) -> None:
         w[:, i] = (self._array(z[:, start:stop], "float64") ** 2).sum(1)
     with _full_precision(self._xp):
         for (start, stop), panel in zip(self._spans, self._panels, strict=True):
-            wz = w.T @ self._array(z[:, start:stop], "float64")
-            product = buffers[1][: len(panel) * panel.shape[1]].reshape(panel.shape)
-            self._xp.matmul(z[:, start:stop].T, z[:, start:], out=product)
+            own, above = z[:, start:stop], z[:, stop:]
+            wz, square = w.T @ self._array(own, "float64"), own.T @ own  # NumPy makes only half of a square like this
+            product = buffers[1][: own.shape[1] * above.shape[1]].reshape(own.shape[1], above.shape[1])
+            self._xp.matmul(own.T, above, out=product)
             with self._lock:
                 self._wz[:, start:stop] += wz
-                _add(panel, product)
+                _add(panel[:, : own.shape[1]], square)
+                _add(panel[:, own.shape[1] :], product)
     with self._lock:
         self._ww += w.T @ w
         self._spare.append(buffers)
