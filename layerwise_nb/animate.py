@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['draw_film', 'Animation', 'matrix_animation', 'activity_animation', 'trajectory_animation']
 
-# %% ../nbs/10_animate.ipynb #14094e81
+# %% ../nbs/10_animate.ipynb #93e59678
 import functools
 import os
 import tempfile
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from .film import TRAIL_S, Film, Scale, envelope, shared_plane, spectrogram, standardize
+from .film import TRAIL_S, Film, Scale, envelope, layer_colours, shared_plane, spectrogram, standardize
 from .film_page import film_page, flac
 from .plots import DIVERGING, MISSING, layer_labels
 
@@ -107,13 +107,13 @@ def _now_activity(film: Film, ax) -> tuple[list, Callable[[int], None]]:
 
     return list(bars), move
 
-# %% ../nbs/10_animate.ipynb #6b8f600c
+# %% ../nbs/10_animate.ipynb #e32368bd
 def _now_trajectory(film: Film, ax) -> tuple[list, Callable[[int], None]]:
     import matplotlib as mpl
     from matplotlib.collections import LineCollection
 
     points, n = film.values, len(film.names)
-    colours = mpl.colormaps["viridis"](np.linspace(0, 0.9, n))
+    colours = layer_colours(film)
     for layer in range(n):
         ax.plot(*points[:, layer].T, color=colours[layer], lw=0.5, alpha=0.15)
     ax.set(xlabel=film.axes[0], ylabel=film.axes[1])
@@ -274,7 +274,40 @@ def _write_mp4(film: Film, path: Path, fps: float, dpi: float, bar: Callable) ->
     if written != len(times):
         raise OSError(f"ffmpeg wrote {written} of {len(times)} pictures: see what it said above; is the disk full?")
 
-# %% ../nbs/10_animate.ipynb #7a520188
+# %% ../nbs/10_animate.ipynb #35e549e1
+def _palette(film: Film) -> np.ndarray:  # (at most 255, 3) bytes
+    "The colours that a film is drawn with."
+    import matplotlib as mpl
+
+    greys = np.repeat(np.linspace(0, 1, 40)[:, None], 3, axis=1)
+    tinted = [(1 - a) * greys[::4] + a * np.array(mpl.colors.to_rgb(_NOW)) for a in (0.15, 0.25)]
+    lines = np.empty((0, 3))
+    if film.view == "trajectory":
+        colours = layer_colours(film)[:95, :3]
+        shades = np.linspace(1, 0.12, 95 // len(colours))[:, None, None]
+        lines = (1 - shades * (1 - colours)).reshape(-1, 3)
+    n_scale = 255 - len(greys) - 2 * len(tinted[0]) - len(lines)
+    scale = mpl.colormaps[film.scale.colours](np.linspace(0, 1, n_scale - 1))[:, :3]
+    missing = [mpl.colors.to_rgb(MISSING)]
+    return (255 * np.concatenate([greys, *tinted, lines, scale, missing])).round().astype(np.uint8)
+
+
+def _bucket(colours: np.ndarray) -> np.ndarray:  # (..., 3 or 4) bytes to numbers below 64 x 64 x 64
+    "Colours that differ by less than 4 in 256, as one number."
+    red, green, blue = (colours[..., k].astype(np.int32) >> 2 for k in range(3))
+    return red << 12 | green << 6 | blue
+
+
+def _nearest(palette: np.ndarray) -> np.ndarray:  # (64 x 64 x 64,) bytes
+    "Which colour of the palette is nearest to each bucket."
+    from scipy.spatial import KDTree
+
+    middles = np.stack(np.meshgrid(*[4 * np.arange(64) + 1.5] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    nearest = KDTree(palette).query(middles)[1].astype(np.uint8)
+    nearest[_bucket(palette)[::-1]] = np.arange(len(palette))[::-1]  # its own colours exactly
+    return nearest
+
+# %% ../nbs/10_animate.ipynb #6f8bd68e
 def _write_gif(film: Film, path: Path, fps: float, dpi: float, bar: Callable) -> None:
     "A film without sound that plays anywhere."
     from PIL import Image
@@ -283,14 +316,14 @@ def _write_gif(film: Film, path: Path, fps: float, dpi: float, bar: Callable) ->
         raise ValueError(f"a GIF shows at most 50 pictures per second (players slow down faster ones); got fps={fps:g}")
     times = _film_times(film.duration_s, fps)
     stays_ms = 10 * np.diff(np.round(100 * np.arange(len(times) + 1) / fps)).astype(int)
-    spread = times[np.linspace(0, len(times) - 1, 6).round().astype(int)]
-    sample = np.concatenate([np.array(p)[..., :3] for p in _pictures(film, spread, dpi)])
-    palette = Image.fromarray(sample).quantize(255, dither=Image.Dither.NONE)
+    palette = _palette(film)
+    nearest = _nearest(palette)
 
     def frames() -> Iterator[Image.Image]:
         for picture in bar(_pictures(film, times, dpi), total=len(times)):
-            rgb = Image.fromarray(np.asarray(picture)[..., :3])
-            yield rgb.quantize(palette=palette, dither=Image.Dither.NONE)
+            frame = Image.fromarray(nearest[_bucket(np.asarray(picture))])  # one byte a pixel: the colour's number
+            frame.putpalette(palette.tobytes())
+            yield frame
 
     made = frames()
     first = next(made)

@@ -5,15 +5,15 @@
 # %% auto #0
 __all__ = ['flac', 'film_page']
 
-# %% ../nbs/09g_film_page.ipynb #870fa471
+# %% ../nbs/09g_film_page.ipynb #f9e46730
 import base64
 import io
 
 import numpy as np
 import soundfile as sf
 
-from .film import TRAIL_S, Film, envelope, spectrogram
-from .plots import MISSING, SEQUENTIAL, layer_labels
+from .film import TRAIL_S, Film, envelope, layer_colours, spectrogram
+from .plots import MISSING, layer_labels
 
 # %% ../nbs/09g_film_page.ipynb #fce2d315
 def flac(
@@ -24,7 +24,7 @@ def flac(
     sf.write(file, film.waveform, film.sample_rate, format="FLAC", subtype="PCM_16")
     return file.getvalue()
 
-# %% ../nbs/09g_film_page.ipynb #fa7ebd17
+# %% ../nbs/09g_film_page.ipynb #021896d3
 def _base64(array: np.ndarray) -> str:
     return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
 
@@ -38,7 +38,7 @@ def _page_data(film: Film) -> dict:
     ink = np.zeros((*grey.shape, 2), np.uint8)  # black, more or less opaque: the page gives it the colour of its text
     ink[..., 1] = np.round(255 * grey)
     Image.fromarray(ink, "LA").save(png := io.BytesIO(), "PNG", optimize=True)
-    scale, layers = film.scale, np.linspace(0, 0.9, len(film.names))
+    scale = film.scale
     colours = (255 * mpl.colormaps[scale.colours](np.arange(256) / 255)[:, :3]).round().astype(np.uint8)
     return {
         "view": film.view, "duration": film.duration_s, "kHz": film.sample_rate / 2000,
@@ -50,7 +50,7 @@ def _page_data(film: Film) -> dict:
         "rows": list(zip(film.rows if film.view == "matrix" else film.names, film.rows, strict=True)),
         "values": _base64(film.values.astype("<f4")), "over_time": _base64(film.over_time.astype("<f4")),
         "scale": {"label": scale.label, "low": scale.low, "high": scale.high, "colours": _base64(colours)},
-        "layer_colours": [mpl.colors.to_hex(c) for c in mpl.colormaps[SEQUENTIAL](layers)],
+        "layer_colours": [mpl.colors.to_hex(c) for c in layer_colours(film)],
         "missing": MISSING, "axes": film.axes, "trail": TRAIL_S,
         "row_title": film.row_title, "now_title": film.now_title,
     }
