@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RANK_RTOL', 'check_least', 'check_same_n', 'check_frames', 'check_share', 'CentredLayer', 'centred_layer',
-           'CentredPair', 'cross', 'pair_of_moments', 'centred_pair', 'NothingLeftError', 'regress_out',
-           'residual_pair', 'regress_out_all']
+           'CentredPair', 'cross', 'pair_of_moments', 'centred_pair', 'GramLayer', 'GramPair', 'gram_pairs',
+           'NothingLeftError', 'regress_out', 'residual_pair', 'regress_out_all']
 
 # %% ../nbs/05a_second_moments.ipynb #e06f4386
 from collections.abc import Callable
@@ -149,6 +149,11 @@ class CentredPair:
     scatter: np.ndarray  # S_xy, (d_x, d_y)
     fourth: float  # Q_xy
 
+    @property
+    def square(self) -> float:
+        "|S_xy|²"
+        return float(np.vdot(self.scatter, self.scatter))
+
 
 def cross(
     x: CentredLayer,  # with frames
@@ -204,6 +209,73 @@ def centred_pair(
     if y is None:
         raise ValueError("expected two arrays or one PairMoments; found one array: give y too")
     return cross(centred_layer(x, "x", rotate), centred_layer(y, "y", rotate))
+
+# %% ../nbs/05a_second_moments.ipynb #bfcf9af6
+_GRAM_ROWS = 256  # of the Gram matrices at a time: 160 MB for 20 layers of 8,000 frames
+
+
+@dataclass(frozen=True)
+class GramLayer:
+    "What a Gram matrix knows of a layer."
+
+    name: str  # for messages
+    n: int  # frames
+    dim: int  # features
+    trace: float  # as of `CentredLayer`
+    square: float  # |S|²
+    fourth: float  # Q
+
+
+@dataclass(frozen=True)
+class GramPair:
+    "What two Gram matrices know of two layers."
+
+    x: GramLayer
+    y: GramLayer
+    square: float  # |S_xy|²
+    fourth: float  # Q_xy
+
+
+def _gram_products(layers: list[np.ndarray]) -> np.ndarray:
+    "Products of the Gram matrices of all layers, (L, L), from their centred frames."
+    n, total = len(layers[0]), np.zeros((len(layers), len(layers)))
+    memory = np.empty(len(layers) * min(_GRAM_ROWS, n) * n, np.result_type(*layers))
+
+    def products(block: np.ndarray) -> np.ndarray:
+        return np.matmul(block.transpose(1, 0, 2), block.transpose(1, 2, 0)).sum(0, dtype=np.float64)
+
+    for start in range(0, n, _GRAM_ROWS):
+        rows = slice(start, min(start + _GRAM_ROWS, n))
+        shape = (len(layers), rows.stop - start, n - start)  # columns before are in the rows before
+        block = memory[: np.prod(shape)].reshape(shape)
+        for gram, x in zip(block, layers, strict=True):
+            np.matmul(x[rows], x[start:].T, out=gram)
+        total += 2 * products(block) - products(block[:, :, : shape[1]])
+    return total
+
+
+def gram_pairs(
+    layers: dict,  # key -> (name, frames (n_frames, n_features))
+) -> Callable:  # of two keys -> GramPair
+    "Layers compared through their Gram matrices, all pairs at once."
+    ready, norms = [], []
+    for name, x in layers.values():
+        dtype = np.float32 if np.asarray(x).dtype in (np.float32, np.float16) else np.float64
+        x = check_frames(x, name)
+        x = x / np.abs(x).max()
+        x -= x.mean(axis=0)
+        norms.append(np.einsum("td,td->t", x, x))
+        ready.append(x.astype(dtype, copy=False))
+    square, fourth = _gram_products(ready), np.array(norms) @ np.array(norms).T
+    place = {key: i for i, key in enumerate(layers)}
+    facts = zip(layers.values(), ready, norms, np.diag(square), np.diag(fourth), strict=True)
+    known = [GramLayer(name, len(x), x.shape[1], float(q.sum()), float(s), float(f)) for (name, _), x, q, s, f in facts]
+
+    def pair(a, b) -> GramPair:
+        i, j = place[a], place[b]
+        return GramPair(known[i], known[j], float(square[i, j]), float(fourth[i, j]))
+
+    return pair
 
 # %% ../nbs/05a_second_moments.ipynb #577a27f1
 class NothingLeftError(ValueError):

@@ -29,6 +29,7 @@ from layerwise_nb.second_moments import (
     check_least,
     check_same_n,
     cross,
+    gram_pairs,
     pair_of_moments,
     regress_out,
     regress_out_all,
@@ -49,13 +50,13 @@ def _cosine(xy: float, xx: float, yy: float, pair: CentredPair) -> float:
 def _linear_cka(pair: CentredPair, debiased: bool = True) -> float:
     x, y, n = pair.x, pair.y, pair.x.n
     if not debiased:
-        return _cosine(np.vdot(pair.scatter, pair.scatter), x.square, y.square, pair)
+        return _cosine(pair.square, x.square, y.square, pair)
     check_least(4, n, f"{x.name} (debiased)")
 
     def hsic(square: float, fourth: float, traces: float) -> float:
         return square - n / (n - 2) * fourth + traces / (n - 1) / (n - 2)
 
-    xy = hsic(np.vdot(pair.scatter, pair.scatter), pair.fourth, x.trace * y.trace)
+    xy = hsic(pair.square, pair.fourth, x.trace * y.trace)
     return _cosine(xy, hsic(x.square, x.fourth, x.trace**2), hsic(y.square, y.fourth, y.trace**2), pair)
 
 
@@ -202,9 +203,8 @@ def regression_r2(
 def _partial_cka(pair: CentredPair, debiased: bool = True) -> float:
     x, y = pair.x, pair.y
     bias = 1 / x.dof if debiased else 0.0
-    square = np.vdot(pair.scatter, pair.scatter)
     own = (layer.square - bias * layer.trace**2 for layer in (x, y))
-    return _cosine(square - bias * x.trace * y.trace, *own, pair)
+    return _cosine(pair.square - bias * x.trace * y.trace, *own, pair)
 
 
 def _three(x, y, z, rotate: bool = True) -> CentredPair:
@@ -419,6 +419,11 @@ def _comparison(measure: _Measure, sides: list, keys: list, given, options: dict
     if measure.signature:
         ready = {(i, name): measure.signature(check_frames(sides[i][name], name), name, **options) for i, name in keys}
         return lambda a, b: (measure.compare(ready[a], ready[b]), [])
+    if measure.compare is _linear_cka and not isinstance(sides[0], Moments):
+        frames = {(i, name): (name, sides[i][name]) for i, name in keys}
+        if min(len(x) for _, x in frames.values()) < sum(x.shape[-1] for _, x in frames.values()):
+            pair_of = gram_pairs(frames)  # less work
+            return lambda a, b: (_linear_cka(pair_of(a, b), **options), [])
     centred, crossing = _centred(sides, keys, measure.rotate)
     left = centred
     if isinstance(given, np.ndarray):
