@@ -107,7 +107,27 @@ def read_header(
         )
     if not 0 <= header.n_samples < 2**40:
         raise AudioError("length unknown", f"{path} does not say how long it is: write it again with `flac` or `sox`")
+    if not 1_000 <= header.sample_rate <= 1_000_000:
+        raise AudioError("odd sample rate", f"{path} says it has {header.sample_rate} Hz: no speech has; copy it again")
+    if header.format == "FLAC" and (rate := _flac_frame_rate(path)) not in (None, header.sample_rate):
+        raise AudioError(
+            "odd sample rate", f"{path} is damaged: {header.sample_rate} Hz in its header, {rate} Hz in its frames: copy it again"
+        )
     return header
+
+
+_FLAC_RATES = dict(enumerate((88_200, 176_400, 192_000, 8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000), 1))
+
+
+def _flac_frame_rate(path: Path) -> int | None:
+    "What the first frame of a FLAC file says of its sample rate (RFC 9639, 9.1): the header's word has no checksum."
+    with path.open("rb") as file:
+        block = file.read(4)
+        if block != b"fLaC":  # something in front, such as an ID3 tag
+            return None
+        while len(block := file.read(4)) == 4 and block[:2] not in (b"\xff\xf8", b"\xff\xf9"):
+            file.seek(int.from_bytes(block[1:], "big"), os.SEEK_CUR)  # a block of metadata: one byte of kind, three of length
+    return _FLAC_RATES.get(block[2] & 15) if len(block) == 4 else None
 
 # %% ../nbs/01_audio.ipynb #5ed3a5d1
 @dataclass(frozen=True)

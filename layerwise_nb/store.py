@@ -482,10 +482,13 @@ class FeatureStore(Mapping):
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
 
+    def __contains__(self, name: object) -> bool:  # without opening the file, as a Mapping would
+        return self.manifest.get(name, {}).get("status") == "done"
+
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, name: str) -> FeatureFile:
-        if self.manifest.get(name, {}).get("status") != "done":
+        if name not in self:
             raise KeyError(f"no utterance {name!r} in {self.path}; it has {len(self)}, such as {self.names[:2]}")
         return FeatureFile(self.path / f"{name}.npz")

@@ -127,6 +127,7 @@ class Comparison:
     equal: int  # of them, equal to the bit
     only_first: list[str]  # utterances that only the first folder has
     only_second: list[str]  # utterances that only the second folder has
+    unreadable: list[str]  # utterances that both have, and that cannot be read in one of them
     largest: dict[str, tuple[float, float]]  # feature -> (largest absolute, largest relative difference)
 
     def within(
@@ -134,14 +135,10 @@ class Comparison:
         tolerance: float,  # largest relative difference allowed; 0: equal to the bit
     ) -> bool:
         "Whether both hold the same utterances with the same features."
-        close = self.compared == self.equal or all(rel <= tolerance for _, rel in self.largest.values())
-        return (
-            bool(self.compared)
-            and not self.only_first
-            and not self.only_second
-            and close
-            and (tolerance > 0 or self.compared == self.equal)
-        )
+        if not self.compared or self.only_first or self.only_second or self.unreadable:
+            return False
+        close = tolerance > 0 and all(relative <= tolerance for _, relative in self.largest.values())
+        return close or self.compared == self.equal
 
 
 def compare(
@@ -151,19 +148,25 @@ def compare(
     "Compare two folders feature by feature."
     a, b = _files(first), _files(second)
     both = [name for name in a.names if name in set(b.names)]
-    largest: dict[str, tuple[float, float]] = {}
+    equal, unreadable, largest = 0, [], {}
 
-    def differ(name: str) -> dict[str, tuple[float, float]]:
-        one, two = a[name], b[name]
-        return {} if one.hash == two.hash else _differences(name, one, two)
+    def differ(name: str) -> dict[str, tuple[float, float]] | None:
+        try:
+            one, two = a[name], b[name]
+            return {} if one.hash == two.hash else _differences(name, one, two)
+        except OSError:  # damaged or missing: `verify` says why
+            return None
 
-    equal = 0
-    for _, differences in _over_files(differ, both, "compare"):
+    for name, differences in _over_files(differ, both, "compare"):
+        if differences is None:
+            unreadable.append(name)
+            continue
         equal += not differences
         for feature, (absolute, relative) in differences.items():
             most = largest.get(feature, (0.0, 0.0))
             largest[feature] = max(most[0], absolute), max(most[1], relative)
-    return Comparison(len(both), equal, [*filter(lambda n: n not in b, a)], [*filter(lambda n: n not in a, b)], largest)
+    only_a, only_b = [n for n in a if n not in b], [n for n in b if n not in a]
+    return Comparison(len(both), equal, only_a, only_b, unreadable, largest)
 
 
 def _differences(name: str, one: FeatureFile, two: FeatureFile) -> dict[str, tuple[float, float]]:
@@ -186,15 +189,15 @@ def _report_comparison(comparison: Comparison, tolerance: float) -> None:
     for which, names in (("first", comparison.only_first), ("second", comparison.only_second)):
         if names:
             print(f"only in the {which} folder: {len(names)}, such as {names[0]}")
+    if comparison.unreadable:
+        print(f"cannot be read in one of them: {len(comparison.unreadable)}, such as {comparison.unreadable[0]}")
     if comparison.largest:
         print(f"{'feature':22}{'largest |a-b|':>15}{'|a-b| / |b|':>15}")
         for name, (absolute, relative) in comparison.largest.items():
             print(f"{name:22}{absolute:15.2e}{relative:15.2e}{'   over the tolerance' if relative > tolerance else ''}")
 
 
-def _verify(folder: str, against: str | None, tolerance: float) -> bool:
-    if tolerance < 0:
-        raise ValueError(f"tolerance must be 0 or more; got {tolerance}")
+def _report_problems(folder: str) -> bool:
     problems = verify(folder)
     total = len(FeatureStore(folder))
     for name, found in problems.items():
@@ -203,7 +206,15 @@ def _verify(folder: str, against: str | None, tolerance: float) -> bool:
     good = bool(total) and not problems
     if not total:
         print("no finished file to verify", file=sys.stderr)
+    return good
+
+
+def _verify(folder: str, against: str | None, tolerance: float) -> bool:
+    if tolerance < 0:
+        raise ValueError(f"tolerance must be 0 or more; got {tolerance}")
+    good = _report_problems(folder)
     if against:
+        good &= _report_problems(against)  # equal fingerprints say nothing of a damaged file
         comparison = compare(folder, against)
         _report_comparison(comparison, tolerance)
         same = comparison.within(tolerance)
