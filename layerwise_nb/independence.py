@@ -13,7 +13,7 @@ import numpy as np
 from .second_moments import check_frames, check_same_n
 from .similarity import SimilarityMatrix, similarity_matrix
 
-# %% ../nbs/06b_independence.ipynb #510847ea
+# %% ../nbs/06b_independence.ipynb #1b9c6c9e
 @dataclass(frozen=True, eq=False, repr=False)
 class ShiftNull:
     "A measure beside its values for layers slid apart in time."
@@ -31,7 +31,7 @@ class ShiftNull:
 
     def __str__(self) -> str:
         low, high = np.quantile(self.null, [0.025, 0.975])
-        return f"{self.title}\n{self.value:.3f}; shifted 0.95 within [{low:.3f}, {high:.3f}], p = {self.p:.3g}"
+        return f"{self.title}\n{self.value:.3f}; 95 % of the shifted lie in [{low:.3f}, {high:.3f}], p = {self.p:.3g}"
 
     __repr__ = __str__
 

@@ -494,7 +494,7 @@ def boundary_panel(
         panel.names["zones"] = f"labelled boundary ± {1000 * tolerance:g} ms"
     if score is not None:
         panel.details = [*panel.details, (
-            f"F1 {score.f1:.2f} (chance {score.chance_f1:.2f}), precision {score.precision:.2f}, recall {score.recall:.2f}, "
+            f"F1 {score.f1:.2f} (chance {score.chance.f1:.2f}), precision {score.precision:.2f}, recall {score.recall:.2f}, "
             f"R {score.r_value:.2f}; {score.n_found} found, {score.n_true} labelled, {score.n_hits} hits"
         )]  # fmt: skip
     return panel
