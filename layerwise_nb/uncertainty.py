@@ -108,7 +108,7 @@ def _hsic(
         parts += [t2 / e2 - 2 * t3 / e3 + t4 / e4]
     return np.concatenate(parts)
 
-# %% ../nbs/07_uncertainty.ipynb #15330f70
+# %% ../nbs/07_uncertainty.ipynb #60de2287
 @dataclass(frozen=True, eq=False, repr=False)
 class MatrixIntervals:
     "A layer x layer matrix with an interval for every cell."
@@ -126,7 +126,7 @@ class MatrixIntervals:
     def title(self) -> str:
         "The measure with all it depends on, in a line."
         groups = f"{self.n_groups:,} {self.by}{'s' if self.n_groups > 1 else ''}"
-        return f"{self.matrix.title}; {self.level:.4g} {self.method} intervals, {groups}, {self.n_resamples:,} resamples"
+        return f"{self.matrix.title}; {100 * self.level:.4g} % {self.method} intervals, {groups}, {self.n_resamples:,} resamples"
 
     def __str__(self) -> str:
         m, most = self.matrix, 5
