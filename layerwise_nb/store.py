@@ -102,14 +102,15 @@ class _FeatureZip(zipfile.ZipFile):
 
 
 def _data_offset(file: Any, info: zipfile.ZipInfo) -> int:
-    "Where the deflated bytes of a member start: behind its local header, whose length is only said there."
-    header = b""
-    if info.header_offset >= 0:
-        file.seek(info.header_offset)
-        header = file.read(30)
-    if len(header) < 30 or header[:4] != b"PK\x03\x04":
+    "Where the deflated bytes of a member start: behind its local header, which must agree with the archive's directory."
+    file.seek(max(0, info.header_offset))
+    header = file.read(30)
+    if info.header_offset < 0 or len(header) < 30 or header[:4] != b"PK\x03\x04":
         raise zipfile.BadZipFile(f"no local header for {info.filename}")
-    return info.header_offset + 30 + sum(struct.unpack("<HH", header[26:30]))
+    flags, method, name_length, extra_length = struct.unpack("<6x2H16x2H", header)
+    if (flags, method, file.read(name_length)) != (info.flag_bits, info.compress_type, info.orig_filename.encode()):
+        raise zipfile.BadZipFile(f"the local header of {info.filename} is another's")
+    return info.header_offset + 30 + name_length + extra_length
 
 # %% ../nbs/02_store.ipynb #c18541c2
 def _arrays_hash(members: list[zipfile.ZipInfo]) -> str:
@@ -177,6 +178,8 @@ class FeatureFile(Mapping):
             with zipfile.ZipFile(self.path) as archive:
                 self._members = {m.filename.removesuffix(".npy"): m for m in archive.infolist()}
                 self._comment = archive.comment
+            if min((m.header_offset for m in self._members.values()), default=0):
+                raise zipfile.BadZipFile("something stands in front of its first array")
         except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, EOFError) as error:
             raise DamagedFileError(
                 f"{self.path} is damaged: {error or 'unreadable'}; extract with --resume to redo it"
