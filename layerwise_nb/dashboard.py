@@ -37,7 +37,7 @@ class Section:
     figures: Sequence[Card]  # in reading order
     problems: Sequence[str] = ()  # what could not be made, and why
 
-# %% ../nbs/09c_dashboard.ipynb #a867f5fc
+# %% ../nbs/09c_dashboard.ipynb #ba58ee07
 _WIDTH = 960  # pixels of a thumbnail
 _ALONE = {".mp4", ".gif"}  # shown by the browser itself
 
@@ -53,8 +53,8 @@ def _thumbnail(
     with Image.open(path) as image:
         image.thumbnail((_WIDTH, 4 * _WIDTH))
         small = io.BytesIO()
-        image.convert("RGB").quantize(128).save(small, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(small.getvalue()).decode()
+        image.convert("RGB").save(small, "WEBP", quality=85)
+    return "data:image/webp;base64," + base64.b64encode(small.getvalue()).decode()
 
 
 def _content(figure: Card, page: Path) -> dict:

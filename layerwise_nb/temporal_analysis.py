@@ -278,7 +278,7 @@ def _utterance(a: _Analysis) -> None:
     if sound:
         _animate(a, u, layers, where, sound, context)
 
-# %% ../nbs/10a_temporal_analysis.ipynb #2025ac9a
+# %% ../nbs/10a_temporal_analysis.ipynb #5045ebc2
 def _save_change(
     a: _Analysis, u: UtteranceFrames, layers: dict, where: dict, panels: Callable, sound: UtteranceSound | None
 ) -> None:
@@ -303,7 +303,7 @@ def _save_change(
 def _save_windows(a: _Analysis, u: UtteranceFrames, layers: dict, where: dict, panels: Callable) -> None:
     from layerwise_nb import temporal_plots as plots
 
-    s, pairs = a.settings, [(a.few[0], name) for name in a.few[1:]]
+    s, pairs = a.settings, [(a.few[0], name) for name in a.few[1::2]]  # more names than three do not fit
     windowed = windowed_cka(layers, **where, window_s=s.window_s, step_s=s.step_s)
     header = {"utterance": u.name, "metric": windowed.metric, "window_s": windowed.window_s, "n": windowed.n}
     arrays = {"times": windowed.times, "values": windowed.values, "layers": np.array(windowed.layers)}
