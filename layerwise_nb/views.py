@@ -10,7 +10,6 @@ __all__ = ['ArrayCache', 'shrink', 'shrunk_times', 'plane', 'read_layer', 'Layer
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
