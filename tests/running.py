@@ -45,6 +45,8 @@ class Command:
 
     def __init__(self, module: str, *flags, prepare: Callable | None = None, **env: str):
         self._output = tempfile.TemporaryDirectory()
+        for name in ("out", "err"):
+            Path(self._output.name, name).touch()  # it may be killed before it says anything
         arguments = (module, list(map(str, flags)), self._output.name, os.getcwd(), env, prepare)
         self.process = _FORKS.Process(target=_run_module, args=arguments)
         self.process.start()

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import time
 
+import faults
 import numpy as np
 import pytest
 import soundfile as sf
@@ -481,3 +482,10 @@ def test_calls_that_make_no_sense(tmp_path, monkeypatch, flags, message):
     assert (result.status, result.out) == (2, "")
     assert re.fullmatch(rf"layerwise_extract: .*{message}.*\n", result.err), result.err
     assert list(tmp_path.iterdir()) == []
+
+
+# ---- A slice of the fault program, whose long form is `python tests/faults.py`
+
+
+def test_faults_at_random():
+    print(faults.table(1, kills=12, disks=2, pairs=2, audio=60, npz=80, names=15))
