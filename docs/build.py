@@ -402,6 +402,7 @@ def write_pages(folder: Path):
     "Everything that Sphinx reads."
     home = [*shown_cells(Notebook.read(NBS / "index.ipynb")), markdown_cell(navigation())]
     write_notebook(folder / "index.ipynb", home)
+    shutil.copytree(NBS / "images", folder / "images")
     for path in (p for section in SECTIONS for p in (NBS / section).rglob("*")):
         target = folder / path.relative_to(NBS)
         if ".ipynb_checkpoints" in path.parts or not path.is_file():

@@ -174,7 +174,7 @@ def test_no_debug_server_on_every_interface():
 def test_readme_is_made_from_index(tmp_path):
     command = f"nbconvert --to markdown --output-dir {tmp_path} --output README nbs/index.ipynb"
     subprocess.run([sys.executable, "-m", *command.split()], cwd=ROOT, check=True, capture_output=True)
-    made = (tmp_path / "README.md").read_text(encoding="utf-8")
+    made = (tmp_path / "README.md").read_text(encoding="utf-8").replace("](images/", "](nbs/images/")
     assert (ROOT / "README.md").read_text(encoding="utf-8") == made, "run the README command in CONTRIBUTING.md"
 
 
