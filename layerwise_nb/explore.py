@@ -62,7 +62,6 @@ def app_notebook(
 
 # %% ../nbs/11_explore.ipynb #47369134
 _CONFIG = """
-from tornado.web import HTTPError
 from voila.voila_identity_provider import VoilaIdentityProvider
 
 
@@ -70,7 +69,8 @@ class TokenOnly(VoilaIdentityProvider):
     async def _get_user(self, handler):
         user = await super()._get_user(handler)
         if user is None and "/static/" not in handler.request.path:
-            raise HTTPError(403, "this page needs the token of the address that layerwise_explore printed")
+            handler.set_status(403)
+            handler.finish("403: this page needs the token of the address that layerwise_explore printed")
         return user
 
 
@@ -88,10 +88,11 @@ def write_app(
     from jupyter_core.paths import jupyter_path
 
     (folder / "explore.ipynb").write_text(notebook, encoding="utf-8")
-    (folder / "voila.py").write_text(_CONFIG.format(token=token), encoding="utf-8")
+    (folder / "config").mkdir()
+    (folder / "config" / "voila.py").write_text(_CONFIG.format(token=token), encoding="utf-8")
     lab = next(p for root in jupyter_path("voila", "templates") if (p := Path(root, "lab", "index.html.j2")).is_file())
     page = [line for line in lab.read_text(encoding="utf-8").splitlines() if 'href="https://' not in line]
-    template = folder / "voila" / "templates" / "layerwise"
+    template = folder / "jupyter" / "voila" / "templates" / "layerwise"
     template.mkdir(parents=True)
     (template / "conf.json").write_text('{"base_template": "lab"}', encoding="utf-8")
     (template / "index.html.j2").write_text("\n".join(page), encoding="utf-8")
@@ -160,9 +161,9 @@ def layerwise_explore(
         audio = audio_dir and str(Path(audio_dir).resolve())
         write_app(Path(scratch), app_notebook(folders[0], audio, folders[1] if against else None, os.getcwd()), token)
         command = [sys.executable, "-m", "voila", "explore.ipynb", f"--port={port}", "--Voila.ip=127.0.0.1",
-                   "--Voila.port_retries=0", "--template=layerwise", "--Voila.log_level=WARN", "--Voila.config_file_name=voila",
-                   f"--Voila.config_file_paths={scratch}", "" if opens else "--no-browser"]  # fmt: skip
-        templates = f"{scratch}{os.pathsep}{os.environ.get('JUPYTER_PATH', '')}"
+                   "--Voila.port_retries=0", "--template=layerwise", "--Voila.log_level=ERROR",
+                   f"--Voila.config_file_paths={scratch}/config", "" if opens else "--no-browser"]  # fmt: skip
+        templates = f"{scratch}/jupyter{os.pathsep}{os.environ.get('JUPYTER_PATH', '')}"
         print(said, flush=True)
         server = subprocess.Popen([part for part in command if part], cwd=scratch, env=os.environ | {"JUPYTER_PATH": templates})
         try:

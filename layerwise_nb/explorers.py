@@ -10,6 +10,7 @@ import asyncio
 import io
 import wave
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from functools import wraps
 from html import escape
 from pathlib import Path
@@ -71,6 +72,24 @@ class Player(anywidget.AnyWidget):
     shown_s = traitlets.Float(0.0).tag(sync=True)  # s, what was drawn last
 
 
+class _Fit(anywidget.AnyWidget):
+    "Keeps the figures beside it as wide as their places: plotly looks only when the window changes."
+
+    _esm = """
+    export default { render({ el }) {
+      let waiting;
+      const fit = () => { clearTimeout(waiting); waiting = setTimeout(() => window.dispatchEvent(new Event("resize")), 80); };
+      setTimeout(() => {
+        const all = el.parentElement; if (!all) return;
+        new ResizeObserver(fit).observe(all);
+        new MutationObserver((list) => { if (list.some((m) => m.target.closest && !m.target.closest(".js-plotly-plot"))) fit(); })
+          .observe(all, { childList: true, subtree: true });
+        fit();
+      });
+    } };
+    """
+
+
 def wav_bytes(
     waveform: np.ndarray,  # (n_samples,) between -1 and 1
     sample_rate: int,  # Hz
@@ -105,7 +124,7 @@ class Explorer(w.VBox):
 
     def __init__(self, save_dir: str | Path = "."):
         self.save_dir, self._task, self._cancelled = Path(save_dir), None, False
-        self.message, self._number = w.HTML(), 0
+        self.message, self._number, self.drawn = w.HTML(), 0, []
         self.bar = w.IntProgress(layout=w.Layout(width="100%", height="12px"))
         self.cancel = w.Button(description="cancel")
         self.cancel.on_click(lambda _: setattr(self, "_cancelled", True))
@@ -126,6 +145,11 @@ class Explorer(w.VBox):
         self.message.value = text and (
             f'<div role="alert" style="border-left:4px solid {COLORS[1]};padding:6px 10px;line-height:1.4">{text}</div>'
         )
+
+    def push(self) -> None:
+        "Send the figures whole, for a page that is not ready to be told of changes."
+        for figure in self.drawn:
+            figure._widget_layout, figure._widget_data = deepcopy(figure._layout_obj._props), deepcopy(figure._data)
 
     def _show_code(self, _=None) -> None:
         self.code_text.value = self.code()
@@ -160,6 +184,7 @@ def _work(self: Explorer, label: str, total: int, steps: Iterator, then: Callabl
     def end(error: Exception | None = None) -> None:
         if number == self._number:
             self.working.layout.display = "none"
+            self.push()
             self.say(error or ("cancelled" if self._cancelled else ""))
 
     async def follow() -> None:
@@ -257,6 +282,7 @@ class LayerExplorer(Explorer):
         self.moment = w.FloatSlider(description="time (s)", step=0.02, max=1.0, readout_format=".2f", layout=_WIDE)
         self.player = Player(layout=w.Layout(width="min(100%, 430px)"))
         self.timeline, self.pictures = self._timeline(), [self._picture(), self._picture()]
+        self.drawn = [self.timeline, *self.pictures]
         self.title = w.HTML(f"<b>{escape(self.reader.corpus.title)}</b>")
         self.utterance.observe(self._open, "value")
         self.layer.observe(lambda _: self._draw_layer(0), "value")
@@ -267,9 +293,10 @@ class LayerExplorer(Explorer):
         self._second_box = boxes[1]
         self.children = [self.title, _controls(self.utterance, self.layer, self.second, self.moment, self.player),
                          self.message, self.working, self.timeline, *boxes,
-                         _controls(self.save, self.show_code), self.code_text]  # fmt: skip
+                         _controls(self.save, self.show_code), self.code_text, _Fit()]  # fmt: skip
         self._open()
         self.player.time_s = time_s
+        self.push()
 
     def figures(self) -> dict[str, go.FigureWidget]:
         "What is shown, by name."
@@ -496,6 +523,7 @@ class SimilarityExplorer(Explorer):
         self.samples: list = []
         self._matrices: dict[tuple, SimilarityMatrix] = {}
         self.figure, self.spectrum = self._matrix_figure(), self._spectrum_figure()
+        self.drawn = [self.figure, self.spectrum]
         self.pair = w.HTML("click a cell to see the pair")
         for control in (self.metric, self.estimator, self.subset, self.show):
             control.observe(self._compare, "value")
@@ -504,8 +532,9 @@ class SimilarityExplorer(Explorer):
         left = w.Box([self.figure], layout=w.Layout(width="min(100%, 640px)"))
         self.children = [_controls(self.metric, self.estimator, self.alignment, self.subset, self.show), self.message,
                          self.working, w.Box([left, right], layout=w.Layout(flex_flow="row wrap")),
-                         _controls(self.save, self.show_code), self.code_text]  # fmt: skip
+                         _controls(self.save, self.show_code), self.code_text, _Fit()]  # fmt: skip
         self._read()
+        self.push()
 
     def figures(self) -> dict[str, go.FigureWidget]:
         "What is shown, by name."
@@ -685,6 +714,7 @@ class TemporalExplorer(Explorer):
         self.figure.add_trace(_heat(SEQUENTIAL, 0, 1, hovertemplate="%{z:.3f}<extra></extra>"))
         self.lags = _figure(300, xaxis_title_text="lag (ms)", yaxis_title_text="linear CKA")
         self.lags.add_scatter(x=[], y=[], line_color=COLORS[0], hovertemplate="%{x:.0f} ms: %{y:.3f}<extra></extra>")
+        self.drawn = [self.figure, self.lags]
         for control in (self.utterance, self.window_s, self.step_s):
             control.observe(self._slide, "value")
         self.window.observe(lambda _: self._draw(), "value")
@@ -694,10 +724,11 @@ class TemporalExplorer(Explorer):
         controls = _controls(self.utterance, self.window_s, self.step_s, self.window, *self.pair)
         self.children = [controls, self.message, self.working,
                          w.Box([left, right], layout=w.Layout(flex_flow="row wrap")),
-                         _controls(self.save, self.show_code), self.code_text]  # fmt: skip
+                         _controls(self.save, self.show_code), self.code_text, _Fit()]  # fmt: skip
         self.result = None
         self._slide()
         self._lag()
+        self.push()
 
     def figures(self) -> dict[str, go.FigureWidget]:
         "What is shown, by name."
