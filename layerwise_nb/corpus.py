@@ -56,6 +56,11 @@ class AlignedCorpus:
             raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
         self.store = FeatureStore(features_dir)
         self.path, self.names = self.store.path, self.store.names
+        if self.store.run.get("store") == "none":
+            raise StoreError(
+                f"{self.path} holds no features (extracted with --store none): its sums are read by CorpusSummary.load, for "
+                "frames extract with --store all or pooled"
+            )
         if not self.names:
             raise StoreError(f"{self.path} holds no finished utterance: run layerwise_extract, or see layerwise_status")
         stored = store_catalogue(self.store)

@@ -110,11 +110,11 @@ def save(
 @patch(cls_method=True)
 def load(
     cls: CorpusSummary,
-    folder: str | Path,  # that `save` wrote
+    folder: str | Path,  # that `save` wrote, or a features folder that has one as `summary`
     device: str = "numpy",  # "numpy", or a torch device such as "cuda"
 ) -> CorpusSummary:
     "Read a summary, checked; a `DamagedFileError` if its files do not belong together."
-    folder = Path(folder)
+    folder = Path(folder, "summary") if Path(folder, "summary").is_dir() else Path(folder)
     moments, sample = Moments.load(folder / "moments.npz", device), Reservoir.load(folder / "reservoir.npz")
     try:
         facts = dict(json.loads((folder / "summary.json").read_text(encoding="utf-8")))
