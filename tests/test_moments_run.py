@@ -108,6 +108,22 @@ def test_two_shards_at_once(audio, stored, tmp_path):
     check_complete(tmp_path, stored)
 
 
+def test_similarity_reads_sums_as_it_reads_features(audio, tmp_path):
+    values = []
+    for name, flags in {"features": TINY, "sums": SUMS}.items():
+        assert extract("--audio_dir", audio, "--save_dir", tmp_path / name, *flags).status == 0
+        flags = ("--metric", "linear_cka,svcca,rbf_cka", "--bootstrap", 20, "--formats", "png")
+        result = run("similarity_analysis", "--features_dir", tmp_path / name, "--output_dir", tmp_path / f"{name}_out", *flags)
+        assert result.status == 0, result.err
+        files = sorted((tmp_path / f"{name}_out").rglob("*.npz"))
+        values.append({path.name: load(path) for path in files})
+    assert values[0].keys() == values[1].keys() and len(values[0]) == 3
+    for name, arrays in values[0].items():
+        assert "values" in arrays and arrays.keys() == values[1][name].keys()
+        for what in arrays.keys() - {"layers"}:
+            np.testing.assert_allclose(arrays[what], values[1][name][what], atol=1e-4, err_msg=f"{name} {what}")
+
+
 # ---- Files and sums
 
 
