@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile as sf
@@ -88,11 +89,12 @@ def read_header(
     path = Path(path)
     try:
         with path.open("rb") as file:
-            empty = not file.read(1)
+            start = file.read(4)
+            frame_rate = _flac_frame_rate(file) if start == b"fLaC" else None
     except OSError as error:
         link = " (a link whose target is gone)" if path.is_symlink() and not path.exists() else ""
         raise AudioError("unreadable", f"{path} cannot be read: {error.strerror or error}{link}") from error
-    if empty:
+    if not start:
         raise AudioError("empty", f"{path} is an empty file: copy it again")
     try:
         with sf.SoundFile(path) as file:
@@ -109,9 +111,10 @@ def read_header(
         raise AudioError("length unknown", f"{path} does not say how long it is: write it again with `flac` or `sox`")
     if not 1_000 <= header.sample_rate <= 1_000_000:
         raise AudioError("odd sample rate", f"{path} says it has {header.sample_rate} Hz: no speech has; copy it again")
-    if header.format == "FLAC" and (rate := _flac_frame_rate(path)) not in (None, header.sample_rate):
+    if frame_rate not in (None, header.sample_rate):
         raise AudioError(
-            "odd sample rate", f"{path} is damaged: {header.sample_rate} Hz in its header, {rate} Hz in its frames: copy it again"
+            "odd sample rate",
+            f"{path} is damaged: {header.sample_rate} Hz in its header, {frame_rate} Hz in its frames: copy it again",
         )
     return header
 
@@ -119,15 +122,14 @@ def read_header(
 _FLAC_RATES = dict(enumerate((88_200, 176_400, 192_000, 8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000), 1))
 
 
-def _flac_frame_rate(path: Path) -> int | None:
-    "What the first frame of a FLAC file says of its sample rate (RFC 9639, 9.1): the header's word has no checksum."
-    with path.open("rb") as file:
+def _flac_frame_rate(file: BinaryIO) -> int | None:
+    "What the first frame behind `fLaC` says of the sample rate (RFC 9639, 9.1): the word of the header has no checksum."
+    for _ in range(1_000):  # blocks of metadata; a damaged file may seem to have no end of them
         block = file.read(4)
-        if block != b"fLaC":  # something in front, such as an ID3 tag
-            return None
-        while len(block := file.read(4)) == 4 and block[:2] not in (b"\xff\xf8", b"\xff\xf9"):
-            file.seek(int.from_bytes(block[1:], "big"), os.SEEK_CUR)  # a block of metadata: one byte of kind, three of length
-    return _FLAC_RATES.get(block[2] & 15) if len(block) == 4 else None
+        if len(block) == 4 and block[:2] in (b"\xff\xf8", b"\xff\xf9"):
+            return _FLAC_RATES.get(block[2] & 15)
+        file.seek(int.from_bytes(block[1:], "big"), os.SEEK_CUR)  # a byte of kind, three of length
+    return None
 
 # %% ../nbs/01_audio.ipynb #5ed3a5d1
 @dataclass(frozen=True)

@@ -361,10 +361,7 @@ def find_done(
 
     def look(u: Utterance) -> tuple[bool, dict | None, str]:
         path, record = features_dir / f"{u.name}.npz", manifest.get(u.name, {})
-        try:
-            size = path.stat().st_size
-        except FileNotFoundError:
-            return False, None, ""
+        size = path.stat().st_size
         same_part = (record.get("samples"), record.get("start")) == (u.n_samples, u.start)
         listed = record.get("status") == "done" and same_part
         if listed and record.get("bytes") == size and not thorough:
@@ -385,11 +382,13 @@ def find_done(
         frames = catalogue[next(reversed(catalogue))].n_frames(u.n_samples)
         return True, {"frames": frames, "hash": file.hash, "bytes": size}, ""
 
+    there = set(os.listdir(features_dir))
+    begun = [u for u in utterances if f"{u.name}.npz" in there]
     with ThreadPoolExecutor(available_processors() if thorough else 8) as pool:
-        looks = pool.map(look, utterances)
+        looks = pool.map(look, begun)
         if thorough:
-            looks = tqdm(looks, "check what is done", len(utterances), unit="file", disable=None)
-        found = dict(zip((u.name for u in utterances), looks, strict=True))
+            looks = tqdm(looks, "check what is done", len(begun), unit="file", disable=None)
+        found = dict(zip((u.name for u in begun), looks, strict=True))
     done = {name: record for name, (is_done, record, _) in found.items() if is_done}
     return done, {name: why for name, (_, _, why) in found.items() if why}
 
