@@ -184,7 +184,6 @@ def _work(self: Explorer, label: str, total: int, steps: Iterator, then: Callabl
     def end(error: Exception | None = None) -> None:
         if number == self._number:
             self.working.layout.display = "none"
-            self.push()
             self.say(error or ("cancelled" if self._cancelled else ""))
 
     async def follow() -> None:

@@ -1,0 +1,108 @@
+"""The explorers in a real browser: opened behind a token, moved, heard, and without a request to any other machine."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import numpy as np
+import pytest
+from playwright.sync_api import sync_playwright
+from running import extract, features_dir, free_port, noises
+
+from layerwise_nb.views import Reader
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+OPTIONS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+needs_browser = pytest.mark.skipif(not CHROMIUM, reason="no chromium: apt-get install chromium")
+PICTURE = "document.querySelectorAll('.js-plotly-plot')[1]"
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    """`layerwise_explore` as a user starts it on a machine without a display: its address and its features."""
+    folder = tmp_path_factory.mktemp("explore")
+    audio = noises(folder / "audio", [1.0, 1.2, 1.1, 1.3, 1.0, 1.2])
+    assert extract("--audio_dir", audio, "--save_dir", folder / "out", "--model", "random:tiny").status == 0
+    features = features_dir(folder / "out")
+    command = [sys.executable, "-m", "layerwise_nb.explore", features, "--port", str(free_port())]
+    env = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "BROWSER", "WAYLAND_DISPLAY")}
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder, env=env, start_new_session=True)
+    said = [server.stdout.readline() for _ in range(4)]
+    try:
+        yield re.search(r"http://\S+", "".join(said))[0], features, "".join(said)
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(20)
+
+
+def wait_until_up(address: str) -> None:
+    for _ in range(100):
+        try:
+            urlopen(address, timeout=5)
+        except HTTPError:
+            return
+        except OSError:
+            import time
+
+            time.sleep(0.2)
+
+
+def test_refused_without_the_token(app):
+    address, _, said = app
+    assert "ssh -L" in said, "no display: the tunnel is printed"
+    bare = address.split("?")[0]
+    wait_until_up(bare)
+    for url in (bare, f"{bare}?token=wrong"):
+        with pytest.raises(HTTPError) as refused:
+            urlopen(url, timeout=20)
+        assert refused.value.code == 403
+
+
+@needs_browser
+def test_explorers(app):
+    address, features, _ = app
+    wait_until_up(address.split("?")[0])
+    elsewhere, reader = [], Reader(features)
+
+    def local_only(route):
+        if route.request.url.startswith(("http://127.0.0.1", "data:", "blob:")):
+            route.continue_()
+        else:
+            elsewhere.append(route.request.url)
+            route.abort()
+
+    with sync_playwright() as p:
+        args = [*OPTIONS.split(), "--autoplay-policy=no-user-gesture-required"]
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=args)
+        page = browser.new_page(viewport={"width": 1366, "height": 768})
+        page.route("**/*", local_only)
+        page.goto(address)
+        page.wait_for_function(f"{PICTURE}?.data?.[1]?.x?.length > 3", timeout=60_000)
+        page.wait_for_timeout(2000)  # a page that is still connecting loses keys
+        handle = page.locator(".widget-slider .noUi-handle").first
+        handle.click()
+        handle.press("ArrowLeft")
+        layer = reader.layers[-2]
+        page.wait_for_function(f"{PICTURE}.layout.title.text.startsWith({layer!r})")
+        x = page.evaluate(f"Array.from({PICTURE}.data[1].x)")
+        np.testing.assert_allclose(x, reader.view(reader.corpus.names[0], layer).points[:, 0], rtol=1e-4, atol=1e-6)
+        page.evaluate("document.querySelector('audio').play()")
+        page.wait_for_function(f"document.querySelector('audio').currentTime > 0.3 && {PICTURE}.layout.shapes[0].x0 > 0.2")
+        damaged = Path(features, f"{reader.corpus.names[1]}.npz")
+        damaged.write_bytes(damaged.read_bytes()[:2000])
+        page.locator("select").first.select_option(index=1)
+        page.wait_for_selector("[role=alert]:has-text('--resume')")
+        browser.close()
+    assert elsewhere == []
+
+
+@pytest.mark.parametrize("flags", [["nowhere"], ["."]])
+def test_a_folder_without_features_is_said(flags, tmp_path):
+    run = subprocess.run([sys.executable, "-m", "layerwise_nb.explore", *flags], capture_output=True, text=True, cwd=tmp_path)
+    assert run.returncode == 2 and "expected" in run.stderr
