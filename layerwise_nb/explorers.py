@@ -25,7 +25,17 @@ import traitlets
 from .audio import AudioError
 from .film import envelope, spectrogram
 from .lags import lagged_cka
-from .plots import COLORS, DIVERGING, GREY, SEQUENTIAL, TEMPLATE, colorscale, layer_ticks, measure_name, save_figure
+from layerwise_nb.plots import (
+    COLORS,
+    DIVERGING,
+    GREY,
+    SEQUENTIAL,
+    TEMPLATE,
+    colorscale,
+    layer_ticks,
+    measure_name,
+    save_figure,
+)
 from .similarity import SimilarityMatrix, similarity_matrix
 from .sound import UtteranceSound, find_sound
 from .summary import CorpusSummary
