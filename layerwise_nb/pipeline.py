@@ -286,7 +286,7 @@ def _matrix(metric: str, result: Result, less: str = "") -> Card:
     caption = f"{result.matrix.estimator}, n = {result.matrix.n:,} frames{sure}. " + " ".join(result.notes)
     return Card(f"{measure_name(metric)}{less}", caption.strip(), [p for p in result.files if p.suffix != ".npz"])
 
-# %% ../nbs/12_pipeline.ipynb #8ac62096
+# %% ../nbs/12_pipeline.ipynb #bb8c09fd
 def _curve(
     analysis: Analysis, stem: str, title: str, caption: str, layers, curves: dict, ylabel: str, context, **options
 ) -> Card:
@@ -300,12 +300,22 @@ def _curve(
     return Card(title, caption, files)
 
 
+_QUESTIONS = {  # curve of `input_propagation`: what it asks, in a legend
+    "recovered_r2": "CNN output, read off the layer",
+    "explained_r2": "layer, from the CNN output",
+    "partial_r2": "layer, from the one below, without the CNN output",
+    "progressive_r2": "layer, from the CNN output, without all between",
+    "correlation": "best single features (correlation)",
+}
+
+
 def _propagation(analysis: Analysis) -> tuple[list[Card], list[str]]:
     found = input_propagation(analysis.summary.moments)
     context = [analysis.summary.title, found.title, *found.notes[:2]]
-    title, label = "What is left of the CNN output", "share of variance"
-    caption = "How much of each layer the CNN output explains, and how much of that did not come through the layer below."
-    return [_curve(analysis, "input_propagation", title, caption, found.layers, found.curves, label, context)], []
+    title, label = "What is left of the CNN output", "adjusted R²"
+    caption = "Each curve is a regression; what it asks is in the legend. Where there are too few frames a curve ends."
+    curves = {_QUESTIONS[name]: values for name, values in found.curves.items()}
+    return [_curve(analysis, "input_propagation", title, caption, found.layers, curves, label, context)], []
 
 # %% ../nbs/12_pipeline.ipynb #ce3741c8
 _LEVELS = (0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)  # quantiles of the activations
