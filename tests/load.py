@@ -81,8 +81,8 @@ def extraction(utterances: int, folder: Path) -> list[Row]:
     assert process.returncode == 0, said
     out = features_dir(folder / "out")
     speed = per_hundred(out)
-    first_file = min(path.stat().st_mtime for path in out.glob("*.npz"))
-    working = [rss for when, rss in memory if when > first_file]
+    written = [path.stat().st_mtime for path in out.glob("*.npz")]
+    working = [rss for when, rss in memory if min(written) < when < max(written)]
     half = len(working) // 2
     again, _ = timed(lambda: subprocess.run(command("extract", *flags), check=True, capture_output=True))
     status, _ = timed(lambda: subprocess.run(command("status", folder / "out"), check=True, capture_output=True))
