@@ -24,7 +24,7 @@ from fastcore.script import call_parse
 from .arrays import write_arrays
 from .corpus import AlignedCorpus
 from .similarity import MEASURES, SimilarityMatrix, needs_frames, similarity_matrix
-from .store import FeatureStore, StoreError, write_text
+from .store import FeatureStore, write_text
 from .summary import CorpusSummary
 from .uncertainty import MatrixIntervals, bootstrap_difference, bootstrap_matrix
 
