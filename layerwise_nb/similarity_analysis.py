@@ -219,7 +219,7 @@ def analyse_summary(
         files = _write(folder / metric, result, header)
         for draw in (matrix_figure, matrix_plotly):
             files += save_figure(draw(result.matrix, result.intervals, summary.title), folder / metric, formats)
-        results[metric] = Result(result.matrix, result.intervals, result.notes, files)
+        results[metric] = replace(result, files=files)
     return results
 
 # %% ../nbs/09a_similarity_analysis.ipynb #9f9aea76
@@ -253,7 +253,7 @@ def analyse_difference(
         files = _write(stem, result, {**header, "failed": {**summary.failed, **other.failed}})
         for draw in (difference_figure, difference_plotly):
             files += save_figure(draw(*matrices, intervals, summary.corpus, models), stem, formats)
-        results[metric] = Result(difference, intervals, result.notes, files)
+        results[metric] = replace(result, files=files)
     return results
 
 

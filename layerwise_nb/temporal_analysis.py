@@ -95,8 +95,7 @@ class _Analysis:
     @cached_property
     def few(self) -> list[str]:
         "At most six layers, spread over the model: as many lines as an eye can follow."
-        places = np.linspace(0, len(self.distinct) - 1, min(6, len(self.distinct))).round().astype(int)
-        return [self.distinct[i] for i in places]
+        return _spread(self.distinct)
 
     @cached_property
     def sample(self) -> list[str]:
@@ -147,7 +146,7 @@ def _statistics(a: _Analysis) -> TemporalStatistics:
 
 def _title(a: _Analysis) -> str:
     "Model, weights and corpus."
-    return AlignedCorpus(a.store.path, a.layers).title if a.store.run.get("store") != "none" else str(a.store.path.name)
+    return a.corpus.title if a.store.run.get("store") != "none" else str(a.store.path.name)
 
 
 def _measures_csv(summary: TemporalSummary) -> str:
@@ -176,7 +175,7 @@ def _dynamics(a: _Analysis) -> None:
            "spread, so that layers of any size compare.", *(f(summary, ("velocity",), context) for f in draw))  # fmt: skip
     a.save("norms", "How large each layer's frames are", "Mean length of a frame: its weight wherever layers are added or "
            "compared without normalising.", *(f(summary, ("norm",), context) for f in draw))  # fmt: skip
-    shown = [name for name in summary.layers if name in _spread(summary.layers)]
+    shown = _spread(summary.layers)
     curves = {name: (summary.lags_s[name], summary.autocorrelation[name].value) for name in shown}
     bands = {name: (summary.autocorrelation[name].low, summary.autocorrelation[name].high) for name in shown}
     draw = (plots.autocorrelation_figure, plots.autocorrelation_plotly)
