@@ -8,11 +8,14 @@ __all__ = ['RANK_RTOL', 'check_least', 'check_same_n', 'check_frames', 'check_sh
            'NothingLeftError', 'regress_out', 'residual_pair', 'regress_out_all']
 
 # %% ../nbs/05a_second_moments.ipynb #e06f4386
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+
+from .plan import available_processors
 
 # %% ../nbs/05a_second_moments.ipynb #c4a4a618
 def check_least(
@@ -35,11 +38,7 @@ def check_same_n(
         raise ValueError(f"{names} need the same n_frames; got {n_x} and {n_y}: bring both to one frame grid first")
 
 # %% ../nbs/05a_second_moments.ipynb #a79bc271
-def check_frames(
-    x,  # frames (n_frames, n_features), any real dtype
-    name: str,  # the layer
-) -> np.ndarray:  # the same in float64
-    "Refuse frames that cannot be compared with any others."
+def _checked(x, name: str) -> np.ndarray:
     x, expected = np.asarray(x), f"layer {name}: expected"
     if x.ndim != 2 or not x.size:
         raise ValueError(f"{expected} (n_frames, n_features), not empty; found shape {x.shape}: take x[0] of a batch")
@@ -51,7 +50,15 @@ def check_frames(
         raise ValueError(f"{expected} finite numbers; found {found}: extract the layer again or leave them out")
     if (x == x[0]).all():
         raise ValueError(f"{expected} frames that differ; found a constant layer ({len(x)} frames): leave it out")
-    return x.astype(np.float64, copy=False)
+    return x
+
+
+def check_frames(
+    x,  # frames (n_frames, n_features), any real dtype
+    name: str,  # the layer
+) -> np.ndarray:  # the same in float64
+    "Refuse frames that cannot be compared with any others."
+    return _checked(x, name).astype(np.float64, copy=False)
 
 # %% ../nbs/05a_second_moments.ipynb #888a3699
 RANK_RTOL = 1e-12  # of the largest variance; float64 sums of products are good to about 1e-13 of it
@@ -236,7 +243,7 @@ class GramPair:
     fourth: float  # Q_xy
 
 
-def _gram_products(layers: list[np.ndarray]) -> np.ndarray:
+def _gram_products(layers: Sequence[np.ndarray], pool: ThreadPoolExecutor) -> np.ndarray:
     "Products of the Gram matrices of all layers, (L, L), from their centred frames."
     n, total = len(layers[0]), np.zeros((len(layers), len(layers)))
     memory = np.empty(len(layers) * min(_GRAM_ROWS, n) * n, np.result_type(*layers))
@@ -250,23 +257,33 @@ def _gram_products(layers: list[np.ndarray]) -> np.ndarray:
         block = memory[: np.prod(shape)].reshape(shape)
         for gram, x in zip(block, layers, strict=True):
             np.matmul(x[rows], x[start:].T, out=gram)
-        total += 2 * products(block) - products(block[:, :, : shape[1]])
+        parts = np.array_split(block, available_processors(), axis=1)
+        total += 2 * sum(pool.map(products, parts)) - products(block[:, :, : shape[1]])
     return total
+
+
+def _centred_frames(
+    layer: tuple[str, np.ndarray],  # name and frames (n_frames, n_features)
+) -> tuple[np.ndarray, np.ndarray]:  # the frames, centred and scaled, float32 if they were; their squared norms
+    "Frames as they are multiplied, made a block of rows at a time: whole copies in float64 would cost more than the work."
+    x = _checked(layer[1], layer[0])
+    size = np.float64(max(x.max(), -float(x.min())))
+    blocks = [slice(start, start + 1024) for start in range(0, len(x), 1024)]
+    mean = sum((x[rows] / size).sum(axis=0) for rows in blocks) / len(x)
+    centred, norms = np.empty(x.shape, np.float32 if x.dtype in (np.float32, np.float16) else np.float64), np.empty(len(x))
+    for rows in blocks:
+        block = x[rows] / size - mean
+        norms[rows], centred[rows] = np.einsum("td,td->t", block, block), block
+    return centred, norms
 
 
 def gram_pairs(
     layers: dict,  # key -> (name, frames (n_frames, n_features))
 ) -> Callable:  # of two keys -> GramPair
     "Layers compared through their Gram matrices, all pairs at once."
-    ready, norms = [], []
-    for name, x in layers.values():
-        dtype = np.float32 if np.asarray(x).dtype in (np.float32, np.float16) else np.float64
-        x = check_frames(x, name)
-        x = x / np.abs(x).max()
-        x -= x.mean(axis=0)
-        norms.append(np.einsum("td,td->t", x, x))
-        ready.append(x.astype(dtype, copy=False))
-    square, fourth = _gram_products(ready), np.array(norms) @ np.array(norms).T
+    with ThreadPoolExecutor(available_processors()) as pool:
+        ready, norms = zip(*pool.map(_centred_frames, layers.values()), strict=True)
+        square, fourth = _gram_products(ready, pool), np.array(norms) @ np.array(norms).T
     place = {key: i for i, key in enumerate(layers)}
     facts = zip(layers.values(), ready, norms, np.diag(square), np.diag(fourth), strict=True)
     known = [GramLayer(name, len(x), x.shape[1], float(q.sum()), float(s), float(f)) for (name, _), x, q, s, f in facts]
