@@ -144,7 +144,7 @@ def write_features(
                 archive.write_array(name, array)
             archive.comment = comment
             digest = _arrays_hash(archive.filelist)
-        _flush(temporary)
+        _flush(temporary, forget=True)
         size = temporary.stat().st_size
         os.replace(temporary, path)
     except BaseException:
@@ -153,10 +153,12 @@ def write_features(
     return {"hash": digest, "bytes": size}
 
 
-def _flush(path: Path) -> None:
+def _flush(path: Path, forget: bool = False) -> None:
     "Ask the system to put a file on the disk, so that a power cut cannot leave its final name empty."
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
+        if forget and hasattr(os, "posix_fadvise"):  # else hundreds of gigabytes push all other files out of memory
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 # %% ../nbs/02_store.ipynb #421e26f4
 _HEADER = threading.Lock()  # NumPy parses headers with `ast`, which Python up to 3.12 cannot do in two threads at once
