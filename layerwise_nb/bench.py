@@ -43,6 +43,12 @@ def _animate(s: SimpleNamespace) -> tuple[str, str]:
     return _tables("animate", bench_animate(), s)
 
 
+def _explore(s: SimpleNamespace) -> tuple[str, str]:
+    from layerwise_nb.bench_explore import bench_explore
+
+    return _tables("explore", bench_explore(s.audio, s.model, work_dir=s.work_dir), s)
+
+
 def _tables(part: str, rows: list, s: SimpleNamespace) -> tuple[str, str]:
     machine = machine_facts(s.device)
     return format_rows(part, rows, machine), rows_json(part, rows, machine)
@@ -52,7 +58,7 @@ def _say(what: str) -> None:
     print(f"\r{what:60}\r", end="", file=sys.stderr, flush=True)
 
 
-_PARTS = {"extract": _extract, "moments": _moments, "similarity": _similarity, "animate": _animate}
+_PARTS = {"extract": _extract, "moments": _moments, "similarity": _similarity, "animate": _animate, "explore": _explore}
 
 # %% ../nbs/13_bench.ipynb #5ff5a2b4
 def bench(
@@ -71,7 +77,7 @@ def bench(
 
 @call_parse
 def layerwise_bench(
-    part: str,  # what to measure: extract, moments, similarity, animate, or all
+    part: str,  # what to measure: extract, moments, similarity, animate, explore, or all
     audio_dir: str = "synthetic",  # folder of audio files; "synthetic": the embedded corpus
     model: str = "random",  # hub name, folder, or random[:base|large|tiny]
     rounds: int = 3,  # how often extract and moments are measured

@@ -49,18 +49,35 @@ export default {
     const audio = document.createElement("audio");
     audio.controls = true; audio.style.width = "100%"; audio.setAttribute("aria-label", "sound of the utterance");
     el.appendChild(audio);
-    let mine = false, sent = 0;
+    let mine = false, sent = 0, wanted = null, plot = null;
     const load = () => {
       const wav = model.get("wav");
       if (audio.src) URL.revokeObjectURL(audio.src);
       audio.hidden = !wav.byteLength;
       audio.src = wav.byteLength ? URL.createObjectURL(new Blob([wav], { type: "audio/wav" })) : "";
     };
-    const tell = () => {
-      const now = performance.now(), behind = Math.abs(model.get("shown_s") - model.get("time_s")) > 1e-6;
-      if (now - sent < (behind ? 1000 : 100)) return;
-      sent = now; mine = true; model.set("time_s", audio.currentTime); mine = false; model.save_changes();
+    const early = (ms) => performance.now() - sent < (Math.abs(model.get("shown_s") - model.get("time_s")) > 1e-6 ? 1000 : ms);
+    const send = (time_s) => { sent = performance.now(); model.set("time_s", time_s); model.save_changes(); };
+    const tell = () => { if (!early(100)) { mine = true; send(audio.currentTime); mine = false; } };
+    const drag = () => {
+      if (wanted === null) return;
+      if (early(40)) { setTimeout(drag, 20); return; }
+      send(wanted); wanted = null;
     };
+    const point = (event) => {
+      const axis = plot._fullLayout.xaxis, x = event.clientX - plot.getBoundingClientRect().left - axis._offset;
+      const inside = axis.title.text === "time (s)" && x >= 0 && x <= axis._length;
+      if (inside) { const waiting = wanted !== null; wanted = Math.max(0, axis.p2d(x)); if (!waiting) drag(); }
+      return inside;
+    };
+    const follow_pointer = (event) => point(event);
+    const take = (event) => {
+      plot = event.target.closest(".js-plotly-plot");
+      if (event.button || !event.target.closest(".draglayer") || !point(event)) return;
+      addEventListener("pointermove", follow_pointer);
+      addEventListener("pointerup", () => removeEventListener("pointermove", follow_pointer), { once: true });
+    };
+    setTimeout(() => el.closest(".layerwise-explorer")?.addEventListener("pointerdown", take));
     const follow = () => { if (!audio.paused) { tell(); requestAnimationFrame(follow); } };
     audio.addEventListener("play", follow);
     audio.addEventListener("pause", () => { sent = 0; tell(); });
@@ -74,7 +91,7 @@ export default {
 
 
 class Player(anywidget.AnyWidget):
-    "An HTML audio element whose place is known to Python."
+    "The moment: the place of an HTML audio element, and of the pointer where it is dragged over a figure in time."
 
     _esm = _PLAYER
     wav = traitlets.Bytes(b"").tag(sync=True)
@@ -89,15 +106,40 @@ class _Fit(anywidget.AnyWidget):
     export default { render({ el }) {
       let waiting;
       const fit = () => { clearTimeout(waiting); waiting = setTimeout(() => window.dispatchEvent(new Event("resize")), 80); };
+      const sizes = new ResizeObserver(fit);
+      const watch = (all) => all.querySelectorAll(".js-plotly-plot").forEach((plot) => sizes.observe(plot.parentElement));
       setTimeout(() => {
-        const all = el.parentElement; if (!all) return;
-        new ResizeObserver(fit).observe(all);
-        new MutationObserver((list) => { if (list.some((m) => m.target.closest && !m.target.closest(".js-plotly-plot"))) fit(); })
-          .observe(all, { childList: true, subtree: true });
-        fit();
+        const all = el.closest(".layerwise-explorer"); if (!all) return;
+        watch(all);
+        const outside = (change) => change.target.closest && !change.target.closest(".js-plotly-plot");
+        new MutationObserver((changes) => { if (changes.some(outside)) watch(all); }).observe(all, { childList: true, subtree: true });
       });
+      return () => sizes.disconnect();
     } };
     """
+    _css = ".layerwise-explorer .widget-box > * { min-width: 0; }"  # else a figure keeps its place as wide as it was
+
+
+class _Copy(anywidget.AnyWidget):
+    "A button that puts a text on the clipboard; a page that is not served safely has none, there it selects and copies."
+
+    _esm = """
+    export default { render({ model, el }) {
+      const button = document.createElement("button");
+      button.className = "jupyter-button widget-button"; button.textContent = "copy code";
+      button.onclick = async () => {
+        const text = model.get("text");
+        if (navigator.clipboard) await navigator.clipboard.writeText(text);
+        else {
+          const area = document.createElement("textarea"); area.value = text; document.body.appendChild(area);
+          area.select(); document.execCommand("copy"); area.remove();
+        }
+        button.textContent = "copied"; setTimeout(() => { button.textContent = "copy code"; }, 1500);
+      };
+      el.appendChild(button);
+    } };
+    """
+    text = traitlets.Unicode("").tag(sync=True)
 
 
 def wav_bytes(
@@ -140,10 +182,12 @@ class Explorer(w.VBox):
         self.cancel.on_click(lambda _: setattr(self, "_cancelled", True))
         self.working = w.HBox([w.Label(), self.bar, self.cancel], layout=w.Layout(display="none"))
         self.save, self.show_code = w.Button(description="save figure"), w.ToggleButton(description="code")
-        self.code_text = w.Textarea(disabled=False, layout=w.Layout(display="none", width="100%", height="64px"))
+        self.code_text, self.copy = w.Textarea(layout=w.Layout(width="100%", height="64px")), _Copy()
+        self.code_box = w.VBox([self.code_text, self.copy], layout=w.Layout(display="none"))
         self.save.on_click(lambda _: self._save())
         self.show_code.observe(self._show_code, "value")
         super().__init__()
+        self.add_class("layerwise-explorer")
 
     def say(self, what: Exception | str) -> None:
         "Show a message, or none."
@@ -162,8 +206,8 @@ class Explorer(w.VBox):
             figure._widget_layout, figure._widget_data = deepcopy(figure._layout_obj._props), deepcopy(figure._data)
 
     def _show_code(self, _=None) -> None:
-        self.code_text.value = self.code()
-        self.code_text.layout.display = "" if self.show_code.value else "none"
+        self.code_text.value = self.copy.text = self.code()
+        self.code_box.layout.display = "" if self.show_code.value else "none"
 
     @said
     def _save(self) -> None:
@@ -232,6 +276,12 @@ def _controls(*widgets: w.Widget) -> w.Box:
     return w.Box(list(widgets), layout=w.Layout(flex_flow="row wrap", align_items="center"))
 
 
+def _beside(*columns: list[w.Widget]) -> w.Box:
+    "Columns beside each other where there is room, else under each other."
+    boxes = [w.VBox(column, layout=w.Layout(flex="1 1 400px")) for column in columns]
+    return w.Box(boxes, layout=w.Layout(flex_flow="row wrap"))
+
+
 def _choice(name: str, options: list, value: Any = None) -> w.Dropdown:
     value = value if value is not None else options[0]
     if value not in options:
@@ -251,7 +301,7 @@ def _figure(height: int, **layout: Any) -> go.FigureWidget:
     margin = dict(l=64, r=16, t=28, b=40)
     shared = dict(template=TEMPLATE, height=height, margin=margin, showlegend=False, autosize=True)
     figure = go.FigureWidget(layout=shared | layout)
-    figure._config = figure._config | dict(responsive=True, displaylogo=False)
+    figure._config = figure._config | dict(responsive=True, displayModeBar=False)
     return figure
 
 
@@ -296,13 +346,13 @@ class LayerExplorer(Explorer):
         self.utterance.observe(self._open, "value")
         self.layer.observe(lambda _: self._draw_layer(0), "value")
         self.second.observe(lambda _: self._draw_layer(1), "value")
-        self.moment.observe(lambda change: setattr(self.player, "time_s", change["new"]), "value")
+        self.moment.observe(self._slide, "value")
         self.player.observe(self._move, "time_s")
-        boxes = [w.Box([figure], layout=w.Layout(width="100%")) for figure in self.pictures]
-        self._second_box = boxes[1]
+        both = _beside(*([picture] for picture in self.pictures))
+        self._second_box = both.children[1]
         self.children = [self.title, _controls(self.utterance, self.layer, self.second, self.moment, self.player),
-                         self.message, self.working, self.timeline, *boxes,
-                         _controls(self.save, self.show_code), self.code_text, _Fit()]  # fmt: skip
+                         self.message, self.working, self.timeline, both,
+                         _controls(self.save, self.show_code), self.code_box, _Fit()]  # fmt: skip
         self._open()
         self.player.time_s = time_s
         self.push()
@@ -345,8 +395,6 @@ def _timeline(self: LayerExplorer) -> go.FigureWidget:
     hover = "%{customdata}, %{x:.2f} s: %{z:.2f} times its mean movement<extra></extra>"
     figure.add_trace(_heat(SEQUENTIAL, 0, 2, yaxis="y4", customdata=[[""]], hovertemplate=hover))
     figure.data[-1].colorbar.update(title=dict(text="movement", side="right", font_size=11), len=0.6, y=0.3)
-    for trace in figure.data:
-        trace.on_click(self._click)
     return figure
 
 
@@ -354,9 +402,9 @@ def _picture(self: LayerExplorer) -> go.FigureWidget:
     "Self-similarity and trajectory of a layer, side by side."
     figure = _figure(340, dragmode=False, xaxis=dict(domain=[0, 0.42], title_text="time (s)", showgrid=False, constrain="domain"),
                      yaxis=dict(autorange="reversed", title_text="time (s)", showgrid=False, scaleanchor="x", constrain="domain"),
-                     xaxis2=dict(domain=[0.58, 1], anchor="y2"), yaxis2=dict(anchor="x2", scaleanchor="x2"))  # fmt: skip
+                     xaxis2=dict(domain=[0.64, 1], anchor="y2"), yaxis2=dict(anchor="x2", scaleanchor="x2"))  # fmt: skip
     figure.add_trace(_heat(DIVERGING, -1, 1, hovertemplate="%{x:.2f} s and %{y:.2f} s: %{z:.2f}<extra></extra>"))
-    figure.data[0].colorbar.update(x=0.43, title=dict(text="cosine", side="right", font_size=11))
+    figure.data[0].colorbar.update(x=0.43, title=dict(text="cosine", side="top", font_size=11))
     figure.add_scatter(x=[], y=[], xaxis="x2", yaxis="y2", mode="lines+markers",
                        line=dict(color="rgba(128,128,128,0.4)", width=1),
                        marker=dict(size=4, color=[], colorscale=colorscale(SEQUENTIAL)), customdata=[],
@@ -364,27 +412,16 @@ def _picture(self: LayerExplorer) -> go.FigureWidget:
     dot = dict(type="circle", xref="x2", yref="y2", xsizemode="pixel", ysizemode="pixel", x0=-7, x1=7, y0=-7, y1=7, xanchor=0,
                yanchor=0, line=dict(color=COLORS[1], width=3))  # fmt: skip
     figure.layout.shapes = [_line(x0=0, x1=0, y0=0, y1=1, yref="y domain"), _line(x0=0, x1=1, y0=0, y1=0, xref="x domain"), dot]
-    figure.data[0].on_click(self._click)
     figure.data[1].on_click(self._click_frame)
     return figure
 
 
-def _click(self: LayerExplorer, trace: Any, points: Any, _: Any) -> None:
-    if points.xs:
-        self._go(points.xs[0])
-
-
 def _click_frame(self: LayerExplorer, trace: Any, points: Any, _: Any) -> None:
     if points.point_inds:
-        self._go(trace.customdata[points.point_inds[0]])
+        self.player.time_s = float(trace.customdata[points.point_inds[0]])
 
 
-def _go(self: LayerExplorer, time_s: float) -> None:
-    "Bring all views to a moment."
-    self.player.time_s = float(time_s)
-
-
-for _function in (_timeline, _picture, _click, _click_frame, _go):
+for _function in (_timeline, _picture, _click_frame):
     setattr(LayerExplorer, _function.__name__, _function)
 
 # %% ../nbs/10d_explorers.ipynb #d0b1b4e9
@@ -458,7 +495,6 @@ def _draw_views(self: LayerExplorer) -> None:
 def _draw_layer(self: LayerExplorer, which: int) -> None:
     "Show another layer on the left or in the comparison."
     self._draw_view(which)
-    self._move()
 
 
 def _draw_view(self: LayerExplorer, which: int) -> None:
@@ -479,6 +515,22 @@ def _draw_view(self: LayerExplorer, which: int) -> None:
         figure.update_layout(title=dict(text=text, font_size=13, x=0.02, y=0.98),
                              xaxis2_title_text=shares[0], yaxis2_title_text=shares[1],
                              xaxis_range=[0, end], yaxis_range=[end, 0])  # fmt: skip
+        self._place_cursor(which)
+
+
+def _place_cursor(self: LayerExplorer, which: int) -> None:
+    view, time_s = self.views[which], self.player.time_s
+    x, y = view.points[view.frame_at(time_s)]
+    across, down, dot = self.pictures[which].layout.shapes
+    across.update(x0=time_s, x1=time_s)
+    down.update(y0=time_s, y1=time_s)
+    dot.update(xanchor=x, yanchor=y)
+
+
+def _slide(self: LayerExplorer, change: dict) -> None:
+    "The slider was moved, not only rounded to its step."
+    if abs(change["new"] - self.player.time_s) > 0.51 * self.moment.step:
+        self.player.time_s = change["new"]
 
 
 def _move(self: LayerExplorer, _: Any = None) -> None:
@@ -487,18 +539,14 @@ def _move(self: LayerExplorer, _: Any = None) -> None:
     self.moment.value = min(time_s, self.moment.max)
     with self.timeline.batch_update():
         self.timeline.layout.shapes[0].update(x0=time_s, x1=time_s)
-    for which, view in self.views.items():
-        x, y = view.points[view.frame_at(time_s)]
-        across, down, dot = self.pictures[which].layout.shapes
+    for which in self.views:
         with self.pictures[which].batch_update():
-            across.update(x0=time_s, x1=time_s)
-            down.update(y0=time_s, y1=time_s)
-            dot.update(xanchor=x, yanchor=y)
+            self._place_cursor(which)
     self.player.shown_s = time_s
 
 
-LayerExplorer._draw_views, LayerExplorer._draw_layer = _draw_views, _draw_layer
-LayerExplorer._draw_view, LayerExplorer._move = _draw_view, _move
+for _function in (_draw_views, _draw_layer, _draw_view, _place_cursor, _slide, _move):
+    setattr(LayerExplorer, _function.__name__, _function)
 
 # %% ../nbs/10d_explorers.ipynb #cd7cf262
 _METRICS = ("linear_cka", "svcca", "procrustes_similarity", "correlation", "mutual_knn")
@@ -537,11 +585,9 @@ class SimilarityExplorer(Explorer):
         for control in (self.metric, self.estimator, self.subset, self.show):
             control.observe(self._compare, "value")
         self.alignment.observe(self._read, "value")
-        right = w.VBox([self.pair, self.spectrum], layout=w.Layout(width="min(100%, 480px)"))
-        left = w.Box([self.figure], layout=w.Layout(width="min(100%, 640px)"))
         self.children = [_controls(self.metric, self.estimator, self.alignment, self.subset, self.show), self.message,
-                         self.working, w.Box([left, right], layout=w.Layout(flex_flow="row wrap")),
-                         _controls(self.save, self.show_code), self.code_text, _Fit()]  # fmt: skip
+                         self.working, _beside([self.figure], [self.pair, self.spectrum]),
+                         _controls(self.save, self.show_code), self.code_box, _Fit()]  # fmt: skip
         self._read()
         self.push()
 
@@ -676,9 +722,9 @@ def _look_at(
 def _draw_pair(self: SimilarityExplorer, view: PairView) -> None:
     lines = [f"<b>{escape(view.names[0])} and {escape(view.names[1])}</b>", f"{measure_name(view.metric)} {view.value:.4f}"]
     if view.interval:
-        lines.append(f"95 % interval by utterance [{view.interval[0]:.3f}, {view.interval[1]:.3f}]")
+        lines.append(f"95 % interval [{view.interval[0]:.3f}, {view.interval[1]:.3f}] ({escape(view.interval_of)})")
     if view.null:
-        lines.append(f"shifted in time, 95 % within [{view.null[0]:.3f}, {view.null[1]:.3f}]")
+        lines.append(f"chance (slid apart in time): 95 % within [{view.null[0]:.3f}, {view.null[1]:.3f}]")
     lines += [f"n = {view.n:,} frames", *(escape(note) for note in view.notes)]
     self.pair.value = f'<div style="line-height:1.45">{"<br>".join(lines)}</div>'
     place = np.arange(1, len(view.correlations) + 1)
@@ -714,6 +760,9 @@ class TemporalExplorer(Explorer):
         self.window_s = w.FloatSlider(description="window (s)", min=0.1, max=1.0, step=0.02, value=window_s, **slider)
         self.step_s = w.FloatSlider(description="step (s)", min=0.02, max=0.5, step=0.02, value=step_s, **slider)
         self.window = w.IntSlider(description="at window", max=10_000, value=window, layout=_WIDE)
+        self.play = w.Play(interval=200, max=10_000, value=window, layout=w.Layout(width="auto"))
+        for name in ("value", "max"):
+            w.jslink((self.play, name), (self.window, name))
         pair = pair or (self.layers[0], self.layers[-1])
         self.pair = [_choice(name, self.layers, layer) for name, layer in zip(("lag of", "and"), pair, strict=True)]
         self.figure = _figure(560, dragmode=False, yaxis=dict(**layer_ticks(self.layers), autorange="reversed", scaleanchor="x",
@@ -729,11 +778,9 @@ class TemporalExplorer(Explorer):
         self.window.observe(lambda _: self._draw(), "value")
         for control in (self.utterance, *self.pair):
             control.observe(self._lag, "value")
-        left, right = (w.Box([f], layout=w.Layout(width=f"min(100%, {n}px)")) for f, n in ((self.figure, 640), (self.lags, 480)))
-        controls = _controls(self.utterance, self.window_s, self.step_s, self.window, *self.pair)
-        self.children = [controls, self.message, self.working,
-                         w.Box([left, right], layout=w.Layout(flex_flow="row wrap")),
-                         _controls(self.save, self.show_code), self.code_text, _Fit()]  # fmt: skip
+        controls = _controls(self.utterance, self.window_s, self.step_s, self.window, self.play)
+        self.children = [controls, self.message, self.working, _beside([self.figure], [_controls(*self.pair), self.lags]),
+                         _controls(self.save, self.show_code), self.code_box, _Fit()]  # fmt: skip
         self.result = None
         self._slide()
         self._lag()

@@ -9,16 +9,19 @@ __all__ = ['ArrayCache', 'shrink', 'shrunk_times', 'plane', 'read_layer', 'Layer
 # %% ../nbs/10c_views.ipynb #5b4ebd1a
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .corpus import AlignedCorpus
 from .dynamics import change, clock, self_similarity
 from .frames import frames_of, to_grid
+from .independence import circular_shift_null, shifted_rows
 from .moments import copies
 from .reservoir import Reservoir
+from .similarity import similarity_matrix
 from .store import DamagedFileError
+from .uncertainty import bootstrap_matrix
 
 # %% ../nbs/10c_views.ipynb #0d1abccc
 class ArrayCache:
@@ -263,6 +266,7 @@ class PairView:
     metric: str
     value: float
     interval: tuple[float, float] | None  # 95 %, by utterance
+    interval_of: str  # the estimator of the interval, not always that of the value
     null: tuple[float, float] | None  # the middle 95 % of the values for shifted frames
     correlations: np.ndarray  # (k,) canonical, descending
     correlations_null: tuple[np.ndarray, np.ndarray]  # (k,) each: the middle 95 % for shifted frames
@@ -297,38 +301,41 @@ def pair_steps(
     n_shifts: int = 39,  # of the null
 ) -> Iterator[PairView]:  # more in each
     "A pair of layers: value and canonical correlations, then the interval, then the null."
-    from dataclasses import replace
-
-    from layerwise_nb.independence import circular_shift_null
-    from layerwise_nb.similarity import similarity_matrix
-    from layerwise_nb.uncertainty import bootstrap_matrix
-
     rows = np.ones(sample.n, bool) if rows is None else rows
     x, y = (sample.frames[name][rows] for name in (a, b))
     groups, places = sample.utterances[rows], sample.positions[rows]
     value = similarity_matrix({a: x}, metric, {b: y}, options=options).values.item()
-    u, v = leading(x), leading(y)
-    observed = np.linalg.svd(u.T @ v, compute_uv=False).clip(0, 1)
-    rng, order = np.random.default_rng(0), np.lexsort((places, groups))
-    chance = np.array([
-        np.linalg.svd(u[order].T @ np.roll(v[order], rng.integers(len(v) // 4, 3 * len(v) // 4 + 1), axis=0), compute_uv=False)
-        for _ in range(n_shifts)
-    ])  # fmt: skip
-    band = tuple(np.quantile(chance, (0.025, 0.975), axis=0).clip(0, 1))
-    view = PairView((a, b), metric, value, None, None, observed, band, int(rows.sum()))
+    observed, chance = _canonical(x, y, groups, places, n_shifts)
+    view = PairView((a, b), metric, value, None, "", None, observed, chance, int(rows.sum()))
     yield view
     try:
         debiased = {k: w for k, w in (options or {}).items() if k != "debiased"}
         ends = bootstrap_matrix({a: x}, groups, metric, n_resamples, options=debiased, others={b: y})
-        view = replace(view, interval=(ends.low.item(), ends.high.item()), notes=tuple(ends.matrix.notes))
+        view = replace(view, interval=(ends.low.item(), ends.high.item()), interval_of=ends.matrix.estimator,
+                       notes=tuple(ends.matrix.notes))  # fmt: skip
     except ValueError as error:
         view = replace(view, notes=(f"no interval: {error}",))
     yield view
-    names, number, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    enough = sizes[number] > 1
+    slides = _slides(groups)
     try:
-        null = circular_shift_null(x[enough], y[enough], groups[enough], places[enough], metric, n_shifts, options=options)
+        null = circular_shift_null(x[slides], y[slides], groups[slides], places[slides], metric, n_shifts, options=options)
         view = replace(view, null=tuple(np.quantile(null.null, (0.025, 0.975))))
     except ValueError as error:
         view = replace(view, notes=(*view.notes, f"no null: {error}"))
     yield view
+
+
+def _slides(groups: np.ndarray) -> np.ndarray:
+    "The frames of utterances that have more than one: these can slide."
+    _, number, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    return sizes[number] > 1
+
+
+def _canonical(x: np.ndarray, y: np.ndarray, groups: np.ndarray, places: np.ndarray, n_shifts: int) -> tuple:
+    "Canonical correlations in the leading directions, and their middle 95 % for layers slid apart within utterances."
+    u, v, slides, rng = leading(x), leading(y), _slides(groups), np.random.default_rng(0)
+    observed = np.linalg.svd(u.T @ v, compute_uv=False).clip(0, 1)
+    pairs = (shifted_rows(groups[slides], places[slides], rng) for _ in range(n_shifts))
+    alone = u[~slides].T @ v[~slides]  # of one frame each: these stay together
+    chance = [np.linalg.svd(u[slides][i].T @ v[slides][j] + alone, compute_uv=False) for i, j in pairs]
+    return observed, tuple(np.quantile(chance, (0.025, 0.975), axis=0).clip(0, 1))

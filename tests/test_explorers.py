@@ -1,0 +1,307 @@
+"""The explorers in JupyterLab, in a real browser: every control is used, and what is drawn is checked against the numbers."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from shutil import rmtree
+from urllib.request import urlopen
+
+import nbformat
+import numpy as np
+import pytest
+from playwright.sync_api import sync_playwright
+from running import extract, features_dir, free_port, noises
+
+from layerwise_nb.bench_explore import BROWSER_OPTIONS, find_browser
+from layerwise_nb.explorers import Explorer, LayerExplorer
+from layerwise_nb.lags import lagged_cka
+from layerwise_nb.similarity import similarity_matrix
+from layerwise_nb.views import Reader, made_up_features, pair_steps, sample_frames, subset_rows
+from layerwise_nb.windows import windowed_cka
+
+TOKEN = "of-this-test"
+CELLS = {
+    "moment": "LayerExplorer('speech', save_dir='saved')",
+    "similarity": "SimilarityExplorer('first', 'second', n_frames=300, save_dir='saved')",
+    "time": "TemporalExplorer('first', window_s=0.4, save_dir='saved')",
+    "gone": "LayerExplorer('gone')",
+}
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    "Features with sound, features of two made-up models, and a notebook for each explorer."
+    folder = tmp_path_factory.mktemp("lab")
+    audio = noises(folder / "audio", [1.0, 1.2, 1.1])
+    assert extract("--audio_dir", audio, "--save_dir", folder / "out", "--model", "random:tiny").status == 0
+    (folder / "speech").symlink_to(features_dir(folder / "out"))
+    for seed, name in enumerate(("first", "second", "gone")):
+        made_up_features(folder / name, n_utterances=12, seed=seed)
+    for name, call in CELLS.items():
+        code = f"from layerwise_nb.explorers import *\n\nexplorer = {call}\nexplorer"
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)], metadata=kernel)
+        nbformat.write(notebook, folder / f"{name}.ipynb")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lab(folder):
+    "The address of a JupyterLab in the folder."
+    port = free_port()
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
+               f"--ServerApp.root_dir={folder}", f"--IdentityProvider.token={TOKEN}", "--expose-app-in-browser",
+               "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--log-level=ERROR"]  # fmt: skip
+    server = subprocess.Popen(command, cwd=folder, start_new_session=True)
+    for _ in range(150):
+        try:
+            urlopen(f"http://127.0.0.1:{port}/api?token={TOKEN}", timeout=5)
+            break
+        except OSError:
+            time.sleep(0.2)
+    yield f"http://127.0.0.1:{port}/lab/tree"
+    os.killpg(server.pid, signal.SIGTERM)
+    server.wait(20)
+
+
+class Page:
+    "A notebook in the browser, its explorer drawn."
+
+    def __init__(self, page, address: str):
+        self.page, self.errors, self.elsewhere = page, [], []
+        page.set_default_timeout(60_000)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
+        page.route("**/*", self._local_only)
+        page.goto(address)
+        page.wait_for_function("window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
+        page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        page.wait_for_selector(".layerwise-explorer .js-plotly-plot .main-svg")
+
+    def _local_only(self, route):
+        if route.request.url.startswith(("http://127.0.0.1", "data:", "blob:")):
+            route.continue_()
+        else:
+            self.elsewhere.append(route.request.url)
+            route.abort()
+
+    def control(self, label: str, kind: str = "select"):
+        "A control by what stands before it."
+        return self.page.locator(f'.layerwise-explorer .widget-inline-hbox:has(label:text-is("{label}")) {kind}')
+
+    def slide(self, label: str, key: str) -> None:
+        self.control(label, ".noUi-handle").press(key)
+
+    def press(self, button: str) -> None:
+        self.page.get_by_role("button", name=button, exact=True).click()
+
+    def drawn(self, plot: int, trace: int, key: str) -> np.ndarray:
+        code = f"""() => {{
+          const values = document.querySelectorAll('.js-plotly-plot')[{plot}]?._fullData?.[{trace}]?.{key} ?? [];
+          return Array.from(values, row => ArrayBuffer.isView(row) || Array.isArray(row) ? Array.from(row) : row);
+        }}"""
+        return np.array(self.page.evaluate(code), float)
+
+    def shows(self, plot: int, trace: int, key: str, expected) -> None:
+        "Wait until a figure shows these numbers."
+        expected, found = np.asarray(expected, float), None
+        for _ in range(300):
+            found = self.drawn(plot, trace, key)
+            if found.shape == expected.shape and np.allclose(found, expected, rtol=1e-4, atol=1e-5, equal_nan=True):
+                return
+            time.sleep(0.1)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+    def cursor(self, plot: int = 0, shape: int = 0, key: str = "x0") -> float:
+        return self.page.evaluate(f"document.querySelectorAll('.js-plotly-plot')[{plot}].layout.shapes[{shape}].{key}")
+
+    def place(self, plot: int, x: float, y: float, axes: str = "") -> list[float]:
+        "Where in the window a point of a figure is."
+        code = """([i, x, y, n, m]) => {
+          const plot = document.querySelectorAll('.js-plotly-plot')[i]; plot.scrollIntoView({ block: 'center' });
+          const box = plot.getBoundingClientRect(), across = plot._fullLayout['xaxis' + n], down = plot._fullLayout['yaxis' + m];
+          return [box.left + across._offset + across.d2p(x), box.top + down._offset + down.d2p(y)];
+        }"""
+        across = "" if plot == 0 else axes
+        return self.page.evaluate(code, [plot, x, y, across, axes])
+
+    def moves_to(self, time_s: float, plot: int = 0, within: float = 0.03) -> None:
+        "Wait until the cursor of a figure is at a moment."
+        for _ in range(200):
+            if abs(self.cursor(plot) - time_s) < within:
+                return
+            time.sleep(0.1)
+        assert abs(self.cursor(plot) - time_s) < within, f"{self.cursor(plot)} instead of {time_s}"
+
+    def says(self, what: str) -> None:
+        self.page.wait_for_selector(f'.layerwise-explorer :text("{what}")')
+
+
+@pytest.fixture
+def open_notebook(lab):
+    "Open a notebook and run it; at the end nothing went wrong in the page, and it asked no other machine for anything."
+    pages = []
+    with sync_playwright() as p:
+        args = [*BROWSER_OPTIONS, "--autoplay-policy=no-user-gesture-required"]
+        browser = p.chromium.launch(executable_path=find_browser(), args=args)
+        context = browser.new_context(viewport={"width": 1366, "height": 900}, permissions=["clipboard-read", "clipboard-write"])
+
+        def open_it(name: str) -> Page:
+            pages.append(Page(context.new_page(), f"{lab}/{name}.ipynb?reset&token={TOKEN}"))
+            return pages[-1]
+
+        yield open_it
+        browser.close()
+    for page in pages:
+        assert page.elsewhere == []
+        assert page.errors == []
+
+
+def test_one_moment_in_all_views(open_notebook, folder):
+    page, reader = open_notebook("moment"), Reader(folder / "speech")
+    first, second = reader.corpus.names[:2]
+    page.shows(0, 3, "z", np.stack([row for _, row in reader.movements(first)]))
+    page.control("utterance").select_option(label=second)
+    page.shows(1, 1, "x", reader.view(second, reader.layers[-1]).points[:, 0])
+    page.slide("layer", "ArrowLeft")
+    view = reader.view(second, reader.layers[-2])
+    page.shows(1, 0, "z", view.similarity)
+    page.control("compare").select_option(label="conv_3")
+    page.shows(2, 1, "y", reader.view(second, "conv_3").points[:, 1])
+    tops = page.page.evaluate("[1, 2].map(i => document.querySelectorAll('.js-plotly-plot')[i].getBoundingClientRect().top)")
+    assert tops[0] == tops[1], "two layers are compared side by side"
+    page.shows(0, 3, "z", np.stack([row for _, row in reader.movements(second)]))
+    for x, y, axes in ((0.3, 0.0, ""), (0.5, 4.0, "2"), (0.7, 0.5, "3"), (0.9, 12.0, "4")):
+        page.page.mouse.click(*page.place(0, x, y, axes))  # sound, spectrogram, labels, movement
+        page.moves_to(x)
+        page.moves_to(x, plot=2)
+    page.page.mouse.click(*page.place(1, 0.4, 0.8))  # self-similarity
+    page.moves_to(0.4)
+    assert abs(page.page.evaluate("document.querySelector('audio').currentTime") - 0.4) < 0.03
+    k = 10
+    target = page.place(1, *view.points[k], axes="2")
+    page.page.mouse.move(target[0] - 2, target[1])
+    page.page.mouse.move(*target)  # plotly needs to see the pointer come
+    page.page.mouse.click(*target)
+    page.moves_to(view.times[k], within=0.1)
+    found = view.frame_at(page.cursor())
+    assert np.hypot(*(np.subtract(page.place(1, *view.points[found], axes="2"), target))) < 8
+    start, end = page.place(0, 0.2, 4.0, "2"), page.place(0, 1.0, 4.0, "2")
+    page.page.mouse.move(*start)
+    page.page.mouse.down()
+    page.page.mouse.move(*end, steps=12)
+    page.page.mouse.up()
+    page.moves_to(1.0)
+    page.slide("time (s)", "Home")
+    page.moves_to(0.0)
+    page.page.evaluate("document.querySelector('audio').play()")
+    page.page.wait_for_function("document.querySelector('audio').currentTime > 0.4")
+    page.moves_to(0.6, plot=1, within=0.4)
+    page.page.evaluate("document.querySelector('audio').pause()")
+    page.press("save figure")
+    page.page.get_by_role("button", name="saved moment.html").wait_for()
+    assert {path.name for path in (folder / "saved").iterdir()} >= {"moment.html", "layer.html", "compared_layer.html"}
+    page.press("code")
+    page.press("copy code")
+    page.page.get_by_role("button", name="copied").wait_for()
+    made = {}
+    Explorer.at_once, here = True, os.getcwd()
+    try:
+        os.chdir(folder)
+        exec(page.page.evaluate("navigator.clipboard.readText()").replace("\n\n", "\n\nagain = "), made)
+    finally:
+        Explorer.at_once = False
+        os.chdir(here)
+    again: LayerExplorer = made["again"]
+    assert (again.utterance.value, again.layer.value, again.second.value) == (second, reader.layers[-2], "conv_3")
+    assert abs(again.player.time_s - page.cursor()) < 0.01
+
+
+def test_layer_against_layer(open_notebook, folder):
+    page, readers = open_notebook("similarity"), [Reader(folder / name) for name in ("first", "second")]
+    samples = [[*sample_frames(reader.corpus, 300)][-1][1] for reader in readers]
+
+    def expected(which: int = 0, metric: str = "linear_cka", subset: str = "all", **options) -> np.ndarray:
+        rows = subset_rows(samples[which], subset)
+        frames = {name: x[rows] for name, x in samples[which].frames.items()}
+        return similarity_matrix(frames, metric, options=options).values
+
+    page.shows(0, 0, "z", expected())
+    page.control("estimator").select_option(label="biased")
+    page.shows(0, 0, "z", expected(debiased=False))
+    page.control("estimator").select_option(label="debiased")
+    page.control("subset").select_option(label="speaker 1")
+    page.shows(0, 0, "z", expected(subset="speaker 1"))
+    page.control("subset").select_option(label="all")
+    page.control("metric").select_option(label="svcca")
+    page.shows(0, 0, "z", expected(metric="svcca"))
+    page.control("show").select_option(label="second")
+    page.shows(0, 0, "z", expected(1, "svcca"))
+    page.control("metric").select_option(label="linear_cka")
+    page.control("show").select_option(label="difference")
+    page.shows(0, 0, "z", expected(0) - expected(1))
+    page.control("show").select_option(label="first")
+    page.shows(0, 0, "z", expected())
+    names = readers[0].layers
+    where = page.place(0, names.index("conv_2"), names.index("transformer_layer_1"))
+    page.page.mouse.move(where[0] - 3, where[1])
+    page.page.mouse.move(*where)
+    page.page.locator(".hoverlayer :text('transformer_layer_1 and conv_2')").wait_for(state="attached")
+    page.page.mouse.click(*where)
+    pair = [*pair_steps(samples[0], "transformer_layer_1", "conv_2")][-1]
+    page.shows(1, 2, "y", pair.correlations)
+    page.says(f"{pair.value:.4f}")
+    page.says(f"[{pair.interval[0]:.3f}, {pair.interval[1]:.3f}]")
+    page.says(f"[{pair.null[0]:.3f}, {pair.null[1]:.3f}]")
+    page.shows(1, 0, "y", pair.correlations_null[0])
+    page.control("alignment").select_option(label="nearest")
+    samples[0] = [*sample_frames(Reader(folder / "first", method="nearest").corpus, 300)][-1][1]
+    page.shows(0, 0, "z", expected())
+    page.press("save figure")
+    page.page.get_by_role("button", name="saved similarity.html").wait_for()
+
+
+def test_through_an_utterance(open_notebook, folder):
+    page, reader = open_notebook("time"), Reader(folder / "first")
+    names = [name for name in reader.layers if name not in reader.same_as]
+
+    def windows(utterance: int, window_s: float, step_s: float) -> np.ndarray:
+        frames = {name: reader.frames(reader.corpus.names[utterance], name) for name in names}
+        return windowed_cka(frames, **reader.clock, window_s=window_s, step_s=step_s).values
+
+    def lag(utterance: int, a: str, b: str) -> np.ndarray:
+        frames = {str(i): reader.frames(reader.corpus.names[utterance], name) for i, name in enumerate((a, b))}
+        return lagged_cka(frames, reader.clock["frame_rate"], 0.2).values[:, 0, 1]
+
+    page.shows(0, 0, "z", windows(0, 0.4, 0.1)[0])
+    page.shows(1, 0, "y", lag(0, names[0], names[-1]))
+    page.slide("at window", "ArrowRight")
+    page.shows(0, 0, "z", windows(0, 0.4, 0.1)[1])
+    page.slide("window (s)", "ArrowRight")
+    page.shows(0, 0, "z", windows(0, 0.42, 0.1)[1])
+    page.slide("step (s)", "ArrowRight")
+    page.shows(0, 0, "z", windows(0, 0.42, 0.12)[1])
+    page.control("lag of").select_option(label="conv_3")
+    page.control("and").select_option(label="conv_5")
+    page.shows(1, 0, "y", lag(0, "conv_3", "conv_5"))
+    page.control("utterance").select_option(index=1)
+    page.shows(1, 0, "y", lag(1, "conv_3", "conv_5"))
+    page.shows(0, 0, "z", windows(1, 0.42, 0.12)[1])
+    page.page.locator(".widget-play button").first.click()
+    page.shows(0, 0, "z", windows(1, 0.42, 0.12)[-1])
+
+
+def test_a_damaged_file_and_a_folder_that_is_gone(open_notebook, folder):
+    page, reader = open_notebook("gone"), Reader(folder / "gone")
+    page.shows(1, 1, "x", reader.view(reader.corpus.names[0], reader.layers[-1]).points[:, 0])
+    damaged = Path(folder, "gone", f"{reader.corpus.names[1]}.npz")
+    damaged.write_bytes(damaged.read_bytes()[:2000])
+    page.control("utterance").select_option(index=1)
+    page.page.wait_for_selector("[role=alert]:has-text('--resume')")
+    rmtree(folder / "gone")
+    page.control("utterance").select_option(index=2)
+    page.page.wait_for_selector("[role=alert]:has-text('is gone: put it back')")
