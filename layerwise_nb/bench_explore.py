@@ -15,9 +15,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 from .benchmark import Row, measure
 from .explore import free_port
@@ -75,10 +78,21 @@ def served(
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env, start_new_session=True)
     try:
         said = iter(server.stdout.readline, "")
-        yield next(found[0] for line in said if (found := re.search(r"http://\S+", line)))
+        address = next(found[0] for line in said if (found := re.search(r"http://\S+", line)))
+        while server.poll() is None and not _answers(address):
+            time.sleep(0.1)
+        yield address
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(20)
+
+
+def _answers(address: str) -> bool:
+    try:
+        urlopen(address.partition("?")[0], timeout=5)
+    except OSError as error:
+        return isinstance(error, HTTPError)  # refused without the token, but there
+    return True
 
 
 def slider_moves(

@@ -62,6 +62,7 @@ def app_notebook(
 
 # %% ../nbs/11_explore.ipynb #47369134
 _CONFIG = """
+from tornado.web import Finish
 from voila.voila_identity_provider import VoilaIdentityProvider
 
 
@@ -71,6 +72,7 @@ class TokenOnly(VoilaIdentityProvider):
         if user is None and "/static/" not in handler.request.path:
             handler.set_status(403)
             handler.finish("403: this page needs the token of the address that layerwise_explore printed")
+            raise Finish
         return user
 
 

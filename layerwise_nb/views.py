@@ -166,6 +166,7 @@ class Reader:
         self.corpus, self.cache = AlignedCorpus(features_dir, method=method), ArrayCache(most_bytes)
         self.layers, self.same_as = list(self.corpus.catalogue), copies(self.corpus.catalogue)
         self.clock = clock(self.corpus.grid)
+        self._viewed, self._views = "", {}
 
     def frames(self, utterance: str, layer: str) -> np.ndarray:
         "A layer of an utterance, (n_frames, dim)."
@@ -173,13 +174,20 @@ class Reader:
         return self.cache.get((utterance, layer), lambda: read_layer(self.corpus, utterance, layer))
 
     def view(self, utterance: str, layer: str) -> LayerView:
-        "What is drawn of a layer."
-        return layer_view(self.frames(utterance, layer), layer, **self.clock)
+        "What is drawn of a layer; the views of one utterance are kept."
+        original = self.same_as.get(layer, layer)
+        if self._viewed != utterance:
+            self._viewed, self._views = utterance, {}
+        views = self._views
+        if original not in views:
+            views[original] = layer_view(self.frames(utterance, original), original, **self.clock)
+        return replace(views[original], layer=layer)
 
     def movements(self, utterance: str) -> Iterator[tuple[str, np.ndarray]]:
-        "How much each layer moves, layer by layer."
+        "How much each layer moves, layer by layer; and whoever moves through the layers finds their views made."
         for layer in self.layers:
             yield layer, movement(self.frames(utterance, layer), self.clock["frame_rate"])
+            self.view(utterance, layer)
 
 # %% ../nbs/10c_views.ipynb #f5adfe11
 def made_up_features(
@@ -266,7 +274,7 @@ class PairView:
     metric: str
     value: float
     interval: tuple[float, float] | None  # 95 %, by utterance
-    interval_of: str  # the estimator of the interval, not always that of the value
+    interval_of: str  # what it is the interval of: not always of the value
     null: tuple[float, float] | None  # the middle 95 % of the values for shifted frames
     correlations: np.ndarray  # (k,) canonical, descending
     correlations_null: tuple[np.ndarray, np.ndarray]  # (k,) each: the middle 95 % for shifted frames
@@ -311,8 +319,8 @@ def pair_steps(
     try:
         debiased = {k: w for k, w in (options or {}).items() if k != "debiased"}
         ends = bootstrap_matrix({a: x}, groups, metric, n_resamples, options=debiased, others={b: y})
-        view = replace(view, interval=(ends.low.item(), ends.high.item()), interval_of=ends.matrix.estimator,
-                       notes=tuple(ends.matrix.notes))  # fmt: skip
+        view = replace(view, interval=(ends.low.item(), ends.high.item()), notes=tuple(ends.matrix.notes),
+                       interval_of=f"of {ends.matrix.values.item():.3f}, {ends.matrix.estimator}")  # fmt: skip
     except ValueError as error:
         view = replace(view, notes=(f"no interval: {error}",))
     yield view
