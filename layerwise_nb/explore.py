@@ -78,6 +78,7 @@ class TokenOnly(VoilaIdentityProvider):
 
 c.Voila.identity_provider_class = TokenOnly
 c.Voila.token = "{token}"
+c.KernelManager.transport = "ipc"
 """
 
 

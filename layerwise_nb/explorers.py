@@ -178,7 +178,7 @@ class Explorer(w.VBox):
 
     def __init__(self, save_dir: str | Path = "."):
         self.save_dir, self._task, self._cancelled = Path(save_dir), None, False
-        self.message, self._number, self.drawn = w.HTML(), 0, []
+        self.message, self._number = w.HTML(), 0
         self.bar = w.IntProgress(layout=w.Layout(width="100%", height="12px"))
         self.cancel = w.Button(description="cancel")
         self.cancel.on_click(lambda _: setattr(self, "_cancelled", True))
@@ -202,9 +202,9 @@ class Explorer(w.VBox):
             f'<div role="alert" style="border-left:4px solid {COLORS[1]};padding:6px 10px;line-height:1.4">{text}</div>'
         )
 
-    def push(self) -> None:
-        "Send the figures whole, for a page that is not ready to be told of changes."
-        for figure in self.drawn:
+    def push(self, figures: list[go.FigureWidget]) -> None:
+        "Send figures whole, for a page that does not show them yet and so cannot be told of changes."
+        for figure in figures:
             figure._widget_layout, figure._widget_data = deepcopy(figure._layout_obj._props), deepcopy(figure._data)
 
     def _show_code(self, _=None) -> None:
@@ -361,21 +361,20 @@ class LayerExplorer(Explorer):
         self.moment = w.FloatSlider(description="time (s)", step=0.02, max=1.0, readout_format=".2f", layout=_WIDE)
         self.player = Player(layout=w.Layout(width="min(100%, 430px)"))
         self.timeline, self.pictures = self._timeline(), [self._picture(), self._picture()]
-        self.drawn = [self.timeline, *self.pictures]
         self.title = w.HTML(f"<b>{escape(self.reader.corpus.title)}</b>")
         self.utterance.observe(self._open, "value")
         self.layer.observe(lambda _: self._draw_layer(0), "value")
         self.second.observe(lambda _: self._draw_layer(1), "value")
         self.moment.observe(self._slide, "value")
         self.player.observe(self._move, "time_s")
-        both = _beside(*([picture] for picture in self.pictures))
-        self._second_box = both.children[1]
+        self._beside = _beside(*([picture] for picture in self.pictures))
+        self._places = self._beside.children
         self.children = [self.title, _controls(self.utterance, self.layer, self.second, self.moment, self.player),
-                         self.message, self.working, self.timeline, both,
+                         self.message, self.working, self.timeline, self._beside,
                          _controls(self.save, self.show_code), self.code_box, _Fit()]  # fmt: skip
         self._open()
         self.player.time_s = time_s
-        self.push()
+        self.push([self.timeline, *self.pictures])
 
     def figures(self) -> dict[str, go.FigureWidget]:
         "What is shown, by name."
@@ -521,10 +520,9 @@ def _draw_layer(self: LayerExplorer, which: int) -> None:
 
 def _draw_view(self: LayerExplorer, which: int) -> None:
     reader, layer = ((self.reader, self.layer.value), (self.other, self.second.value))[which]
-    if which:
-        self._second_box.layout.display = "none" if layer == "none" else ""
     if layer == "none":
         self.views.pop(1, None)
+        self._beside.children = self._places[:1]
         return
     view = self.views[which] = reader.view(self.utterance.value, layer)
     figure, end = self.pictures[which], float(view.times[-1])
@@ -538,6 +536,9 @@ def _draw_view(self: LayerExplorer, which: int) -> None:
                              xaxis2_title_text=shares[0], yaxis2_title_text=shares[1],
                              xaxis_range=[0, end], yaxis_range=[end, 0])  # fmt: skip
         self._place_cursor(which)
+    if which and len(self._beside.children) == 1:
+        self.push([figure])
+        self._beside.children = self._places
 
 
 def _place_cursor(self: LayerExplorer, which: int) -> None:
@@ -602,7 +603,6 @@ class SimilarityExplorer(Explorer):
         self.samples: list = []
         self._matrices: dict[tuple, SimilarityMatrix] = {}
         self.figure, self.spectrum = self._matrix_figure(), self._spectrum_figure()
-        self.drawn = [self.figure, self.spectrum]
         self.pair = w.HTML("click a cell to see the pair")
         for control in (self.metric, self.estimator, self.subset, self.show):
             control.observe(self._compare, "value")
@@ -611,7 +611,7 @@ class SimilarityExplorer(Explorer):
                          self.working, _beside([self.figure], [self.pair, self.spectrum]),
                          _controls(self.save, self.show_code), self.code_box, _Fit()]  # fmt: skip
         self._read()
-        self.push()
+        self.push([self.figure, self.spectrum])
 
     def figures(self) -> dict[str, go.FigureWidget]:
         "What is shown, by name."
@@ -795,7 +795,6 @@ class TemporalExplorer(Explorer):
         self.figure.add_trace(_heat(SEQUENTIAL, 0, 1, hovertemplate="%{z:.3f}<extra></extra>"))
         self.lags = _figure(300, xaxis_title_text="lag (ms)", yaxis_title_text="linear CKA")
         self.lags.add_scatter(x=[], y=[], line_color=COLORS[0], hovertemplate="%{x:.0f} ms: %{y:.3f}<extra></extra>")
-        self.drawn = [self.figure, self.lags]
         for control in (self.utterance, self.window_s, self.step_s):
             control.observe(self._slide, "value")
         self.window.observe(lambda _: self._draw(), "value")
@@ -807,7 +806,7 @@ class TemporalExplorer(Explorer):
         self.result = None
         self._slide()
         self._lag()
-        self.push()
+        self.push([self.figure, self.lags])
 
     def figures(self) -> dict[str, go.FigureWidget]:
         "What is shown, by name."
