@@ -79,6 +79,7 @@ class TokenOnly(VoilaIdentityProvider):
 c.Voila.identity_provider_class = TokenOnly
 c.Voila.token = "{token}"
 c.KernelManager.transport = "ipc"
+c.Voila.tornado_settings = {{"websocket_max_message_size": 2**30}}  # a page may send its figures whole
 """
 
 

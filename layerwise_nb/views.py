@@ -133,7 +133,7 @@ def layer_view(
     layer: str,  # its name
     frame_rate: float,  # Hz
     start_s: float = 0.0,  # where frame 0 is centred
-    pixels: int = 150,  # sides of the self-similarity
+    pixels: int = 120,  # sides of the self-similarity
 ) -> LayerView:
     "All that is drawn of a layer."
     similar = self_similarity(frames, frame_rate, start_s)
