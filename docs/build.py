@@ -38,7 +38,7 @@ SECTIONS = {
         "How to",
         ["audio", "disk", "several_gpus", "several_machines", "slurm", "resume", "debug_remotely", "original_pipeline"],
     ),
-    "explanations": ("Background", ["architecture", "mathematics", "pitfalls"]),
+    "explanations": ("Background", ["architecture", "mathematics", "pitfalls", "faults", "benchmarks"]),
 }
 
 

@@ -78,7 +78,9 @@ def served(
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env, start_new_session=True)
     try:
         said = iter(server.stdout.readline, "")
-        address = next(found[0] for line in said if (found := re.search(r"http://\S+", line)))
+        address = next((found[0] for line in said if (found := re.search(r"http://\S+", line))), None)
+        if address is None:
+            raise ValueError("expected the address of the explorers; found none: see what layerwise_explore said above")
         while server.poll() is None and not _answers(address):
             time.sleep(0.1)
         yield address
@@ -117,12 +119,12 @@ def bench_explore(
     work_dir: str | Path | None = None,  # where features are written and removed again; default: the temporary folder
 ) -> list[Row]:
     "Opening a corpus, and the layer slider in a browser."
+    browser_path = find_browser()
     from playwright.sync_api import sync_playwright
 
     from layerwise_nb.explorers import LayerExplorer, TemporalExplorer
     from layerwise_nb.extract import extract
 
-    browser_path = find_browser()
     with tempfile.TemporaryDirectory(prefix="layerwise_bench_", dir=work_dir) as folder:
         features = Path(extract(str(audio_dir), f"{folder}/features", model=model, num_files=4, device="cpu")["features_dir"])
         many_utterances(features, Path(folder, "many"), n_utterances)

@@ -78,8 +78,8 @@ class TokenOnly(VoilaIdentityProvider):
 
 c.Voila.identity_provider_class = TokenOnly
 c.Voila.token = "{token}"
-c.KernelManager.transport = "ipc"
-c.Voila.tornado_settings = {{"websocket_max_message_size": 2**30}}  # a page may send its figures whole
+c.KernelManager.transport = "{transport}"
+c.Voila.tornado_settings = {{"ws_ping_timeout": 30_000}}  # the default is longer than the interval
 """
 
 
@@ -89,11 +89,12 @@ def write_app(
     token: str,  # to come in; in a file, since other users can read command lines
 ) -> None:
     "All that Voila needs, in a folder."
-    from jupyter_core.paths import jupyter_path
+    from jupyter_core.paths import jupyter_path, jupyter_runtime_dir
 
     (folder / "explore.ipynb").write_text(notebook, encoding="utf-8")
     (folder / "config").mkdir()
-    (folder / "config" / "voila.py").write_text(_CONFIG.format(token=token), encoding="utf-8")
+    transport = "ipc" if len(jupyter_runtime_dir()) < 50 else "tcp"  # names of sockets have 103 letters at most, 50 of Jupyter
+    (folder / "config" / "voila.py").write_text(_CONFIG.format(token=token, transport=transport), encoding="utf-8")
     lab = next(p for root in jupyter_path("voila", "templates") if (p := Path(root, "lab", "index.html.j2")).is_file())
     page = [line for line in lab.read_text(encoding="utf-8").splitlines() if 'href="https://' not in line]
     template = folder / "jupyter" / "voila" / "templates" / "layerwise"

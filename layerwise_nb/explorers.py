@@ -72,14 +72,17 @@ export default {
       if (inside) { const waiting = wanted !== null; wanted = Math.max(0, axis.p2d(x)); if (!waiting) drag(); }
       return inside;
     };
-    const follow_pointer = (event) => point(event);
-    const take = (event) => {
-      plot = event.target.closest(".js-plotly-plot");
-      if (event.button || !event.target.closest(".draglayer") || !point(event)) return;
-      addEventListener("pointermove", follow_pointer);
-      addEventListener("pointerup", () => removeEventListener("pointermove", follow_pointer), { once: true });
+    const follow_pointer = (event) => {
+      if (event.buttons) point(event);
+      else removeEventListener("pointermove", follow_pointer);
     };
-    setTimeout(() => el.closest(".layerwise-explorer")?.addEventListener("pointerdown", take));
+    const take = (event) => {
+      const target = event.target.closest(".draglayer");
+      if (event.button || !target || !el.closest(".layerwise-explorer")?.contains(target)) return;
+      plot = target.closest(".js-plotly-plot");
+      if (point(event)) addEventListener("pointermove", follow_pointer);
+    };
+    addEventListener("pointerdown", take);
     const follow = () => { if (!audio.paused) { tell(); requestAnimationFrame(follow); } };
     audio.addEventListener("play", follow);
     audio.addEventListener("pause", () => { sent = 0; tell(); });
@@ -87,6 +90,10 @@ export default {
     model.on("change:time_s", () => { if (!mine && Math.abs(audio.currentTime - model.get("time_s")) > 0.3 || audio.paused)
       audio.currentTime = model.get("time_s"); });
     load();
+    return () => {
+      removeEventListener("pointerdown", take); removeEventListener("pointermove", follow_pointer);
+      audio.pause(); if (audio.src) URL.revokeObjectURL(audio.src);
+    };
   },
 };
 """
@@ -105,27 +112,13 @@ _LIBRARY = "layerwise_plotly_" + version("plotly").replace(".", "_")  # where a 
 
 
 class _Page(anywidget.AnyWidget):
-    "What an explorer needs of the page: plotly, once for all figures, and figures that stay as wide as their places."
+    "What an explorer needs of the page: plotly, once for all figures."
 
     _esm = f"""
     export default {{
       initialize({{ model }}) {{
         const code = new Blob([model.get("plotly_js")], {{ type: "text/javascript" }});
         globalThis.{_LIBRARY} ??= import(URL.createObjectURL(code));  // not waited for: anywidget gives up after two seconds
-      }},
-      render({{ el }}) {{
-        let waiting;
-        const fit = () => {{ clearTimeout(waiting); waiting = setTimeout(() => window.dispatchEvent(new Event("resize")), 80); }};
-        const sizes = new ResizeObserver(fit);
-        const watch = (all) => all.querySelectorAll(".js-plotly-plot").forEach((plot) => sizes.observe(plot.parentElement));
-        setTimeout(() => {{
-          const all = el.closest(".layerwise-explorer"); if (!all) return;
-          watch(all);
-          const outside = (change) => change.target.closest && !change.target.closest(".js-plotly-plot");
-          const places = new MutationObserver((changes) => {{ if (changes.some(outside)) watch(all); }});
-          places.observe(all, {{ childList: true, subtree: true }});
-        }});
-        return () => sizes.disconnect();
       }},
     }};
     """
@@ -138,22 +131,29 @@ class _Page(anywidget.AnyWidget):
 
 
 class _Figure(go.FigureWidget):
-    "A figure that a page draws as it is when the page is ready: what is changed before is not lost."
+    "A figure that a page draws as it is when the page is ready, what was changed before included; as wide as its place."
 
     _esm = f"""
-    export default () => {{
-      let figure;
-      return {{
-        async render({{ model, el }}) {{
-          while (!globalThis.{_LIBRARY}) await new Promise((done) => setTimeout(done, 20));
-          const library = await globalThis.{_LIBRARY};
-          const fresh = new Promise((done) => {{ model.on("msg:custom", done); setTimeout(done, 3000); }});
-          model.send({{ ready: true }});
-          await fresh;
-          if (!figure) {{ figure = library.default(); figure.initialize({{ model }}); }}
-          return figure.render({{ model, el }});
-        }},
-      }};
+    export default {{
+      async render({{ model, el }}) {{
+        while (!globalThis.{_LIBRARY}) await new Promise((done) => setTimeout(done, 20));
+        const library = await globalThis.{_LIBRARY};
+        const saved = () => model.get("_widget_data").length;
+        const fresh = new Promise((done) => {{
+          model.on("msg:custom", done); setTimeout(() => saved() && done(), 3000);  // no kernel: as it was saved
+        }});
+        model.send({{ ready: true }});
+        await fresh;
+        const figure = library.default();  // one for each view: its listeners go with it
+        figure.initialize({{ model }});
+        const leave = figure.render({{ model, el }});
+        let waiting;
+        const sizes = new ResizeObserver(() => {{
+          clearTimeout(waiting); waiting = setTimeout(() => dispatchEvent(new Event("resize")), 80);
+        }});
+        sizes.observe(el.parentElement ?? el);
+        return () => {{ sizes.disconnect(); clearTimeout(waiting); leave(); }};
+      }},
     }};
     """
 
@@ -173,14 +173,14 @@ class _Copy(anywidget.AnyWidget):
     export default { render({ model, el }) {
       const button = document.createElement("button");
       button.className = "jupyter-button widget-button"; button.textContent = "copy code";
+      const select = () => {
+        const area = document.createElement("textarea"); area.value = model.get("text"); document.body.appendChild(area);
+        area.select(); const copied = document.execCommand("copy"); area.remove(); return copied;
+      };
       button.onclick = async () => {
-        const text = model.get("text");
-        if (navigator.clipboard) await navigator.clipboard.writeText(text);
-        else {
-          const area = document.createElement("textarea"); area.value = text; document.body.appendChild(area);
-          area.select(); document.execCommand("copy"); area.remove();
-        }
-        button.textContent = "copied"; setTimeout(() => { button.textContent = "copy code"; }, 1500);
+        const copied = (await navigator.clipboard?.writeText(model.get("text")).then(() => true, () => false)) || select();
+        button.textContent = copied ? "copied" : "not allowed here: select the text";
+        setTimeout(() => { button.textContent = "copy code"; }, 2500);
       };
       el.appendChild(button);
     } };
@@ -247,8 +247,12 @@ class Explorer(w.VBox):
         )
 
     def _show_code(self, _=None) -> None:
-        self.code_text.value = self.copy.text = self.code()
+        self._tell_code()
         self.code_box.layout.display = "" if self.show_code.value else "none"
+
+    def _tell_code(self) -> None:
+        if self.show_code.value:
+            self.code_text.value = self.copy.text = self.code()
 
     @said
     def _save(self) -> None:
@@ -545,6 +549,7 @@ def _draw_views(self: LayerExplorer) -> None:
 def _draw_layer(self: LayerExplorer, which: int) -> None:
     "Show another layer on the left or in the comparison."
     self._draw_view(which)
+    self._tell_code()
 
 
 def _draw_view(self: LayerExplorer, which: int) -> None:
@@ -594,6 +599,7 @@ def _move(self: LayerExplorer, _: Any = None) -> None:
         with self.pictures[which].batch_update():
             self._place_cursor(which)
     self.player.shown_s = time_s
+    self._tell_code()
 
 
 for _function in (_draw_views, _draw_layer, _draw_view, _place_cursor, _slide, _move):
@@ -745,6 +751,7 @@ def _draw(self: SimilarityExplorer, matrices: list[SimilarityMatrix]) -> None:
         self.figure.update_layout(title=dict(text=text, font_size=13, x=0.02, y=0.98))
         self.figure.update_xaxes(**layer_ticks(one.names_b))
         self.figure.update_yaxes(**layer_ticks(one.names_a))
+    self._tell_code()
 
 
 for _function in (_read, _compare, _options, _draw):
@@ -855,7 +862,7 @@ def _slide(self: TemporalExplorer, _: Any = None) -> None:
 
     def draw(result: Any) -> None:
         self.result = result
-        self.window.max = len(result.times) - 1
+        self.play.max = self.window.max = len(result.times) - 1
         self._draw()
 
     self.work("comparing layers", 1, steps(), draw)
@@ -870,6 +877,7 @@ def _draw_window(self: TemporalExplorer) -> None:
     with self.figure.batch_update():
         self.figure.data[0].z = _cells(result.values[i])
         self.figure.update_layout(title=dict(text=text, font_size=13, x=0.02, y=0.98))
+    self._tell_code()
 
 
 @said
@@ -882,6 +890,7 @@ def _lag(self: TemporalExplorer, _: Any = None) -> None:
         self.lags.data[0].update(x=1000 * lagged.lags_s, y=lagged.values[:, 0, 1])
         title = f"{names[0]} and, so much later, {names[1]}"
         self.lags.update_layout(title=dict(text=title, font_size=12, x=0.02, y=0.97))
+    self._tell_code()
 
 
 TemporalExplorer._slide, TemporalExplorer._draw, TemporalExplorer._lag = _slide, _draw_window, _lag

@@ -7,8 +7,10 @@ __all__ = ['ArrayCache', 'shrink', 'shrunk_times', 'plane', 'read_layer', 'Layer
            'made_up_features', 'sample_frames', 'subset_names', 'subset_rows', 'PairView', 'leading', 'pair_steps']
 
 # %% ../nbs/10c_views.ipynb #5b4ebd1a
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,7 +33,7 @@ class ArrayCache:
         self,
         most_bytes: int = 512_000_000,  # kept at most
     ):
-        self.most_bytes, self.nbytes = most_bytes, 0
+        self.most_bytes, self.nbytes, self._lock = most_bytes, 0, threading.Lock()
         self._kept: OrderedDict[Hashable, np.ndarray] = OrderedDict()
 
     def get(
@@ -40,13 +42,17 @@ class ArrayCache:
         make: Callable[[], np.ndarray],  # makes it if it is not kept
     ) -> np.ndarray:
         "An array, from memory if it is there."
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
-        self._kept[key] = made = make()
-        self.nbytes += made.nbytes
-        while self.nbytes > self.most_bytes:
-            self.nbytes -= self._kept.popitem(last=False)[1].nbytes
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        made = make()
+        with self._lock:
+            if key not in self._kept:
+                self.nbytes += made.nbytes
+            self._kept[key] = made
+            while self.nbytes > self.most_bytes:
+                self.nbytes -= self._kept.popitem(last=False)[1].nbytes
         return made
 
     def __len__(self) -> int:
@@ -166,7 +172,7 @@ class Reader:
         self.corpus, self.cache = AlignedCorpus(features_dir, method=method), ArrayCache(most_bytes)
         self.layers, self.same_as = list(self.corpus.catalogue), copies(self.corpus.catalogue)
         self.clock = clock(self.corpus.grid)
-        self._viewed, self._views = "", {}
+        self._views: tuple[str, dict[str, LayerView]] = "", {}
 
     def frames(self, utterance: str, layer: str) -> np.ndarray:
         "A layer of an utterance, (n_frames, dim)."
@@ -176,9 +182,9 @@ class Reader:
     def view(self, utterance: str, layer: str) -> LayerView:
         "What is drawn of a layer; the views of one utterance are kept."
         original = self.same_as.get(layer, layer)
-        if self._viewed != utterance:
-            self._viewed, self._views = utterance, {}
-        views = self._views
+        viewed, views = self._views
+        if viewed != utterance:
+            self._views = _, views = utterance, {}  # at once: another thread may do the same
         if original not in views:
             views[original] = layer_view(self.frames(utterance, original), original, **self.clock)
         return replace(views[original], layer=layer)
@@ -187,7 +193,8 @@ class Reader:
         "How much each layer moves, layer by layer; and whoever moves through the layers finds their views made."
         for layer in self.layers:
             yield layer, movement(self.frames(utterance, layer), self.clock["frame_rate"])
-            self.view(utterance, layer)
+            with suppress(ValueError):  # a layer that does not move has no view: whoever asks for it is told
+                self.view(utterance, layer)
 
 # %% ../nbs/10c_views.ipynb #f5adfe11
 def made_up_features(
@@ -342,8 +349,9 @@ def _slides(groups: np.ndarray) -> np.ndarray:
 def _canonical(x: np.ndarray, y: np.ndarray, groups: np.ndarray, places: np.ndarray, n_shifts: int) -> tuple:
     "Canonical correlations in the leading directions, and their middle 95 % for layers slid apart within utterances."
     u, v, slides, rng = leading(x), leading(y), _slides(groups), np.random.default_rng(0)
+    lone = np.flatnonzero(~slides)  # of one frame each: these change places with each other
     observed = np.linalg.svd(u.T @ v, compute_uv=False).clip(0, 1)
     pairs = (shifted_rows(groups[slides], places[slides], rng) for _ in range(n_shifts))
-    alone = u[~slides].T @ v[~slides]  # of one frame each: these stay together
-    chance = [np.linalg.svd(u[slides][i].T @ v[slides][j] + alone, compute_uv=False) for i, j in pairs]
+    products = (u[slides][i].T @ v[slides][j] + u[lone].T @ v[rng.permutation(lone)] for i, j in pairs)
+    chance = [np.linalg.svd(product, compute_uv=False) for product in products]
     return observed, tuple(np.quantile(chance, (0.025, 0.975), axis=0).clip(0, 1))

@@ -170,7 +170,8 @@ def test_one_moment_in_all_views(open_notebook, folder):
     page.slide("layer", "ArrowLeft")
     view = reader.view(second, reader.layers[-2])
     page.shows(1, 0, "z", view.similarity, atol=0.0051)
-    page.control("compare").select_option(label="conv_3")
+    for name in ("conv_1", "none", "conv_5", "none", "conv_3"):
+        page.control("compare").select_option(label=name)
     page.shows(2, 1, "y", reader.view(second, "conv_3").points[:, 1])
     tops = page.page.evaluate("[1, 2].map(i => document.querySelectorAll('.js-plotly-plot')[i].getBoundingClientRect().top)")
     assert tops[0] == tops[1], "two layers are compared side by side"
