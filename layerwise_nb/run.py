@@ -12,8 +12,6 @@ from pathlib import Path
 from fastcore.script import call_parse
 
 from .extract import extract, format_summary
-from .pipeline import read_config, visualize
-from .visualize import report
 
 # %% ../nbs/12b_run.ipynb #633a6b95
 def run(
@@ -23,6 +21,9 @@ def run(
     analysis: dict,  # settings of `visualize`
 ) -> int:  # exit status
     "Extract, then analyse what was extracted."
+    from layerwise_nb.pipeline import visualize
+    from layerwise_nb.visualize import report
+
     summary = extract(audio_dir, str(Path(output_dir).expanduser() / "features"), **extraction)
     if not summary:  # a process beside the first
         return 0
@@ -33,6 +34,12 @@ def run(
     return status or int(bool(summary["failed"]))
 
 # %% ../nbs/12b_run.ipynb #23026d02
+def _settings(config: str | None) -> dict:
+    from layerwise_nb.pipeline import read_config  # not before: `--help` answers at once
+
+    return read_config(config) if config else {}
+
+
 @call_parse
 def layerwise_run(
     audio_dir: str = "synthetic",  # folder of audio files, searched with its subfolders; "synthetic": made on the spot
@@ -54,7 +61,7 @@ def layerwise_run(
     try:
         if not output_dir:
             raise ValueError("--output_dir is needed: a folder for features and results")
-        analysis = {**(read_config(config) if config else {}), "only": only, "formats": formats, "device": device}
+        analysis = {**_settings(config), "only": only, "formats": formats, "device": device}
         status = run(audio_dir, output_dir, extraction, analysis)
     except (ValueError, OSError) as error:
         print(f"layerwise_run: {error}", file=sys.stderr)
