@@ -255,7 +255,7 @@ def interrupt_while_loading() -> None:
     from layerwise_nb import models
 
     def load_model(*args):
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)  # to this thread: another would leave this one asleep
         time.sleep(TIMEOUT_S)
 
     models.load_model = load_model

@@ -182,8 +182,8 @@ def test_interrupted(long_audio, long_undisturbed, tmp_path, number):
 def test_interrupted_before_the_first_file(audio, tmp_path):
     flags = ("--audio_dir", audio, "--save_dir", tmp_path / "out", *TINY)
     result = Command("extract", *flags, prepare=interrupt_while_loading).wait()
-    assert (result.status, result.out) == (130, "")
     assert result.err == "\nlayerwise_extract: interrupted; the same command goes on where this one stopped\n"
+    assert (result.status, result.out) == (130, "")
 
 
 def test_interrupted_twice_stops_at_once(long_audio, tmp_path):
