@@ -147,12 +147,12 @@ class _Figure(go.FigureWidget):
         const figure = library.default();  // one for each view: its listeners go with it
         figure.initialize({{ model }});
         const leave = figure.render({{ model, el }});
-        let waiting;
-        const sizes = new ResizeObserver(() => {{
-          clearTimeout(waiting); waiting = setTimeout(() => dispatchEvent(new Event("resize")), 80);
+        const sizes = new ResizeObserver(() => {{  // one event for all figures: each of them hears it
+          clearTimeout(globalThis.layerwise_fit);
+          globalThis.layerwise_fit = setTimeout(() => dispatchEvent(new Event("resize")), 80);
         }});
         sizes.observe(el.parentElement ?? el);
-        return () => {{ sizes.disconnect(); clearTimeout(waiting); leave(); }};
+        return () => {{ sizes.disconnect(); leave(); }};
       }},
     }};
     """
@@ -234,6 +234,11 @@ class Explorer(w.VBox):
         self.show_code.observe(self._show_code, "value")
         super().__init__()
         self.add_class("layerwise-explorer")
+
+    def _lay_out(self, *above: w.Widget, below: list[w.Widget]) -> None:
+        "Controls, what is said and done, the figures, and what every explorer ends with."
+        last = [_controls(self.save, self.show_code), self.code_box, _Page()]
+        self.children = [*above, self.message, self.working, *below, *last]
 
     def say(self, what: Exception | str) -> None:
         "Show a message, or none."
@@ -403,9 +408,8 @@ class LayerExplorer(Explorer):
         self.player.observe(self._move, "time_s")
         self._beside = _beside(*([picture] for picture in self.pictures))
         self._places = self._beside.children
-        self.children = [self.title, _controls(self.utterance, self.layer, self.second, self.moment, self.player),
-                         self.message, self.working, self.timeline, self._beside,
-                         _controls(self.save, self.show_code), self.code_box, _Page()]  # fmt: skip
+        controls = _controls(self.utterance, self.layer, self.second, self.moment, self.player)
+        self._lay_out(self.title, controls, below=[self.timeline, self._beside])
         self._open()
         self.player.time_s = time_s
 
@@ -641,9 +645,8 @@ class SimilarityExplorer(Explorer):
         for control in (self.metric, self.estimator, self.subset, self.show):
             control.observe(self._compare, "value")
         self.alignment.observe(self._read, "value")
-        self.children = [_controls(self.metric, self.estimator, self.alignment, self.subset, self.show), self.message,
-                         self.working, _beside([self.figure], [self.pair, self.spectrum]),
-                         _controls(self.save, self.show_code), self.code_box, _Page()]  # fmt: skip
+        controls = _controls(self.metric, self.estimator, self.alignment, self.subset, self.show)
+        self._lay_out(controls, below=[_beside([self.figure], [self.pair, self.spectrum])])
         self._read()
 
     def figures(self) -> dict[str, go.FigureWidget]:
@@ -819,8 +822,7 @@ class TemporalExplorer(Explorer):
         self.step_s = w.FloatSlider(description="step (s)", min=0.02, max=0.5, step=0.02, value=step_s, **slider)
         self.window = w.IntSlider(description="at window", max=10_000, value=window, layout=_WIDE)
         self.play = w.Play(interval=200, max=10_000, value=window, layout=w.Layout(width="auto"))
-        for name in ("value", "max"):
-            w.jslink((self.play, name), (self.window, name))
+        w.jslink((self.play, "value"), (self.window, "value"))
         pair = pair or (self.layers[0], self.layers[-1])
         self.pair = [_choice(name, self.layers, layer) for name, layer in zip(("lag of", "and"), pair, strict=True)]
         axis = dict(**layer_ticks(self.layers), constrain="domain", showgrid=False)
@@ -835,8 +837,7 @@ class TemporalExplorer(Explorer):
         for control in (self.utterance, *self.pair):
             control.observe(self._lag, "value")
         controls = _controls(self.utterance, self.window_s, self.step_s, self.window, self.play)
-        self.children = [controls, self.message, self.working, _beside([self.figure], [_controls(*self.pair), self.lags]),
-                         _controls(self.save, self.show_code), self.code_box, _Page()]  # fmt: skip
+        self._lay_out(controls, below=[_beside([self.figure], [_controls(*self.pair), self.lags])])
         self.result = None
         self._slide()
         self._lag()

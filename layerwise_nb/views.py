@@ -320,7 +320,8 @@ def pair_steps(
     x, y = (sample.frames[name][rows] for name in (a, b))
     groups, places = sample.utterances[rows], sample.positions[rows]
     value = similarity_matrix({a: x}, metric, {b: y}, options=options).values.item()
-    observed, chance = _canonical(x, y, groups, places, n_shifts)
+    slides = _slides(groups)
+    observed, chance = _canonical(x, y, groups, places, slides, n_shifts)
     view = PairView((a, b), metric, value, None, "", None, observed, chance, int(rows.sum()))
     yield view
     try:
@@ -331,7 +332,6 @@ def pair_steps(
     except ValueError as error:
         view = replace(view, notes=(f"no interval: {error}",))
     yield view
-    slides = _slides(groups)
     try:
         null = circular_shift_null(x[slides], y[slides], groups[slides], places[slides], metric, n_shifts, options=options)
         view = replace(view, null=tuple(np.quantile(null.null, (0.025, 0.975))))
@@ -346,9 +346,9 @@ def _slides(groups: np.ndarray) -> np.ndarray:
     return sizes[number] > 1
 
 
-def _canonical(x: np.ndarray, y: np.ndarray, groups: np.ndarray, places: np.ndarray, n_shifts: int) -> tuple:
+def _canonical(x: np.ndarray, y: np.ndarray, groups: np.ndarray, places: np.ndarray, slides: np.ndarray, n_shifts: int) -> tuple:
     "Canonical correlations in the leading directions, and their middle 95 % for layers slid apart within utterances."
-    u, v, slides, rng = leading(x), leading(y), _slides(groups), np.random.default_rng(0)
+    u, v, rng = leading(x), leading(y), np.random.default_rng(0)
     lone = np.flatnonzero(~slides)  # of one frame each: these change places with each other
     observed = np.linalg.svd(u.T @ v, compute_uv=False).clip(0, 1)
     pairs = (shifted_rows(groups[slides], places[slides], rng) for _ in range(n_shifts))
