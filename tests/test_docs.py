@@ -20,11 +20,12 @@ from filelock import FileLock
 from playwright.sync_api import sync_playwright
 from test_project import COMMANDS, PACKAGE, ROOT
 
+from layerwise_nb.bench_explore import BROWSER_OPTIONS, BROWSERS
+
 NBS = ROOT / "nbs"
 PAGES = sorted(p for folder in ("how_to", "explanations", "tutorials") for p in (NBS / folder).glob("*.md"))
 NOTEBOOK_PAGES = [NBS / "index.ipynb", *sorted(NBS.glob("*/*.ipynb"))]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-OPTIONS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 LAPTOP, PHONE = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
 
 
@@ -154,7 +155,7 @@ def browser():
     if CHROMIUM is None:
         pytest.skip("no Chromium: apt-get install chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS.split())
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=BROWSER_OPTIONS)
         yield browser
         browser.close()
 
