@@ -154,5 +154,6 @@ def bench_explore(
             page.wait_for_timeout(5000)  # the layers are read
             moves = slider_moves(page, n_moves)
             browser.close()
-    spread = f"median of {len(moves)}, {min(moves):.0f} to {max(moves):.0f} ms, from the key to the picture"
-    return [*rows, Row("layer slider, in the browser", statistics.median(moves) / 1000, 0, spread)]
+    median = statistics.median(moves)
+    spread = f"{median:.0f} ms, median of {len(moves)} ({min(moves):.0f} to {max(moves):.0f}), from the key to the picture"
+    return [*rows, Row("layer slider, in the browser", median / 1000, 0, spread)]

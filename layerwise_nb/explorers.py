@@ -145,8 +145,12 @@ class _Figure(go.FigureWidget):
         model.send({{ ready: true }});
         await fresh;
         const figure = library.default();  // one for each view: its listeners go with it
-        figure.initialize({{ model }});
-        const leave = figure.render({{ model, el }});
+        const told = (name, value) => /Deltas?$/.test(name) || model.set(name, value);  // what plotly filled in: not asked for
+        const quiet = new Proxy(model, {{
+          get: (_, name) => name === "set" ? told : model[name]?.bind?.(model) ?? model[name],
+        }});
+        figure.initialize({{ model: quiet }});
+        const leave = figure.render({{ model: quiet, el }});
         const sizes = new ResizeObserver(() => {{  // one event for all figures: each of them hears it
           clearTimeout(globalThis.layerwise_fit);
           globalThis.layerwise_fit = setTimeout(() => dispatchEvent(new Event("resize")), 80);
@@ -544,6 +548,9 @@ def _draw_sound(self: LayerExplorer, seconds: float) -> None:
 LayerExplorer._open, LayerExplorer._work_movement, LayerExplorer._draw_sound = _open, _work_movement, _draw_sound
 
 # %% ../nbs/10d_explorers.ipynb #6e49d350
+_MOST_POINTS = 250  # of a trajectory: each is an element of the page
+
+
 def _draw_views(self: LayerExplorer) -> None:
     for which in (0, 1):
         self._draw_view(which)
@@ -564,12 +571,15 @@ def _draw_view(self: LayerExplorer, which: int) -> None:
         return
     view = self.views[which] = reader.view(self.utterance.value, layer)
     figure, end = self.pictures[which], float(view.times[-1])
+    every = -(-len(view.times) // _MOST_POINTS)
     with figure.batch_update():
         figure.data[0].update(z=_cells(view.similarity, 2), x=view.similarity_times, y=view.similarity_times)
-        figure.data[1].update(x=view.points[:, 0], y=view.points[:, 1], customdata=view.times, marker=dict(color=view.times))
+        (x, y), at = view.points[::every].T, view.times[::every]
+        figure.data[1].update(x=x, y=y, customdata=at, marker=dict(color=at))
         shares = [f"PC {i} ({share:.0%})" for i, share in enumerate(view.shares, start=1)]
         model = f" of {reader.corpus.model}" if self.other is not self.reader else ""
-        text = f"{layer}{model}, n = {len(view.times)}, d = {view.dim}"
+        skipped = f" (1 in {every} drawn)" if every > 1 else ""
+        text = f"{layer}{model}, n = {len(view.times):,} frames{skipped}, d = {view.dim}"
         figure.update_layout(title=dict(text=text, font_size=13, x=0.02, y=0.98),
                              xaxis2_title_text=shares[0], yaxis2_title_text=shares[1],
                              xaxis_range=[0, end], yaxis_range=[end, 0])  # fmt: skip
