@@ -98,14 +98,17 @@ def _double_centred(grams: np.ndarray) -> np.ndarray:
 def _compare(
     a: list[np.ndarray],  # of each window: centred Gram matrices (L, n²), bias (L,), energy (L,)
     b: list[np.ndarray],  # the same
+    order: np.ndarray | None = None,  # the window of `b` for each window of `a`; None: the same
 ) -> np.ndarray:  # (W, L, L)
     "CKA of all pairs, rows of `a` and columns of `b`; NaN where a layer has no structure of its own."
+    order = np.arange(len(a[0])) if order is None else order
     scales = []
     for flat, bias, energy in (a, b):
         own = np.einsum("wlp,wlp->wl", flat, flat) - bias**2  # the product of two biases is what chance adds
         scales.append(np.sqrt(np.where(own > RANK_RTOL * energy, own, np.nan)))
-    hsic = a[0] @ b[0].transpose(0, 2, 1) - a[1][:, :, None] * b[1][:, None]
-    return hsic / (scales[0][:, :, None] * scales[1][:, None])
+    products = np.stack([x @ b[0][w].T for x, w in zip(a[0], order, strict=True)])
+    hsic = products - a[1][:, :, None] * b[1][order, None]
+    return hsic / (scales[0][:, :, None] * scales[1][order, None])
 
 
 def _mean_over_windows(values: np.ndarray) -> np.ndarray:
@@ -170,14 +173,16 @@ def windowed_cka(
     "Debiased linear CKA of every two layers, window by window."
     checked = one_grid(layers)
     windows = _windows(len(next(iter(checked.values()))), frame_rate, start_s, window_s, step_s, least=4)
-    grams = list(_grams(around_mean(checked), windows))
-    flat = np.array([_u_centred(one).reshape(len(one), -1) for one in grams])
-    energy = np.array([np.einsum("lii->l", one) ** 2 for one in grams])
-    here, elsewhere = [flat, np.zeros_like(energy), energy], windows.elsewhere
-    values = _compare(here, here)
+    flat = np.empty((len(windows.starts), len(checked), windows.n**2))
+    energy = np.empty(flat.shape[:2])
+    for w, grams in enumerate(_grams(around_mean(checked), windows)):
+        flat[w] = _u_centred(grams).reshape(len(grams), -1)
+        energy[w] = np.einsum("lii->l", grams) ** 2
+    here = [flat, np.zeros_like(energy), energy]
+    values, elsewhere = _compare(here, here), windows.elsewhere
     chance = np.full(values.shape[1:], np.nan)
     if elsewhere is not None:
-        chance = _mean_over_windows(_compare(here, [one[elsewhere] for one in here]))
+        chance = _mean_over_windows(_compare(here, here, elsewhere))
     notes = _notes_nan(tuple(layers), np.isnan(np.einsum("wll->wl", values)), _NO_STRUCTURE) + _notes_chance(chance)
     return WindowedSimilarity(
         layers=tuple(layers),

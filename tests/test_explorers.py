@@ -15,11 +15,12 @@ import pytest
 from playwright.sync_api import sync_playwright
 from running import extract, features_dir, free_port, noises
 
-from layerwise_nb.bench_explore import BROWSER_OPTIONS, BROWSERS, find_browser
-from layerwise_nb.explorers import Explorer, LayerExplorer
+from layerwise_nb.bench_explore import BROWSER_OPTIONS, BROWSERS, find_browser, many_utterances
+from layerwise_nb.explorers import LayerExplorer
 from layerwise_nb.lags import lagged_cka
 from layerwise_nb.similarity import similarity_matrix
 from layerwise_nb.views import Reader, made_up_features, pair_steps, sample_frames, subset_rows
+from layerwise_nb.widgets import Explorer
 from layerwise_nb.windows import windowed_cka
 
 TOKEN = "of-this-test"
@@ -27,8 +28,11 @@ CELLS = {
     "moment": "LayerExplorer('speech', save_dir='saved')",
     "similarity": "SimilarityExplorer('first', 'second', n_frames=300, save_dir='saved')",
     "time": "TemporalExplorer('first', window_s=0.4, save_dir='saved')",
+    "many": "SimilarityExplorer('many', n_frames=300)",
     "gone": "LayerExplorer('gone')",
+    "busy": "LayerExplorer('first')",
 }
+AFTER = {"busy": "import time; time.sleep(5)"}  # the kernel has no time for the page when it needs it
 pytestmark = pytest.mark.skipif(not any(map(which, BROWSERS)), reason="no browser: apt-get install chromium")
 
 
@@ -41,10 +45,12 @@ def folder(tmp_path_factory):
     (folder / "speech").symlink_to(features_dir(folder / "out"))
     for seed, name in enumerate(("first", "second", "gone")):
         made_up_features(folder / name, n_utterances=12, seed=seed)
+    many_utterances(folder / "first", folder / "many", 3000)
     for name, call in CELLS.items():
         code = f"from layerwise_nb.explorers import *\n\nexplorer = {call}\nexplorer"
         kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)], metadata=kernel)
+        cells = [nbformat.v4.new_code_cell(source) for source in (code, AFTER.get(name, ""))]
+        notebook = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
         nbformat.write(notebook, folder / f"{name}.ipynb")
     return folder
 
@@ -207,6 +213,12 @@ def test_one_moment_in_all_views(open_notebook, folder):
     page.page.get_by_role("button", name="saved moment.html").wait_for()
     assert {path.name for path in (folder / "saved").iterdir()} >= {"moment.html", "layer.html", "compared_layer.html"}
     page.press("code")
+    code = page.page.locator(".layerwise-explorer textarea")
+    page.slide("layer", "ArrowLeft")
+    page.page.wait_for_function(f"document.querySelector('.layerwise-explorer textarea').value.includes('{reader.layers[-3]}')")
+    page.slide("layer", "ArrowRight")
+    page.page.wait_for_function(f"document.querySelector('.layerwise-explorer textarea').value.includes('{reader.layers[-2]}')")
+    assert f"utterance='{second}'" in code.input_value()
     page.press("copy code")
     page.page.get_by_role("button", name="copied").wait_for()
     made = {}
@@ -292,8 +304,38 @@ def test_through_an_utterance(open_notebook, folder):
     page.control("utterance").select_option(index=1)
     page.shows(1, 0, "y", lag(1, "conv_3", "conv_5"))
     page.shows(0, 0, "z", windows(1, 0.42, 0.12)[1])
-    page.page.locator(".widget-play button").first.click()
+    play, stop = (page.page.locator(".widget-play button").nth(i) for i in (0, 1))
+    play.click()
     page.shows(0, 0, "z", windows(1, 0.42, 0.12)[-1])
+    stop.click()
+    page.shows(0, 0, "z", windows(1, 0.42, 0.12)[0])
+
+
+def test_long_work_is_cancelled_and_started_again(open_notebook, folder):
+    page = open_notebook("many")
+    page.press("cancel")
+    page.says("cancelled")
+    assert page.drawn(0, 0, "z").shape == (1, 1), "nothing of it is drawn"
+    page.page.get_by_role("button", name="cancel").wait_for(state="hidden")
+    rmtree(folder / "many")
+    many_utterances(folder / "first", folder / "many", 12)
+    page.control("metric").select_option(label="svcca")
+    sample = [*sample_frames(Reader(folder / "many").corpus, 300)][-1][1]
+    page.shows(0, 0, "z", similarity_matrix(sample.frames, "svcca").values)
+
+
+def test_a_kernel_that_is_busy_and_a_page_that_is_resized(open_notebook, folder):
+    page, reader = open_notebook("busy"), Reader(folder / "first")
+    first = reader.corpus.names[0]
+    page.shows(0, 3, "z", np.stack([row for _, row in reader.movements(first)]))
+    page.slide("layer", "ArrowLeft")
+    page.shows(1, 1, "x", reader.view(first, reader.layers[-2]).points[:, 0])
+    width = "document.querySelector('.js-plotly-plot .main-svg').getBoundingClientRect().width"
+    place = "document.querySelector('.layerwise-explorer').getBoundingClientRect().width"
+    for pixels in (800, 1300):
+        before = page.page.evaluate(width)
+        page.page.set_viewport_size({"width": pixels, "height": 900})
+        page.page.wait_for_function(f"{width} !== {before} && Math.abs({width} - {place}) < 40")
 
 
 def test_a_damaged_file_and_a_folder_that_is_gone(open_notebook, folder):
