@@ -200,7 +200,8 @@ def _work_movement(self: LayerExplorer, name: str, seconds: float, problem: Exce
 def _draw_sound(self: LayerExplorer, seconds: float) -> None:
     wave_line, picture, labels, _ = self.timeline.data
     top = 8.0 if self.sound is None else self.sound.sample_rate / 2000
-    self.timeline.update_layout(xaxis_range=[0, seconds], yaxis2_range=[0, top])
+    spoken = [] if self.sound is None else [interval for interval in self.sound.intervals if interval.label]
+    self.timeline.update_layout(xaxis_range=[0, seconds], yaxis2_range=[0, top], yaxis3_visible=bool(spoken))
     if self.sound is None:
         wave_line.update(x=[0, seconds], y=[0, 0])
         picture.update(z=[[None]], x=[seconds / 2], y=[top / 2])
@@ -210,7 +211,6 @@ def _draw_sound(self: LayerExplorer, seconds: float) -> None:
     wave_line.update(x=np.repeat(np.linspace(0, seconds, len(ends)), 2), y=ends.ravel())
     picture.update(z=cells(grey), x=(np.arange(grey.shape[1]) + 0.5) * seconds / grey.shape[1],
                    y=(np.arange(len(grey)) + 0.5) * top / len(grey))  # fmt: skip
-    spoken = [i for i in self.sound.intervals if i.label]
     tiers = list(dict.fromkeys(i.tier for i in spoken))
     labels.update(x=[(i.start_s + i.end_s) / 2 for i in spoken], text=[i.label for i in spoken],
                   y=[1 - (tiers.index(i.tier) + 0.5) / len(tiers) for i in spoken])  # fmt: skip

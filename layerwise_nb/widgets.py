@@ -43,7 +43,10 @@ class PlotlyPage(anywidget.AnyWidget):
       }},
     }};
     """
-    _css = ".layerwise-explorer .widget-box > * { min-width: 0; }"  # else a figure keeps its place as wide as it was
+    _css = """
+    .layerwise-explorer .widget-box > * { min-width: 0; }  /* else a figure keeps its place as wide as it was */
+    .layerwise-explorer .widget-readout { margin-left: 12px; }
+    """
     plotly_js = traitlets.Unicode().tag(sync=True)
 
     @traitlets.default("plotly_js")
