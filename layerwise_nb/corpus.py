@@ -56,7 +56,7 @@ class AlignedCorpus:
             raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
         self.store = FeatureStore(features_dir)
         self.path, self.names = self.store.path, self.store.names
-        if self.store.run.get("store") == "none":
+        if not self.store.has_features:
             raise StoreError(
                 f"{self.path} holds no features (extracted with --store none): its sums are read by CorpusSummary.load, for "
                 "frames extract with --store all or pooled"

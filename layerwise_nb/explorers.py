@@ -17,11 +17,10 @@ import plotly.graph_objects as go
 from fastcore.basics import patch
 
 from .audio import AudioError
-from .film import envelope, spectrogram
 from .lags import lagged_cka
 from .plots import COLORS, DIVERGING, GREY, SEQUENTIAL, colorscale, layer_ticks, measure_name
 from .similarity import SimilarityMatrix, similarity_matrix
-from .sound import UtteranceSound, find_sound
+from .sound import Sound, envelope, find_sound, spectrogram
 from .summary import CorpusSummary
 from .views import PairView, Reader, pair_steps, sample_frames, shrink, subset_names, subset_rows
 from layerwise_nb.widgets import (
@@ -64,7 +63,7 @@ class LayerExplorer(Explorer):
         self.features_dir, self.audio_dir, self.against = features_dir, audio_dir, against
         self.reader = Reader(features_dir, most_bytes)
         self.other = self.reader if against is None else Reader(against, most_bytes)
-        self.sound: UtteranceSound | None = None
+        self.sound: Sound | None = None
         self.views: dict = {}  # what is drawn of the layer, and of the one to compare with
         self.utterance = choice("utterance", self.reader.corpus.names, utterance)
         self.layer = layer_slider("layer", self.reader.layers, layer)

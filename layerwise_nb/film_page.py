@@ -12,8 +12,9 @@ import io
 import numpy as np
 import soundfile as sf
 
-from .film import TRAIL_S, Film, envelope, layer_colours, spectrogram
+from .film import TRAIL_S, Film, layer_colours
 from .plots import MISSING, layer_labels
+from .sound import envelope, spectrogram
 
 # %% ../nbs/09g_film_page.ipynb #fce2d315
 def flac(

@@ -39,7 +39,8 @@ from layerwise_nb.plots import (
     plotly_groups,
     plotly_line,
 )
-from .temporal_plots import Sound, plotly_labels, thin, write_labels
+from .sound import Sound
+from .temporal_plots import plotly_labels, thin, write_labels
 
 # %% ../nbs/09d_lag_plots.ipynb #2872e742
 def _block_means(values: np.ndarray, times: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray, int]:

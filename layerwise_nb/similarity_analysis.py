@@ -47,7 +47,7 @@ def summarise(
     "The summary of a features folder: computed in one pass, or the one that was kept instead of features."
     device = _device(device)
     store, names = FeatureStore(features_dir), split_list(layers)
-    if store.run.get("store") != "none":
+    if store.has_features:
         return CorpusSummary.of(AlignedCorpus(store.path, names or None, align), reservoir_size, seed, device)
     if names or align != "pool":
         raise ValueError(

@@ -483,6 +483,7 @@ class FeatureStore(Mapping):
             ) from error
         self.manifest = read_manifest(self.path)
         self.names = [name for name, record in self.manifest.items() if record["status"] == "done"]
+        self.has_features = self.run.get("store") != "none"  # else only sums were kept, in summary/
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)

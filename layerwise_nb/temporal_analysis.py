@@ -26,8 +26,8 @@ from .corpus import AlignedCorpus, UtteranceFrames
 from .dashboard import Card
 from .moments import copies
 from .similarity_analysis import check_folders, split_list
-from .sound import UtteranceSound, find_sound
-from .store import FeatureStore, StoreError, write_text
+from .sound import Sound, find_sound
+from .store import FeatureStore, write_text
 from layerwise_nb.temporal import (
     BoundaryScore,
     TemporalStatistics,
@@ -82,8 +82,6 @@ class _Analysis:
 
     @cached_property
     def corpus(self) -> AlignedCorpus:
-        if self.store.run.get("store") == "none":
-            raise StoreError(f"{self.store.path} holds no features (extracted with --store none): extract with --store all")
         return AlignedCorpus(self.store.path, self.layers)
 
     @cached_property
@@ -139,14 +137,14 @@ class _Analysis:
 # %% ../nbs/10a_temporal_analysis.ipynb #1cdc43e3
 def _statistics(a: _Analysis) -> TemporalStatistics:
     kept = a.store.path / "summary/temporal.npz"
-    if a.store.run.get("store") == "none" and kept.exists():
+    if not a.store.has_features and kept.exists():
         return TemporalStatistics.load(kept)
     return TemporalStatistics.of(AlignedCorpus(a.store.path, a.layers, own_grid=True))
 
 
 def _title(a: _Analysis) -> str:
     "Model, weights and corpus."
-    return a.corpus.title if a.store.run.get("store") != "none" else str(a.store.path.name)
+    return a.corpus.title if a.store.has_features else str(a.store.path.name)
 
 
 def _measures_csv(summary: TemporalSummary) -> str:
@@ -263,23 +261,22 @@ def _utterance(a: _Analysis) -> None:
     layers, where = {layer: u.frames[layer] for layer in a.distinct}, clock(a.corpus.grid)
     with a.attempt(f"the sound of {name}"):
         sound = find_sound(a.store, name, alignments=a.settings.alignments)
-    shown = sound and plots.Sound(sound.waveform, sound.sample_rate, sound.intervals)
     context = f"{name}; {a.corpus.title}"
 
     def panels(stem: str, title: str, caption: str, made: Sequence[Any]) -> None:
-        a.save(f"{name}/{stem}", title, caption, *(f(made, context, shown) for f in (plots.time_figure, plots.time_plotly)))
+        a.save(f"{name}/{stem}", title, caption, *(f(made, context, sound) for f in (plots.time_figure, plots.time_plotly)))
 
     with a.attempt("change"):
         _save_change(a, u, layers, where, panels, sound)
     with a.attempt("windows"):
         _save_windows(a, u, layers, where, panels)
-    _save_self_similarity(a, u, where, context, shown)
+    _save_self_similarity(a, u, where, context, sound)
     if sound:
         _animate(a, u, layers, where, sound, context)
 
 # %% ../nbs/10a_temporal_analysis.ipynb #5045ebc2
 def _save_change(
-    a: _Analysis, u: UtteranceFrames, layers: dict, where: dict, panels: Callable, sound: UtteranceSound | None
+    a: _Analysis, u: UtteranceFrames, layers: dict, where: dict, panels: Callable, sound: Sound | None
 ) -> None:
     from layerwise_nb import temporal_plots as plots
 
@@ -323,7 +320,7 @@ def _save_windows(a: _Analysis, u: UtteranceFrames, layers: dict, where: dict, p
                    "components of the CNN output are taken out.", [plots.window_panel(given)])  # fmt: skip
 
 # %% ../nbs/10a_temporal_analysis.ipynb #75f08f81
-def _save_self_similarity(a: _Analysis, u: UtteranceFrames, where: dict, context: str, shown: Any) -> None:
+def _save_self_similarity(a: _Analysis, u: UtteranceFrames, where: dict, context: str, sound: Sound | None) -> None:
     from layerwise_nb.lag_plots import self_similarity_figure, self_similarity_plotly
 
     for name in dict.fromkeys((a.few[0], a.few[-1])):
@@ -331,11 +328,11 @@ def _save_self_similarity(a: _Analysis, u: UtteranceFrames, where: dict, context
             result = self_similarity(u.frames[name], **where)
             a.save(f"{u.name}/self_similarity_{name}", f"Self-similarity of {name}", "Every two frames of the utterance: a "
                    "square block is a stretch in which the layer hardly changes, a second one like it a repetition.",
-                   *(f(result, name, context, shown) for f in (self_similarity_figure, self_similarity_plotly)))  # fmt: skip
+                   *(f(result, name, context, sound) for f in (self_similarity_figure, self_similarity_plotly)))  # fmt: skip
 
 
 def _animate(
-    a: _Analysis, u: UtteranceFrames, layers: dict, where: dict, sound: UtteranceSound, context: str
+    a: _Analysis, u: UtteranceFrames, layers: dict, where: dict, sound: Sound, context: str
 ) -> None:
     "The three films, in the formats asked for."
     from layerwise_nb import animate

@@ -79,7 +79,7 @@ def store_catalogue(
 def _files(folder: str | Path) -> FeatureStore:
     "A folder that has files."
     store = FeatureStore(folder)
-    if store.run.get("store") == "none":
+    if not store.has_features:
         raise StoreError(f"{store.path} holds no features to verify: it was made with --store none, its sums are in summary/")
     return store
 
