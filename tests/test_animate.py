@@ -137,9 +137,9 @@ def test_play_moves_the_cursor(open_page, view):
     assert slider == pytest.approx(playing, abs=0.04) and clock == pytest.approx(playing, abs=0.04)
     assert abs(frame - expected) <= 1
     page.click("#play")
-    wait(page, "audio.paused")
+    wait(page, "audio.paused && $('play').textContent === 'Play'")  # the button hears of it a moment later
     assert cursor_s(page) == pytest.approx(time(page), abs=0.02)
-    assert page.inner_text("#play") == "Play" and page.inner_text("#label") in ("AA", "<S>")
+    assert page.inner_text("#label") in ("AA", "<S>")
 
 
 def test_playing_keeps_time(open_page):
