@@ -19,10 +19,20 @@ from fastcore.basics import patch
 from .audio import AudioError
 from .lags import lagged_cka
 from .plots import COLORS, DIVERGING, GREY, SEQUENTIAL, colorscale, layer_ticks, measure_name
+from .reservoir import Reservoir
 from .similarity import SimilarityMatrix, similarity_matrix
 from .sound import Sound, envelope, find_sound, spectrogram
 from .summary import CorpusSummary
-from .views import PairView, Reader, pair_steps, sample_frames, shrink, subset_names, subset_rows
+from layerwise_nb.views import (
+    PairView,
+    Reader,
+    pair_steps,
+    sample_frames,
+    sample_names,
+    shrink,
+    subset_names,
+    subset_rows,
+)
 from layerwise_nb.widgets import (
     MARGIN,
     MATRIX_MARGIN,
@@ -306,10 +316,12 @@ class SimilarityExplorer(Explorer):
         subset: str = "all",  # "first half", "speaker 84", …
         show: str = "first",  # "second": the other model; "difference": first minus second
         n_frames: int = 2000,  # of the sample
+        n_utterances: int = 100,  # read at most, the same ones of both models; 0: all
         save_dir: str | Path = ".",  # for saved figures
     ):
         super().__init__(save_dir)
-        self.sources, self.n_frames = [s for s in (features, against) if s is not None], n_frames
+        self.sources = [source for source in (features, against) if source is not None]
+        self.n_frames, self.n_utterances = n_frames, n_utterances
         fixed = isinstance(features, CorpusSummary)
         method = features.moments.identity["frame_grid"] if fixed else alignment
         self.metric = choice("metric", list(_METRICS), metric)
@@ -321,7 +333,7 @@ class SimilarityExplorer(Explorer):
         self.is_drawn = False  # the matrix of what is chosen
         self._matrices: dict[tuple, SimilarityMatrix] = {}
         self.figure, self.spectrum = self._matrix_figure(), self._spectrum_figure()
-        self.pair = w.HTML("click a cell to see the pair")
+        self.pair = w.HTML()
         for control in (self.metric, self.estimator, self.subset, self.show):
             control.observe(self._compare, "value")
         self.alignment.observe(self._read, "value")
@@ -338,7 +350,7 @@ class SimilarityExplorer(Explorer):
     def code(self) -> str:
         "The lines that make this view again."
         state = {name: getattr(self, name).value for name in ("metric", "estimator", "alignment", "subset", "show")}
-        return self.code_of(*self.sources, **state)
+        return self.code_of(*self.sources, **state, n_frames=self.n_frames, n_utterances=self.n_utterances)
 
     def _matrix_figure(self) -> LiveFigure:
         figure = empty_figure(560, margin=MATRIX_MARGIN, dragmode=False, clickmode="event",
@@ -361,19 +373,21 @@ class SimilarityExplorer(Explorer):
 def _read(self: SimilarityExplorer, _: Any = None) -> None:
     "Read the sample of frames, anew for another alignment."
     self.samples, self.is_read, self.is_drawn, self._matrices = [None] * len(self.sources), False, False, {}
-    readers = [Reader(s, method=self.alignment.value).corpus for s in self.sources if not isinstance(s, CorpusSummary)]
+    corpora = [Reader(s, method=self.alignment.value).corpus for s in self.sources if not isinstance(s, CorpusSummary)]
+    for corpus in corpora:
+        corpus.names = sample_names(corpus.names, self.n_utterances)
     self.titles = [s.title if isinstance(s, CorpusSummary) else None for s in self.sources]
 
     def steps() -> Iterator[tuple]:
-        waiting = iter(readers)
+        waiting = iter(corpora)
         for i, source in enumerate(self.sources):
             if isinstance(source, CorpusSummary):
                 yield i, source.reservoir
                 continue
             corpus = next(waiting)
-            self.titles[i] = corpus.title
             for _, sample in sample_frames(corpus, self.n_frames):
                 yield i, sample
+            self.titles[i] = corpus.title
         yield "ready", None
 
     def draw(step: tuple) -> None:
@@ -381,6 +395,8 @@ def _read(self: SimilarityExplorer, _: Any = None) -> None:
             self.samples[step[0]] = step[1]
             return
         self.is_read = True
+        left_out = [f"{name} was left out: {why}" for corpus in corpora for name, why in corpus.failed.items()]
+        self.pair.value = "<br>".join(map(escape, ["click a cell to see the pair", *left_out]))
         subset = self._wanted if self._wanted in subset_names(self.samples[0]) else "all"
         self.subset.options, self._wanted = subset_names(self.samples[0]), "all"
         if self.subset.value != subset:
@@ -388,7 +404,7 @@ def _read(self: SimilarityExplorer, _: Any = None) -> None:
         else:
             self._compare()
 
-    self.work("reading features", sum(len(corpus) for corpus in readers) + 1, steps(), draw)
+    self.work("reading features", sum(len(corpus) for corpus in corpora) + 1, steps(), draw)
 
 # %% ../nbs/10e_explorers.ipynb #baaa20ab
 @patch
@@ -399,6 +415,8 @@ def _compare(self: SimilarityExplorer, _: Any = None) -> None:
         if self.cancelled:  # reading: what is chosen now starts it again
             self._read()
         return
+    if self.show.value == "difference":
+        _check_same_frames(*self.samples)
     metric, subset, options = self.metric.value, self.subset.value, self._options()
     wanted = {"first": [0], "second": [1], "difference": [0, 1]}[self.show.value]
     keys = [(i, metric, subset, *options.items()) for i in wanted]
@@ -420,6 +438,14 @@ def _compare(self: SimilarityExplorer, _: Any = None) -> None:
             self._draw([self._matrices[key] for key in keys])
 
     self.work("comparing layers", len(wanted), steps(), draw)
+
+
+def _check_same_frames(first: Reservoir, second: Reservoir) -> None:
+    "A ValueError for a difference of two models that did not hear the same."
+    if not np.array_equal(first.utterances, second.utterances) or not np.array_equal(first.positions, second.positions):
+        alone = [sorted({*a.utterances} - {*b.utterances})[:2] for a, b in ((first, second), (second, first))]
+        found = f"{', '.join(alone[0]) or 'none'} only in the first, {', '.join(alone[1]) or 'none'} only in the second"
+        raise ValueError(f"expected the same frames of both models; found {found}: extract both from the same audio")
 
 
 @patch

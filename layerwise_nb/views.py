@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['ArrayCache', 'shrink', 'shrunk_times', 'plane', 'read_layer', 'LayerView', 'layer_view', 'movement', 'Reader',
-           'made_up_features', 'sample_frames', 'subset_names', 'subset_rows', 'PairView', 'leading', 'pair_steps']
+           'made_up_features', 'sample_names', 'sample_frames', 'subset_names', 'subset_rows', 'PairView', 'leading',
+           'pair_steps']
 
 # %% ../nbs/10c_views.ipynb #5b4ebd1a
+import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -238,6 +240,16 @@ def made_up_features(
     write_text(folder / "run.json", json.dumps(run))
 
 # %% ../nbs/10c_views.ipynb #451ec8fe
+def sample_names(
+    names: Sequence[str],  # utterances of a corpus
+    most: int = 100,  # 0: all
+) -> list[str]:  # in their order
+    "Some utterances, the same ones for every model: those whose names have the smallest hashes."
+    if not most or len(names) <= most:
+        return list(names)
+    return sorted(sorted(names, key=lambda name: hashlib.blake2b(name.encode()).digest())[:most])
+
+
 def sample_frames(
     corpus: AlignedCorpus,  # on one grid
     size: int = 2000,  # frames

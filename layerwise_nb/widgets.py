@@ -361,12 +361,13 @@ def tell_code(self: Explorer) -> None:
 @patch
 def code_of(
     self: Explorer,
-    *folders: Any,  # that it was made of
+    *sources: Any,  # that it was made of: folders, or summaries, which stand there as "summary"
     **state: Any,  # the other arguments
 ) -> str:
     "The lines that make an explorer of its arguments."
     name = type(self).__name__
-    arguments = [*(repr(str(folder)) for folder in folders), *(f"{key}={value!r}" for key, value in state.items())]
+    first = [repr(str(source)) if isinstance(source, (str, Path)) else "summary" for source in sources]
+    arguments = [*first, *(f"{key}={value!r}" for key, value in state.items())]
     return f"from layerwise_nb.explorers import {name}\n\n{name}({', '.join(arguments)})"
 
 
@@ -409,7 +410,8 @@ def work(
     def end(error: BaseException | None) -> None:  # shown, whatever it is: a task has no caller to tell
         if number == self._number:
             self.working.layout.display = "none"
-            self.say(error or ("cancelled" if self.cancelled else ""))
+            if error or self.cancelled:
+                self.say(error or "cancelled")
 
     try:
         loop = None if self.at_once else asyncio.get_running_loop()
