@@ -28,7 +28,7 @@ CELLS = {
     "moment": "LayerExplorer('speech', save_dir='saved')",
     "similarity": "SimilarityExplorer('first', 'second', n_frames=300, save_dir='saved')",
     "time": "TemporalExplorer('first', window_s=0.4, save_dir='saved')",
-    "many": "SimilarityExplorer('many', n_frames=300)",
+    "many": "SimilarityExplorer('many', n_frames=300, n_utterances=0)",
     "gone": "LayerExplorer('gone')",
     "busy": "LayerExplorer('first')",
 }
