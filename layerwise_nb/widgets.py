@@ -56,30 +56,35 @@ class PlotlyPage(anywidget.AnyWidget):
 # %% ../nbs/10d_widgets.ipynb #4db0cd4b
 _DRAW = f"""
 export default {{
-  async render({{ model, el }}) {{
-    while (!globalThis.{_LIBRARY}) await new Promise((done) => setTimeout(done, 20));
-    const library = await globalThis.{_LIBRARY};
-    const saved = () => model.get("_widget_data").length;
-    const fresh = new Promise((done) => {{
-      model.on("msg:custom", done); setTimeout(() => saved() && done(), 3000);  // no kernel: as it was saved
-    }});
-    model.send({{ ready: true }});
-    await fresh;
-    const figure = library.default();  // one for each view: its listeners go with it
-    const told = (name, value) => /Deltas?$/.test(name) || model.set(name, value);  // what plotly filled in: not asked for
-    const quiet = new Proxy(model, {{
-      get: (_, name) => name === "set" ? told : model[name]?.bind?.(model) ?? model[name],
-    }});
-    figure.initialize({{ model: quiet }});
-    const leave = figure.render({{ model: quiet, el }});
-    const sizes = new ResizeObserver(() => {{  // one event for all figures: each of them hears it
-      clearTimeout(globalThis.layerwise_fit);
-      globalThis.layerwise_fit = setTimeout(() => dispatchEvent(new Event("resize")), 80);
-    }});
-    sizes.observe(el.parentElement ?? el);
-    return () => {{ sizes.disconnect(); leave(); }};
+  render({{ model, el }}) {{
+    const drawn = draw(model, el);  // not waited for: some front ends answer no message until a view is there
+    return () => drawn.then((leave) => leave());
   }},
 }};
+
+async function draw(model, el) {{
+  while (!globalThis.{_LIBRARY}) await new Promise((done) => setTimeout(done, 20));
+  const library = await globalThis.{_LIBRARY};
+  const saved = () => model.get("_widget_data").length;
+  const fresh = new Promise((done) => {{
+    model.on("msg:custom", done); setTimeout(() => saved() && done(), 3000);  // no kernel: as it was saved
+  }});
+  model.send({{ ready: true }});
+  await fresh;
+  const figure = library.default();  // one for each view: its listeners go with it
+  const told = (name, value) => /Deltas?$/.test(name) || model.set(name, value);  // what plotly filled in: not asked for
+  const quiet = new Proxy(model, {{
+    get: (_, name) => name === "set" ? told : model[name]?.bind?.(model) ?? model[name],
+  }});
+  figure.initialize({{ model: quiet }});
+  const leave = figure.render({{ model: quiet, el }});
+  const sizes = new ResizeObserver(() => {{  // one event for all figures: each of them hears it
+    clearTimeout(globalThis.layerwise_fit);
+    globalThis.layerwise_fit = setTimeout(() => dispatchEvent(new Event("resize")), 80);
+  }});
+  sizes.observe(el.parentElement ?? el);
+  return () => {{ sizes.disconnect(); leave(); }};
+}}
 """
 
 # %% ../nbs/10d_widgets.ipynb #46f24b73
