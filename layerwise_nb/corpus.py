@@ -164,7 +164,7 @@ def __iter__(self: AlignedCorpus) -> Iterator[UtteranceFrames]:
     names = self._readable()
     with ThreadPoolExecutor(1) as reader:
         ahead = reader.submit(self.__getitem__, names[0]) if names else None
-        for name, following in zip(names, [*names[1:], None], strict=True):
+        for name, following in zip(names, [*names[1:], None][: len(names)], strict=True):
             try:
                 utterance = ahead.result()
             except OSError as error:

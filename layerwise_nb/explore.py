@@ -9,6 +9,7 @@ __all__ = ['app_notebook', 'write_app', 'free_port', 'invitation', 'layerwise_ex
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -171,10 +172,13 @@ def layerwise_explore(
         templates = f"{scratch}/jupyter{os.pathsep}{os.environ.get('JUPYTER_PATH', '')}"
         print(said, flush=True)
         server = subprocess.Popen([part for part in command if part], cwd=scratch, env=os.environ | {"JUPYTER_PATH": templates})
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:
             status = server.wait()
         except KeyboardInterrupt:
+            status = 0
+        finally:  # neither the server nor the folder with the token outlives this command
             server.terminate()
-            status = server.wait() and 0
+            server.wait()
     if status:
         raise SystemExit(1)

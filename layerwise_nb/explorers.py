@@ -16,7 +16,6 @@ import numpy as np
 import plotly.graph_objects as go
 from fastcore.basics import patch
 
-from .audio import AudioError
 from .lags import lagged_cka
 from .plots import COLORS, DIVERGING, GREY, SEQUENTIAL, colorscale, layer_ticks, measure_name
 from .reservoir import Reservoir
@@ -30,6 +29,7 @@ from layerwise_nb.views import (
     sample_frames,
     sample_names,
     shrink,
+    shrunk_times,
     subset_names,
     subset_rows,
 )
@@ -40,6 +40,7 @@ from layerwise_nb.widgets import (
     Explorer,
     LiveFigure,
     Player,
+    alone,
     cells,
     choice,
     columns,
@@ -71,8 +72,8 @@ class LayerExplorer(Explorer):
     ):
         super().__init__(save_dir)
         self.features_dir, self.audio_dir, self.against = features_dir, audio_dir, against
-        self.reader = Reader(features_dir, most_bytes)
-        self.other = self.reader if against is None else Reader(against, most_bytes)
+        self.reader = Reader(features_dir, most_bytes if against is None else most_bytes // 2)
+        self.other = self.reader if against is None else Reader(against, most_bytes // 2)
         self.sound: Sound | None = None
         self.views: dict = {}  # what is drawn of the layer, and of the one to compare with
         self.utterance = choice("utterance", self.reader.corpus.names, utterance)
@@ -92,6 +93,8 @@ class LayerExplorer(Explorer):
         row = controls(self.utterance, self.layer, self.second, self.moment, self.player)
         self.lay_out(self.title, row, below=[self.timeline, self._beside])
         self._open()
+        if not 0 <= time_s <= self.moment.max:
+            raise ValueError(f"expected time_s from 0 to {self.moment.max:.3f}, the end of the utterance; found {time_s}")
         self.player.time_s = time_s
 
     def figures(self) -> dict[str, LiveFigure]:
@@ -171,7 +174,7 @@ def _open(self: LayerExplorer, _: Any = None) -> None:
     seconds = self.reader.corpus.store.manifest[name]["seconds"]
     try:
         self.sound = find_sound(self.reader.corpus.store, name, self.audio_dir)
-    except (AudioError, OSError) as error:
+    except (ValueError, OSError) as error:
         self.sound, problem = None, error
     self.views, self.moment.max = {}, seconds
     self.player.wav = b"" if self.sound is None else wav_bytes(self.sound.waveform, self.sound.sample_rate)
@@ -180,29 +183,31 @@ def _open(self: LayerExplorer, _: Any = None) -> None:
     with self.timeline.batch_update():
         self._draw_sound(seconds)
         self.timeline.data[3].update(z=cells(self._movement), x=[seconds / 2], y=list(range(n)))
-    self._draw_views()
+    silent = f"<br>no sound: {escape(str(problem))}" if problem else ""
+    self.title.value = f"<b>{escape(self.reader.corpus.title)}</b>{silent}"
     self.player.time_s = 0.0
-    self._work_movement(name, seconds, problem)
+    self._work_movement(name)
+    self._draw_views()
+    self.tell_code()
 
 # %% ../nbs/10e_explorers.ipynb #46c87ec5
 @patch
-def _work_movement(self: LayerExplorer, name: str, seconds: float, problem: Exception | None) -> None:
-    n, rate, rows = len(self.reader.layers), self.reader.clock["frame_rate"], {}
+def _work_movement(self: LayerExplorer, name: str) -> None:
+    layers, clock, rows = self.reader.layers, self.reader.clock, {}
+    n_frames = self.reader.corpus.grid.n_frames(self.reader.corpus.store.manifest[name]["samples"])
+    between = clock["start_s"] + (np.arange(n_frames - 1) + 0.5) / clock["frame_rate"]
 
     def draw(row: tuple[str, np.ndarray]) -> None:
         rows[row[0]] = row[1]
-        if len(rows) < n and len(rows) % 6:
+        if len(rows) < len(layers) and len(rows) % 6:
             return
         k = len(row[1])
-        z = np.stack([rows.get(layer, np.full(k, np.nan, np.float32)) for layer in self.reader.layers])
-        times = (np.arange(k) + 0.5) / k * (seconds - 1 / rate) + 0.5 / rate
+        z = np.stack([rows.get(layer, np.full(k, np.nan, np.float32)) for layer in layers])
         with self.timeline.batch_update():
-            names = [[layer] * k for layer in self.reader.layers]
-            self.timeline.data[3].update(z=cells(z), x=times, y=list(range(n)), customdata=names)
+            self.timeline.data[3].update(z=cells(z), x=shrunk_times(between, k), y=list(range(len(layers))),
+                                         customdata=[[layer] * k for layer in layers])  # fmt: skip
 
-    self.work("reading layers", n, self.reader.movements(name), draw)
-    if problem:
-        self.title.value = f"<b>{escape(self.reader.corpus.title)}</b><br>no sound: {escape(str(problem))}"
+    self.work("reading layers", len(layers), self.reader.movements(name), draw)
 
 # %% ../nbs/10e_explorers.ipynb #e463120a
 @patch
@@ -249,7 +254,13 @@ def _draw_view(self: LayerExplorer, which: int) -> None:
         self.views.pop(1, None)
         self._beside.children = self._places[:1]
         return
-    view = self.views[which] = reader.view(self.utterance.value, layer)
+    try:
+        if self.utterance.value not in reader.corpus.names:
+            raise ValueError(f"{reader.corpus.path} has no {self.utterance.value}: choose another utterance, or extract it there")
+        view = self.views[which] = reader.view(self.utterance.value, layer)
+    except (ValueError, OSError):
+        self._empty(which)
+        raise
     figure, end = self.pictures[which], float(view.times[-1])
     every = -(-len(view.times) // _MOST_POINTS)
     with figure.batch_update():
@@ -265,7 +276,18 @@ def _draw_view(self: LayerExplorer, which: int) -> None:
                              xaxis_range=[0, end], yaxis_range=[end, 0])  # fmt: skip
         self._place_cursor(which)
     if which and len(self._beside.children) == 1:
+        figure.send_whole()
         self._beside.children = self._places
+
+
+@patch
+def _empty(self: LayerExplorer, which: int) -> None:
+    "Show nothing, rather than what was there before."
+    self.views.pop(which, None)
+    with self.pictures[which].batch_update():
+        self.pictures[which].data[0].z = [[None]]
+        self.pictures[which].data[1].update(x=[], y=[], customdata=[], marker=dict(color=[]))
+        self.pictures[which].layout.title.text = ""
 
 # %% ../nbs/10e_explorers.ipynb #c22dc560
 @patch
@@ -279,6 +301,7 @@ def _place_cursor(self: LayerExplorer, which: int) -> None:
 
 
 @patch
+@alone
 def _slide(self: LayerExplorer, change: dict) -> None:
     "The slider was moved, not only rounded to its step."
     if abs(change["new"] - self.player.time_s) > 0.51 * self.moment.step:
@@ -286,6 +309,7 @@ def _slide(self: LayerExplorer, change: dict) -> None:
 
 
 @patch
+@alone
 def _move(self: LayerExplorer, _: Any = None) -> None:
     "Bring the cursor of all views to the moment."
     time_s = self.player.time_s
@@ -329,7 +353,7 @@ class SimilarityExplorer(Explorer):
         self.alignment = choice("alignment", [method] if fixed else list(_METHODS), method)
         self.subset, self._wanted = w.Dropdown(description="subset", options=["all"], layout=WIDE), subset
         self.show = choice("show", ["first", "second", "difference"] if against is not None else ["first"], show)
-        self.samples, self.is_read = [], False  # of every source, as far as it was read
+        self.samples, self.is_read, self._left_out = [], False, []  # of every source, as far as it was read
         self.is_drawn = False  # the matrix of what is chosen
         self._matrices: dict[tuple, SimilarityMatrix] = {}
         self.figure, self.spectrum = self._matrix_figure(), self._spectrum_figure()
@@ -372,6 +396,8 @@ class SimilarityExplorer(Explorer):
 @said
 def _read(self: SimilarityExplorer, _: Any = None) -> None:
     "Read the sample of frames, anew for another alignment."
+    if self.is_read:
+        self._wanted = self.subset.value
     self.samples, self.is_read, self.is_drawn, self._matrices = [None] * len(self.sources), False, False, {}
     corpora = [Reader(s, method=self.alignment.value).corpus for s in self.sources if not isinstance(s, CorpusSummary)]
     for corpus in corpora:
@@ -388,6 +414,9 @@ def _read(self: SimilarityExplorer, _: Any = None) -> None:
             for _, sample in sample_frames(corpus, self.n_frames):
                 yield i, sample
             self.titles[i] = corpus.title
+        self._left_out = [f"{name} was left out: {why}" for corpus in corpora for name, why in corpus.failed.items()]
+        for sample in self.samples:
+            _ = sample.frames  # sorts them, before two threads could
         yield "ready", None
 
     def draw(step: tuple) -> None:
@@ -395,12 +424,12 @@ def _read(self: SimilarityExplorer, _: Any = None) -> None:
             self.samples[step[0]] = step[1]
             return
         self.is_read = True
-        left_out = [f"{name} was left out: {why}" for corpus in corpora for name, why in corpus.failed.items()]
-        self.pair.value = "<br>".join(map(escape, ["click a cell to see the pair", *left_out]))
-        subset = self._wanted if self._wanted in subset_names(self.samples[0]) else "all"
-        self.subset.options, self._wanted = subset_names(self.samples[0]), "all"
-        if self.subset.value != subset:
-            self.subset.value = subset  # compares
+        names, wanted = subset_names(self.samples[0]), self._wanted
+        self.subset.options = names
+        if wanted not in names:
+            raise ValueError(f"expected subset among {', '.join(names)}; found {wanted!r}: choose one of them")
+        if self.subset.value != wanted:
+            self.subset.value = wanted  # compares
         else:
             self._compare()
 
@@ -412,9 +441,11 @@ def _read(self: SimilarityExplorer, _: Any = None) -> None:
 def _compare(self: SimilarityExplorer, _: Any = None) -> None:
     "Show the matrix for what is chosen."
     if not self.is_read:
-        if self.cancelled:  # reading: what is chosen now starts it again
+        if not self.is_working:  # cancelled, or stopped by an error: what is chosen now starts it again
             self._read()
         return
+    self.stop()
+    self.is_drawn = False
     if self.show.value == "difference":
         _check_same_frames(*self.samples)
     metric, subset, options = self.metric.value, self.subset.value, self._options()
@@ -423,7 +454,6 @@ def _compare(self: SimilarityExplorer, _: Any = None) -> None:
     if all(key in self._matrices for key in keys):
         self._draw([self._matrices[key] for key in keys])
         return
-    self.is_drawn = False
 
     def steps() -> Iterator[tuple]:
         for i, key in zip(wanted, keys, strict=True):
@@ -445,7 +475,13 @@ def _check_same_frames(first: Reservoir, second: Reservoir) -> None:
     if not np.array_equal(first.utterances, second.utterances) or not np.array_equal(first.positions, second.positions):
         alone = [sorted({*a.utterances} - {*b.utterances})[:2] for a, b in ((first, second), (second, first))]
         found = f"{', '.join(alone[0]) or 'none'} only in the first, {', '.join(alone[1]) or 'none'} only in the second"
+        if first.n != second.n and alone == [[], []]:
+            raise ValueError(f"expected samples of one size of both models; found {first.n} and {second.n} frames: "
+                             "give n_frames as large as that of the summary")  # fmt: skip
         raise ValueError(f"expected the same frames of both models; found {found}: extract both from the same audio")
+    if list(first.layers) != list(second.layers):
+        found = f"{len(first.layers)} and {len(second.layers)} layers"
+        raise ValueError(f"expected layers of the same names in both models; found {found}: look at them one by one")
 
 
 @patch
@@ -471,16 +507,24 @@ def _draw(self: SimilarityExplorer, matrices: list[SimilarityMatrix]) -> None:
         self.figure.update_xaxes(**layer_ticks(one.names_b))
         self.figure.update_yaxes(**layer_ticks(one.names_a))
     self.is_drawn = True
+    self.pair.value = "<br>".join(map(escape, ["click a cell to see the pair", *self._left_out]))
+    self._columns.children[1].children = [self.pair]
     self.tell_code()
 
 # %% ../nbs/10e_explorers.ipynb #a4e7a791
 @patch
 def _click(self: SimilarityExplorer, trace: Any, points: Any, _: Any) -> None:
+    if points.point_inds:
+        self._look_at_cell(*points.point_inds[0])
+
+
+@patch
+@said
+def _look_at_cell(self: SimilarityExplorer, row: int, column: int) -> None:
     if not self.is_drawn:
-        self.say("the matrix of what is chosen is not drawn yet: wait for it, or choose again")
-    elif points.point_inds:
-        i, j = points.point_inds[0]
-        self.look_at(*(list(self.samples[0].frames)[k] for k in (i, j)))
+        raise ValueError("the matrix of what is chosen is not drawn yet: wait for it, or choose again")
+    names = list(self.samples[self.show.value == "second"].frames)
+    self.look_at(names[row], names[column])
 
 
 @patch
@@ -491,6 +535,8 @@ def look_at(
     b: str,  # another
 ) -> None:
     "Show a pair of layers: value, interval, null, canonical correlations."
+    if not self.is_drawn or self.show.value == "difference":
+        raise ValueError("expected a matrix of one model: show first or second, and wait until it is drawn")
     sample = self.samples[self.show.value == "second"]
     rows = subset_rows(sample, self.subset.value)
     steps = pair_steps(sample, a, b, self.metric.value, rows, self._options())
@@ -499,7 +545,8 @@ def look_at(
 
 @patch
 def _draw_pair(self: SimilarityExplorer, view: PairView) -> None:
-    lines = [f"<b>{escape(view.names[0])} and {escape(view.names[1])}</b>", f"{measure_name(view.metric)} {view.value:.4f}"]
+    of = f", {self.show.value} model" if len(self.sources) > 1 else ""
+    lines = [f"<b>{escape(view.names[0])} and {escape(view.names[1])}</b>{of}", f"{measure_name(view.metric)} {view.value:.4f}"]
     if view.interval:
         lines.append(f"95 % interval [{view.interval[0]:.3f}, {view.interval[1]:.3f}] {escape(view.interval_of)}")
     if view.null:
@@ -534,6 +581,9 @@ class TemporalExplorer(Explorer):
         self.layers = [layer for layer in self.reader.layers if layer not in same_as]
         slider = dict(continuous_update=False, readout_format=".2f", layout=WIDE)
         self.utterance = choice("utterance", self.reader.corpus.names, utterance)
+        for name, value, low, high in (("window_s", window_s, 0.1, 1.0), ("step_s", step_s, 0.02, 0.5)):
+            if not low <= value <= high:
+                raise ValueError(f"expected {name} from {low} to {high} s; found {value}")
         self.window_s = w.FloatSlider(description="window (s)", min=0.1, max=1.0, step=0.02, value=window_s, **slider)
         self.step_s = w.FloatSlider(description="step (s)", min=0.02, max=0.5, step=0.02, value=step_s, **slider)
         self.window = w.IntSlider(description="at window", max=10_000, value=window, layout=WIDE)
@@ -547,16 +597,16 @@ class TemporalExplorer(Explorer):
         self.figure.add_trace(heat_map(SEQUENTIAL, 0, 1, hovertemplate="%{z:.3f}<extra></extra>"))
         self.lags = empty_figure(300, xaxis_title_text="lag (ms)", yaxis_title_text="linear CKA")
         self.lags.add_scatter(x=[], y=[], line_color=COLORS[0], hovertemplate="%{x:.0f} ms: %{y:.3f}<extra></extra>")
+        for control in (self.utterance, *self.pair):
+            control.observe(self._lag, "value")
         for control in (self.utterance, self.window_s, self.step_s):
             control.observe(self._slide, "value")
         self.window.observe(lambda _: self._draw(), "value")
-        for control in (self.utterance, *self.pair):
-            control.observe(self._lag, "value")
         row = controls(self.utterance, self.window_s, self.step_s, self.window, self.play)
         self.lay_out(row, below=[columns([self.figure], [controls(*self.pair), self.lags])])
         self.result = None
-        self._slide()
         self._lag()
+        self._slide()
 
     def figures(self) -> dict[str, LiveFigure]:
         "What is shown, by name."
@@ -573,6 +623,7 @@ class TemporalExplorer(Explorer):
 def _slide(self: TemporalExplorer, _: Any = None) -> None:
     "Compare the layers in all windows of the utterance."
     name, window_s, step_s = self.utterance.value, self.window_s.value, self.step_s.value
+    self.result = None
 
     def steps() -> Iterator:
         frames = {}
@@ -592,12 +643,13 @@ def _slide(self: TemporalExplorer, _: Any = None) -> None:
 
 
 @patch
+@alone
 def _draw(self: TemporalExplorer) -> None:
     if self.result is None:
         return
     i, result = min(self.window.value, self.window.max), self.result
-    about = f"{escape(self.reader.corpus.model)}, window {result.window_s:.2f} s, n = {result.n} frames"
-    text = f"Linear CKA (debiased) around {result.times[i]:.2f} s<br><span style='font-size:11px'>{about}</span>"
+    about = f"{self.utterance.value}; {self.reader.corpus.model}, window {result.window_s:.2f} s, n = {result.n} frames"
+    text = f"Linear CKA (debiased) around {result.times[i]:.2f} s<br><span style='font-size:11px'>{escape(about)}</span>"
     with self.figure.batch_update():
         self.figure.data[0].z = cells(result.values[i])
         self.figure.update_layout(title=dict(text=text, font_size=13, x=0.02, y=0.98))
@@ -609,6 +661,7 @@ def _draw(self: TemporalExplorer) -> None:
 def _lag(self: TemporalExplorer, _: Any = None) -> None:
     "The similarity of two layers, one of them later."
     names = [control.value for control in self.pair]
+    self.lags.data[0].update(x=[], y=[])
     frames = {f"{i} {n}": self.reader.frames(self.utterance.value, n) for i, n in enumerate(names)}
     lagged = lagged_cka(frames, self.reader.clock["frame_rate"], 0.2)
     with self.lags.batch_update():

@@ -137,6 +137,9 @@ class LayerView:
         return int(np.abs(self.times - time_s).argmin())
 
 
+_MOST_FRAMES = 2000  # of a self-similarity; of more, neighbours are averaged
+
+
 def layer_view(
     frames: np.ndarray,  # (n_frames, dim)
     layer: str,  # its name
@@ -145,9 +148,9 @@ def layer_view(
     pixels: int = 120,  # sides of the self-similarity
 ) -> LayerView:
     "All that is drawn of a layer."
-    similar = self_similarity(frames, frame_rate, start_s)
-    values, times = shrink(similar.values, pixels, pixels), shrunk_times(similar.times, pixels)
-    return LayerView(layer, similar.times, values, times, *plane(frames), frames.shape[1])
+    times, few = start_s + np.arange(len(frames)) / frame_rate, shrink(frames, _MOST_FRAMES, frames.shape[1])
+    similar = self_similarity(few, frame_rate * len(few) / len(frames)).values
+    return LayerView(layer, times, shrink(similar, pixels, pixels), shrunk_times(times, pixels), *plane(frames), frames.shape[1])
 
 
 def movement(

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['MARGIN', 'MATRIX_MARGIN', 'WIDE', 'PlotlyPage', 'LiveFigure', 'empty_figure', 'cells', 'heat_map', 'cursor', 'Player',
-           'wav_bytes', 'controls', 'columns', 'choice', 'layer_slider', 'CopyButton', 'said', 'Explorer']
+           'wav_bytes', 'controls', 'columns', 'choice', 'layer_slider', 'CopyButton', 'alone', 'said', 'Explorer']
 
 # %% ../nbs/10d_widgets.ipynb #9cd3c4e2
 import asyncio
 import io
+import threading
 import wave
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -76,6 +77,7 @@ async function draw(model, el) {{
   const quiet = new Proxy(model, {{
     get: (_, name) => name === "set" ? told : model[name]?.bind?.(model) ?? model[name],
   }});
+  el.style.height = `${{model.get("_widget_layout").height}}px`;  // a page without a kernel would forget it
   figure.initialize({{ model: quiet }});
   const leave = figure.render({{ model: quiet, el }});
   const sizes = new ResizeObserver(() => {{  // one event for all figures: each of them hears it
@@ -95,9 +97,10 @@ class LiveFigure(go.FigureWidget):
 
     def __init__(self, *args: Any, **facts: Any):
         super().__init__(*args, **facts)
-        self.on_msg(self._send_whole)
+        self.on_msg(lambda *_: self.send_whole())
 
-    def _send_whole(self, *_: Any) -> None:
+    def send_whole(self) -> None:
+        "Tell the page all, also what it was told while it did not draw this figure."
         self._widget_layout, self._widget_data = deepcopy(self._layout_obj._props), deepcopy(self._data)
         self.send({"fresh": True})
 
@@ -156,6 +159,7 @@ export default {
       if (audio.src) URL.revokeObjectURL(audio.src);
       audio.hidden = !wav.byteLength;
       audio.src = wav.byteLength ? URL.createObjectURL(new Blob([wav], { type: "audio/wav" })) : "";
+      audio.currentTime = model.get("time_s");
     };
     const early = (ms) => performance.now() - sent < (Math.abs(model.get("shown_s") - model.get("time_s")) > 1e-6 ? 1000 : ms);
     const send = (time_s) => { sent = performance.now(); model.set("time_s", time_s); model.save_changes(); };
@@ -284,9 +288,21 @@ class CopyButton(anywidget.AnyWidget):
     text = traitlets.Unicode("").tag(sync=True)
 
 # %% ../nbs/10d_widgets.ipynb #dc78c7af
-def said(callback: Callable) -> Callable:
-    "A callback whose error is shown in the widget."
+def alone(callback: Callable) -> Callable:
+    "A callback that no other one of its explorer runs beside."
 
+    @wraps(callback)
+    def guarded(self, *args) -> None:
+        with self.one_callback:
+            callback(self, *args)
+
+    return guarded
+
+
+def said(callback: Callable) -> Callable:
+    "A callback whose error is shown in the widget; and no other one runs beside it."
+
+    @alone
     @wraps(callback)
     def guarded(self, *args) -> None:
         try:
@@ -308,6 +324,7 @@ class Explorer(w.VBox):
         save_dir: str | Path = ".",  # for saved figures
     ):
         self.save_dir, self.cancelled, self._number, self._task = Path(save_dir), False, 0, None
+        self.one_callback, self._one_step = threading.RLock(), threading.Lock()
         self.message, self.bar = w.HTML(), w.IntProgress(layout=w.Layout(width="100%", height="12px"))
         self.cancel = w.Button(description="cancel")
         self.cancel.on_click(lambda _: setattr(self, "cancelled", True))
@@ -355,6 +372,7 @@ def say(
 
 
 @patch
+@alone
 def tell_code(self: Explorer) -> None:
     "Show the code of the view as it is now, where it was asked for."
     shown = self.show_code.value
@@ -386,6 +404,19 @@ def save_figures(self: Explorer) -> None:
     self.save.tooltip = self.save.description = f"saved {', '.join(path.name for path in saved)}"
 
 # %% ../nbs/10d_widgets.ipynb #8d4d8d9b
+@patch(as_prop=True)
+def is_working(self: Explorer) -> bool:
+    "Whether there is work that was not finished or cancelled."
+    return self.working.layout.display != "none" and not self.cancelled
+
+
+@patch
+def stop(self: Explorer) -> None:
+    "Nothing that is being done is wanted any more."
+    self._number += 1
+    self.working.layout.display = "none"
+
+
 @patch
 def work(
     self: Explorer,
@@ -404,19 +435,25 @@ def work(
         return number == self._number and not self.cancelled
 
     def draw(result: Any) -> None:
-        self.bar.value += 1
-        then(result)
+        with self.one_callback:
+            if wanted():
+                self.bar.value += 1
+                then(result)
+
+    def step() -> Any:
+        with self._one_step:  # at a time: no two in memory, no array in the hands of two
+            return next(steps, None) if wanted() else None
 
     async def in_thread() -> None:
-        while wanted() and (result := await asyncio.to_thread(next, steps, None)) is not None:
-            if wanted():
-                draw(result)
+        while wanted() and (result := await asyncio.to_thread(step)) is not None:
+            draw(result)
 
     def end(error: BaseException | None) -> None:  # shown, whatever it is: a task has no caller to tell
-        if number == self._number:
-            self.working.layout.display = "none"
-            if error or self.cancelled:
-                self.say(error or "cancelled")
+        with self.one_callback:
+            if number == self._number:
+                self.working.layout.display = "none"
+                if error or self.cancelled:
+                    self.say(error or "cancelled")
 
     try:
         loop = None if self.at_once else asyncio.get_running_loop()

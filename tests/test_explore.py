@@ -105,3 +105,17 @@ def test_explorers(app):
 def test_a_folder_without_features_is_said(flags, tmp_path):
     run = subprocess.run([sys.executable, "-m", "layerwise_nb.explore", *flags], capture_output=True, text=True, cwd=tmp_path)
     assert run.returncode == 2 and "expected" in run.stderr
+
+
+def test_no_server_and_no_token_outlive_the_command(app, tmp_path):
+    command = [sys.executable, "-m", "layerwise_nb.explore", app[1], "--port", str(free_port())]
+    env = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "BROWSER", "WAYLAND_DISPLAY")} | {"TMPDIR": str(tmp_path)}
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
+    address = re.search(r"http://[^?]+", "".join(server.stdout.readline() for _ in range(4)))[0]
+    wait_until_up(address)
+    assert list(tmp_path.glob("layerwise_explore_*/config"))
+    server.send_signal(signal.SIGTERM)
+    assert server.wait(20) == 143
+    assert list(tmp_path.glob("layerwise_explore_*")) == []
+    with pytest.raises(OSError, match="refused"):
+        urlopen(address, timeout=5)
