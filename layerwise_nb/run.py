@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fastcore.script import call_parse
 
-from .extract import extract, format_summary
+from .extract import INTERRUPTED, extract, format_summary
 
 # %% ../nbs/12b_run.ipynb #633a6b95
 def run(
@@ -21,15 +21,16 @@ def run(
     analysis: dict,  # settings of `visualize`
 ) -> int:  # exit status
     "Extract, then analyse what was extracted."
-    from layerwise_nb.pipeline import visualize
+    from layerwise_nb.pipeline import check_choices, visualize
     from layerwise_nb.visualize import report
 
+    check_choices(**analysis)  # before hours of extraction
     summary = extract(audio_dir, str(Path(output_dir).expanduser() / "features"), **extraction)
     if not summary:  # a process beside the first
         return 0
     print(format_summary(summary))
     if summary["stopped"] or not summary["done"]:
-        return 1
+        return 130 if summary["stopped"] == INTERRUPTED else 1
     status = report(visualize(summary["features_dir"], output_dir, **analysis))
     return status or int(bool(summary["failed"]))
 
@@ -66,5 +67,8 @@ def layerwise_run(
     except (ValueError, OSError) as error:
         print(f"layerwise_run: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("\nlayerwise_run: interrupted; what is finished is kept, the same command goes on", file=sys.stderr)
+        raise SystemExit(130) from None
     if status:
         raise SystemExit(status)

@@ -328,6 +328,9 @@ def layerwise_similarity(**kwargs):
     except (ValueError, OSError) as error:
         print(f"layerwise_similarity: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("\nlayerwise_similarity: interrupted; nothing is half-written", file=sys.stderr)
+        raise SystemExit(130) from None
     for name, result in results.items():
         print(f"{name}\n{result}\n")
     print(f"written to {next(iter(results.values())).files[0].parent}")

@@ -387,6 +387,9 @@ def layerwise_temporal(**kwargs):
     except (ValueError, OSError) as error:
         print(f"layerwise_temporal: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("\nlayerwise_temporal: interrupted; nothing is half-written", file=sys.stderr)
+        raise SystemExit(130) from None
     for figure in result["figures"]:
         print(f"{figure.title:55} {figure.files[0]}")
     for problem in result["problems"]:

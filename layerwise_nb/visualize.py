@@ -52,5 +52,8 @@ def layerwise_visualize(
     except (ValueError, OSError) as error:
         print(f"layerwise_visualize: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("\nlayerwise_visualize: interrupted; finished parts are kept, the same command goes on", file=sys.stderr)
+        raise SystemExit(130) from None
     if status:
         raise SystemExit(status)

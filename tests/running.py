@@ -261,6 +261,20 @@ def interrupt_while_loading() -> None:
     models.load_model = load_model
 
 
+def interrupt_while_reading() -> None:
+    """What to do before a command so that Ctrl-C comes when it first reads features."""
+    from layerwise_nb import store
+
+    real_read = store.FeatureFile.__getitem__
+
+    def read(file, name):
+        os.kill(os.getpid(), signal.SIGINT)  # of the process, whichever thread reads
+        store.FeatureFile.__getitem__ = real_read
+        return real_read(file, name)
+
+    store.FeatureFile.__getitem__ = read
+
+
 def kill_at(number: int, where: str) -> Callable:
     """What to do before a command so that it is killed at its n-th file: inside it, before or after its renaming."""
     return functools.partial(_kill_at, number, where)

@@ -24,6 +24,7 @@ from running import (
     finish_launch,
     hashes,
     interrupt_while_loading,
+    interrupt_while_reading,
     kill_at,
     noises,
     run,
@@ -211,6 +212,28 @@ def test_interrupted_under_a_launcher(long_audio, long_undisturbed, tmp_path):
     again = extract(*flags)
     assert again.status == 0 and new_files(again) == len(long_undisturbed) - len(finished)
     check_complete(tmp_path, long_undisturbed)
+
+
+@pytest.mark.parametrize("module", ["similarity_analysis", "temporal_analysis", "visualize"])
+def test_an_analysis_interrupted(audio, tmp_path, module):
+    assert extract("--audio_dir", audio, "--save_dir", tmp_path / "features", *TINY).status == 0
+    flags = ("--features_dir", tmp_path / "features", "--output_dir", tmp_path / "results")
+    start = time.monotonic()
+    result = Command(module, *flags, prepare=interrupt_while_reading).wait()
+    assert result.status == 130 and time.monotonic() - start < 60
+    command = f"layerwise_{module.removesuffix('_analysis')}"
+    assert result.err.splitlines()[-1].startswith(f"{command}: interrupted; ") and "Traceback" not in result.err
+    assert [path for path in tmp_path.glob("results/**/*") if path.is_file()] == []
+
+
+def test_the_whole_run_interrupted(long_audio, tmp_path):
+    flags = ("--audio_dir", long_audio, "--output_dir", tmp_path, "--device", "cpu", "--model", "random")
+    with Command("run", *flags) as command:
+        wait_for_files(tmp_path / "features", 1, command.process.is_alive)
+        command.kill(signal.SIGINT)
+        result = command.wait()
+    assert result.status == 130 and not (tmp_path / "index.html").exists()
+    assert result.out.endswith("\nstopped      interrupted; the same command goes on where this one stopped\n")
 
 
 # ---- Bad audio
@@ -403,6 +426,35 @@ def test_audio_that_changed(audio, tmp_path):
 
 
 # ---- Mistakes
+
+
+def test_a_folder_is_of_one_corpus(audio, undisturbed, tmp_path):
+    flags = (*TINY, "--batch_seconds", 4, "--save_dir", tmp_path / "out", "--dataset_split", "speech")
+    moved = shutil.copytree(audio, tmp_path / "moved")  # as onto the own disk of each machine
+    for number, folder in ((1, audio), (2, moved)):
+        assert extract("--audio_dir", folder, *flags, "--shard", f"{number}/2").status == 0
+    again = extract("--audio_dir", moved, *flags)
+    assert (again.status, new_files(again)) == (0, 0)
+
+    noisy = noises(tmp_path / "noisy", [1.6, 0.9, 2.3, 1.2])  # of the same names
+    renamed = tmp_path / "renamed"
+    for path in moved.rglob("*.flac"):
+        (renamed / path.stem).mkdir(parents=True)
+        shutil.copy(path, renamed / path.stem / "speech.flac")
+    for folder, why in ((noisy, r"\S+ is another recording there"), (renamed, "none of its utterances is asked for now")):
+        refused = extract("--audio_dir", folder, *flags)
+        assert refused.status == 2
+        assert re.fullmatch(
+            rf"layerwise_extract: \S+ holds features of {moved}, expected those of {folder}; {why}: .*\n", refused.err
+        )
+        assert hashes(tmp_path / "out") == undisturbed
+
+
+def test_the_analysis_is_checked_before_the_extraction(audio, tmp_path):
+    flags = ("--audio_dir", audio, "--output_dir", tmp_path / "out", "--device", "cpu", "--model", "random:tiny")
+    for wrong in (("--only", "similarities"), ("--formats", "jpeg")):
+        result = run("run", *flags, *wrong)
+        assert result.status == 2 and f"{wrong[0]} must be among" in result.err and not (tmp_path / "out").exists()
 
 
 def test_other_settings_are_refused(audio, saved_tiny, tmp_path):
