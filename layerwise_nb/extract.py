@@ -569,6 +569,9 @@ def _settle(
         counted, gone = find_counted(folder, utterances, catalogue)
         done, lost = ({n: done[n] for n in done if n in counted}, {}) if files else (counted, gone)
         notes.append(f"sums         in {folder / 'summary'}, of {len(counted)} utterances")
+    beside = [name for name, r in read_manifest(folder).items() if r["status"] == "done" and name not in all_names]
+    if beside:
+        notes.append(f"also there   {len(beside)} utterances of earlier runs, which an analysis of the folder takes in")
     notes += [f"redoing {name}: {why}" for name, why in damaged.items()] + _resampled(utterances, speech.sample_rate)
     todo = [u for u in utterances if u.name not in done]
     if processes.device.type == "cpu":

@@ -276,7 +276,8 @@ def _temporal_measure(summary, measures, context) -> dict:
     (unit,) = units
     pooled = {_MEASURES[name][0]: (summary.measures[name], _MEASURES[name][2]) for name in measures}
     one = next(iter(pooled.values()))[0]
-    details = [context, summary.title, f"band: {100 * one.level:g} % intervals by {summary.by}, {one.n_groups} groups"]
+    lines = [context] if isinstance(context, str) else context
+    details = [*lines, summary.title, f"band: {100 * one.level:g} % intervals by {summary.by}, {one.n_groups} groups"]
     return dict(
         layers=summary.layers, curves={name: factor * p.value for name, (p, factor) in pooled.items()},
         bands={name: (factor * p.low, factor * p.high) for name, (p, factor) in pooled.items()},
@@ -288,7 +289,7 @@ def _temporal_measure(summary, measures, context) -> dict:
 def temporal_measure_figure(
     summary,  # `TemporalSummary`
     measures: Sequence[str] = ("e_folding_s", "integrated_s"),  # of one unit: these, ("velocity",), ("norm",), …
-    context: str = "",  # model, weights and corpus
+    context: str | Sequence[str] = "",  # model, weights and corpus; a line each
 ) -> Figure:
     "Time scales, change or norm of each layer, with intervals."
     return layer_curve_figure(**_temporal_measure(summary, measures, context))
@@ -297,7 +298,7 @@ def temporal_measure_figure(
 def temporal_measure_plotly(
     summary,  # `TemporalSummary`
     measures: Sequence[str] = ("e_folding_s", "integrated_s"),  # of one unit: these, ("velocity",), ("norm",), …
-    context: str = "",  # model, weights and corpus
+    context: str | Sequence[str] = "",  # model, weights and corpus; a line each
 ) -> go.Figure:
     "The interactive twin of `temporal_measure_figure`."
     return layer_curve_plotly(**_temporal_measure(summary, measures, context))

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import version
-from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,12 +28,13 @@ from layerwise_nb.similarity_analysis import (
     Result,
     analyse_difference,
     analyse_summary,
-    check_folders,
     check_metrics,
+    check_settings,
+    results_folder,
     split_list,
     summarise,
 )
-from .store import FeatureStore, StoreError, write_text
+from .store import FeatureStore, write_text
 from .summary import CorpusSummary
 from .temporal_analysis import analyse_time
 from .verify import store_catalogue
@@ -66,35 +66,19 @@ def visualize(
     device: str = "auto",  # where sums are taken: auto (a GPU if there is one), cpu or cuda
 ) -> dict:  # {"page": Path, "made": parts made now, "kept": parts made before, "problems": {part: what went wrong}}
     "Every figure of a features folder, and a page that shows them; finished parts are skipped."
-    settings = SimpleNamespace(**locals())
-    check_folders(features_dir, output_dir)
-    check_choices(**vars(settings))
-    return _make(settings)
+    settings = locals()
+    check_choices(settings)
+    return _make(SimpleNamespace(**settings))
 
 # %% ../nbs/12_pipeline.ipynb #262dcc89
-_CHOICES = {
-    "align": ("pool", "nearest", "linear"),
-    "by": ("utterance", "speaker"),
-    "device": ("auto", "cpu", "cuda"),
-    "formats": ("png", "svg", "pdf", "html"),
-    "animations": ("mp4", "gif", "html"),
-}
-
-
-def check_choices(**settings: Any) -> None:
-    "A ValueError for settings of `visualize` that make no sense, whatever the features."
-    defaults = {name: p.default for name, p in signature(visualize).parameters.items()}
-    settings = SimpleNamespace(**defaults | settings)
-    for name, allowed in {**_CHOICES, "only": tuple(PARTS)}.items():
-        if unknown := [value for value in split_list(getattr(settings, name)) if value not in allowed]:
-            raise ValueError(f"--{name} must be among {', '.join(allowed)}; got {', '.join(unknown)}")
-    least = {"bootstrap": 0, "reservoir_size": 4, "max_utterances": 0, "fps": 1}
-    for name, minimum in least.items():
-        if getattr(settings, name) < minimum:
-            raise ValueError(f"--{name} must be at least {minimum}; got {getattr(settings, name)}")
-    check_metrics(settings.metrics)
-    if not split_list(settings.formats):
-        raise ValueError("--formats must name one format or more; got none")
+def check_choices(
+    settings: dict[str, Any],  # of `visualize`; those that are not there are not looked at
+) -> None:
+    "A ValueError for settings that make no sense, whatever the features: before hours of work."
+    check_settings(settings)
+    if unknown := [name for name in split_list(settings.get("only", "")) if name not in PARTS]:
+        raise ValueError(f"--only must be among {', '.join(PARTS)}; got {', '.join(unknown)}")
+    check_metrics(settings.get("metrics", "linear_cka"))
 
 # %% ../nbs/12_pipeline.ipynb #f221a285
 def _parameters() -> dict:
@@ -146,12 +130,13 @@ class Analysis:
         settings: SimpleNamespace,  # of `visualize`
     ):
         self.settings = settings
-        self.folder = Path(settings.output_dir).expanduser() / "clean_analysis"
         self.store = FeatureStore(settings.features_dir)
         stored = store_catalogue(self.store)
         if unknown := [name for name in split_list(settings.layers) if name not in stored]:
             raise ValueError(f"{self.store.path} has no layer {', '.join(unknown)}; it has {', '.join(stored)}")
+        self.layers = split_list(settings.layers) or list(stored)
         self.formats = split_list(settings.formats)
+        self.folder = results_folder(settings.output_dir)
 
     def _summary(self, features_dir: str | Path) -> CorpusSummary:
         s = self.settings
@@ -180,6 +165,7 @@ class Part:
     text: str  # above its figures
     depends: tuple[str, ...]  # names of the settings that change its result
     make: Callable[[Analysis], tuple[list[Card], list[str]]]  # figures, and what could not be made
+    needs: str = ""  # a layer without which it is left out, unless it is asked for
 
 # %% ../nbs/12_pipeline.ipynb #7f172bc6
 def _key(analysis: Analysis, part: Part) -> str:
@@ -194,6 +180,14 @@ def _finished(record: dict | None, key: str, folder: Path) -> bool:
     if not record or record["key"] != key or record["problems"]:
         return False
     return all((folder / file).is_file() for figure in record["figures"] for file in figure["files"])
+
+
+def _why(record: dict | None, key: str) -> str:
+    "Why a part that is not finished is made."
+    if not record:
+        return "now"
+    changed = "its settings, the features or the package changed"
+    return f"again: {changed if record['key'] != key else 'it had problems, or its files are gone'}"
 
 
 def _record(key: str, figures: Sequence[Card], problems: Sequence[str], folder: Path) -> dict:
@@ -233,28 +227,24 @@ def _make_part(analysis: Analysis, part: Part, key: str) -> dict:
 def _make(settings: SimpleNamespace) -> dict:
     "Make what is asked for and not finished, then the page."
     analysis = Analysis(settings)
-    try:
-        analysis.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"{analysis.folder} cannot be made ({error}): choose another --output_dir") from error
+    for note in analysis.store.notes:
+        print(f"note: {note}", file=sys.stderr)
     path, made, kept = analysis.folder / "parts.json", [], []
     records = _read_records(path)
     for name in split_list(settings.only) or PARTS:
+        if (needed := PARTS[name].needs) not in ("", *analysis.layers) and not settings.only:
+            print(f"{name:12} left out: it needs {needed}, which is not among the layers", file=sys.stderr)
+            continue
         key = _key(analysis, PARTS[name])
         if _finished(records.get(name), key, analysis.folder):
             kept.append(name)
             continue
-        print(f"{name:12} {'again, its settings changed' if name in records else 'now'}", file=sys.stderr, flush=True)
+        print(f"{name:12} {_why(records.get(name), key)}", file=sys.stderr, flush=True)
         records[name] = _make_part(analysis, PARTS[name], key)
         made.append(name)
         write_text(path, json.dumps(records, indent=1, ensure_ascii=False))
     problems = {name: records[name]["problems"] for name in PARTS if records.get(name, {}).get("problems")}
     return {"page": _page(analysis, records), "made": made, "kept": kept, "problems": problems}
-
-
-def _missing(store: FeatureStore) -> str:
-    found = store.run.get("found", len(store))
-    return f" (of {found} that were found: layerwise_status says why)" if found > len(store) else ""
 
 
 def _page(analysis: Analysis, records: dict) -> Path:
@@ -265,9 +255,10 @@ def _page(analysis: Analysis, records: dict) -> Path:
     model = "{model} (weights: {weights})".format(**store.run["identity"])
     facts = {
         "model": model,
-        "corpus": f"{len(records_of)} utterances{_missing(store)} of {len(speakers)} speakers, {seconds / 60:.1f} min",
+        "corpus": f"{len(records_of)} utterances of {len(speakers)} speakers, {seconds / 60:.1f} min",
         "features": f"{len(store.run['features'])} layers, {store.run['identity']['dtype']}",
     }
+    facts |= {"note": ". ".join(store.notes)} if store.notes else {}
     sections = [_section(PARTS[name], records[name], analysis.folder) for name in PARTS if name in records]
     text = "\n".join(f"{name} = {json.dumps(value)}" for name, value in settings.items() if value is not None)
     title = f"{model}, {store.path.name.removesuffix('_sample1').replace('_', ' ')}"
@@ -280,9 +271,12 @@ def _similarity(analysis: Analysis) -> tuple[list[Card], list[str]]:
     results = analyse_summary(analysis.summary, folder, check_metrics(s.metrics), *options)
     figures = [_matrix(name, result) for name, result in results.items()]
     problems = [f"{name} was left out: {why}" for name, why in analysis.summary.failed.items()]
-    if analysis.control is not None:
-        differences = analyse_difference(analysis.summary, analysis.control, folder, check_metrics(s.metrics), *options)
-        figures += [_matrix(name, result, f", minus {analysis.control.model}") for name, result in differences.items()]
+    try:
+        if analysis.control is not None:
+            differences = analyse_difference(analysis.summary, analysis.control, folder, check_metrics(s.metrics), *options)
+            figures += [_matrix(name, result, f", minus {analysis.control.model}") for name, result in differences.items()]
+    except (ValueError, OSError) as error:
+        problems.append(f"the difference from {s.against}: {error}")
     return figures, problems
 
 
@@ -291,8 +285,8 @@ def _matrix(metric: str, result: Result, less: str = "") -> Card:
     from layerwise_nb.plots import measure_name
 
     sure = "" if result.intervals is None else f", {result.intervals.level:.0%} intervals by {result.intervals.by}"
-    caption = f"{result.matrix.estimator}, n = {result.matrix.n:,} frames{sure}. " + " ".join(result.notes)
-    return Card(f"{measure_name(metric)}{less}", caption.strip(), [p for p in result.files if p.suffix != ".npz"])
+    facts = [f"{result.matrix.estimator}, n = {result.matrix.n:,} frames{sure}", *result.matrix.notes[:2], *result.notes]
+    return Card(f"{measure_name(metric)}{less}", ". ".join(facts), [p for p in result.files if p.suffix != ".npz"])
 
 # %% ../nbs/12_pipeline.ipynb #bb8c09fd
 def _curve(
@@ -331,15 +325,19 @@ _LEVELS = (0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)  # quantiles o
 
 def _layers(analysis: Analysis) -> tuple[list[Card], list[str]]:
     "What one layer is like: values, norms, dimensions."
-    summary, figures = analysis.summary, []
+    summary, figures, problems = analysis.summary, [], []
     frames = summary.reservoir.frames
     for metric, label, caption in (
         ("effective_rank", "dimensions", "Exponential of the entropy of a layer's variances: how many directions it uses."),
         ("participation_ratio", "dimensions", "The same question, where a few strong directions count most."),
         ("anisotropy", "mean cosine", "How alike two arbitrary frames of a layer point; 0 for directions spread evenly."),
     ):
-        curve = layer_curve(frames if metric == "anisotropy" else summary.moments, metric)
         title = metric.replace("_", " ").capitalize()
+        try:
+            curve = layer_curve(frames if metric == "anisotropy" else summary.moments, metric)
+        except ValueError as error:
+            problems.append(f"{title}: {error}")
+            continue
         context = [summary.title, curve.title]
         figures.append(_curve(analysis, metric, title, caption, curve.names, {title: curve.values}, label, context))
     norms = {name: np.linalg.norm(x, axis=1) for name, x in frames.items()}
@@ -349,7 +347,7 @@ def _layers(analysis: Analysis) -> tuple[list[Card], list[str]]:
     caption = "How long the frames of a layer are, and how much that differs from frame to frame."
     figures.append(_curve(analysis, "norm", "Norm of the frames of each layer", caption, list(frames), {"norm": middle}, "norm",
                           context, bands={"norm": (low, high)}, log=bool((low > 0).all())))  # fmt: skip
-    return [*figures, _distribution(analysis)], []
+    return [*figures, _distribution(analysis)], problems
 
 
 def _distribution(analysis: Analysis) -> Card:
@@ -389,6 +387,7 @@ PARTS = {
         "The CNN output is what the transformer starts from; these curves follow it upwards.",
         _SUMMARY,
         _propagation,
+        "cnn_final_raw",
     ),
     "layers": Part(
         "What is each layer like?",

@@ -24,7 +24,7 @@ def run(
     from layerwise_nb.pipeline import check_choices, visualize
     from layerwise_nb.visualize import report
 
-    check_choices(**analysis)  # before hours of extraction
+    check_choices(analysis)  # before hours of extraction
     summary = extract(audio_dir, str(Path(output_dir).expanduser() / "features"), **extraction)
     if not summary:  # a process beside the first
         return 0

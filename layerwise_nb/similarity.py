@@ -93,6 +93,9 @@ def _cca(pair: CentredPair, regularization: float = 0.0, variance: float | None 
     return np.minimum(correlations, 1)  # rounding leaves 1 + 1e-15
 
 # %% ../nbs/06_similarity.ipynb #dadc0951
+_MUCH = 0.15  # to reach by chance alone
+
+
 def _notes_cca(pair: CentredPair, regularization: float = 0.0, variance: float | None = None) -> list[str]:
     "What makes these canonical correlations say less than they seem to."
     x, y, notes = pair.x, pair.y, []
@@ -102,9 +105,16 @@ def _notes_cca(pair: CentredPair, regularization: float = 0.0, variance: float |
             f"n = {x.n} frames for {ranks[0]} + {ranks[1]} directions of {x.name} and {y.name}: without regularization "
             f"at least {ones} of {min(ranks)} canonical correlations are 1 whatever the data; take more frames"
         ]
+    elif not regularization and (chance := max(ranks) / x.dof) > _MUCH:
+        notes += [_unrelated(pair, max(ranks), "mean squared canonical correlation", chance)]
     if variance is None:
         notes += [note for layer in (x, y) for note in _notes_spectrum(layer, regularization)]
     return notes
+
+
+def _unrelated(pair: CentredPair, directions: int, what: str, chance: float) -> str:
+    few = f"n = {pair.x.n} frames are few for {directions} directions"
+    return f"{few}: the {what} of unrelated layers is {chance:.2f} or more, not 0; take more frames"
 
 
 def _notes_spectrum(layer: CentredLayer, regularization: float) -> list[str]:
@@ -188,7 +198,8 @@ def _regression_r2(pair: CentredPair) -> float:
 def _notes_r2(pair: CentredPair) -> list[str]:
     x, rank = pair.x, len(pair.x.spectrum[0])
     if rank < x.dof:
-        return _notes_spectrum(x, regularization=1.0)  # a projection: ill-conditioning costs digits, not meaning
+        notes = [_unrelated(pair, rank, "R²", rank / x.dof)] if rank > _MUCH * x.dof else []
+        return notes + _notes_spectrum(x, regularization=1.0)  # a projection: ill-conditioning costs digits, not meaning
     return [f"n = {x.n} frames for {x.dim} features of {x.name}: R² is 1 whatever the data; take more frames"]
 
 

@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['BOOTSTRAPPED', 'split_list', 'summarise', 'Result', 'features_facts', 'check_metrics', 'measure', 'analyse_summary',
-           'analyse_difference', 'check_folders', 'analyse_similarity', 'layerwise_similarity']
+           'analyse_difference', 'check_settings', 'results_folder', 'analyse_similarity', 'layerwise_similarity']
 
 # %% ../nbs/09a_similarity_analysis.ipynb #a34c2a74
 import csv
 import io
 import json
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,7 +25,7 @@ from fastcore.script import call_parse
 from .arrays import write_arrays
 from .corpus import AlignedCorpus
 from .similarity import MEASURES, SimilarityMatrix, needs_frames, similarity_matrix
-from .store import FeatureStore, write_text
+from .store import FeatureStore, StoreError, write_text
 from .summary import CorpusSummary
 from .uncertainty import MatrixIntervals, bootstrap_difference, bootstrap_matrix
 
@@ -271,17 +272,52 @@ def _check_same_frames(summary: CorpusSummary, other: CorpusSummary) -> None:
         )
 
 # %% ../nbs/09a_similarity_analysis.ipynb #f618bcf8
-def check_folders(
-    features_dir: str | None,  # where features are
-    output_dir: str | None,  # where results go
+_NEEDED = {"features_dir": "a folder that layerwise_extract wrote", "output_dir": "a folder for the results"}
+_CHOICES = {
+    "align": ("pool", "nearest", "linear"),
+    "by": ("utterance", "speaker"),
+    "device": ("auto", "cpu", "cuda"),
+    "formats": ("png", "svg", "pdf", "html"),
+    "animations": ("mp4", "gif", "html"),
+}
+_LEAST = {"bootstrap": 0, "reservoir_size": 4, "max_utterances": 0, "fps": 1}
+_POSITIVE = ("window_s", "step_s", "max_lag_s")
+
+
+def check_settings(
+    settings: dict[str, Any],  # of any analysis; those that are not there are not looked at
 ) -> None:
-    "A ValueError if one of the two folders that every analysis needs was not given."
-    for name, value, what in (
-        ("features_dir", features_dir, "a folder that layerwise_extract wrote"),
-        ("output_dir", output_dir, "a folder for the results"),
-    ):
-        if not value:
+    "A ValueError for settings that make no sense, whatever the features: before hours of work."
+    for name, what in _NEEDED.items():
+        if name in settings and not settings[name]:
             raise ValueError(f"--{name} is needed: {what}")
+    for name, allowed in _CHOICES.items():
+        if unknown := [value for value in split_list(settings.get(name, "")) if value not in allowed]:
+            raise ValueError(f"--{name} must be among {', '.join(allowed)}; got {', '.join(unknown)}")
+    for name, minimum in _LEAST.items():
+        if settings.get(name, minimum) < minimum:
+            raise ValueError(f"--{name} must be at least {minimum}; got {settings[name]}")
+    for name in _POSITIVE:
+        if not 0 < settings.get(name, 1) < np.inf:
+            raise ValueError(f"--{name} must be a number of seconds above 0; got {settings[name]}")
+    if not split_list(settings.get("formats", "png")):
+        raise ValueError("--formats must name one format or more; got none")
+    if settings.get("against"):
+        FeatureStore(settings["against"])
+
+
+def results_folder(
+    output_dir: str | Path,  # of an analysis
+    name: str = "",  # of a folder below
+) -> Path:  # <output_dir>/clean_analysis/<name>
+    "The folder for results, made before the work is; a `StoreError` if nothing can be written there."
+    folder = Path(output_dir).expanduser() / "clean_analysis" / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise StoreError(f"cannot write to {folder} ({error.strerror}): choose another --output_dir") from error
+    return folder
 
 
 def analyse_similarity(
@@ -301,8 +337,10 @@ def analyse_similarity(
 ) -> dict[str, Result]:  # metric, or "<metric>_difference" -> result
     "The similarity of all layers of a features folder, as files and figures."
     settings, metrics = dict(locals()), check_metrics(metric)
-    check_folders(features_dir, output_dir)
-    folder = Path(output_dir).expanduser() / "clean_analysis/similarity_matrices"
+    check_settings(settings)
+    for note in FeatureStore(features_dir).notes:
+        print(f"note: {note}", file=sys.stderr)
+    folder = results_folder(output_dir, "similarity_matrices")
     options = (bootstrap, by, seed, jackknife, split_list(formats), settings)
     summary = summarise(features_dir, layers, align, reservoir_size, seed, device)
     results = analyse_summary(summary, folder, metrics, *options)

@@ -485,6 +485,18 @@ class FeatureStore(Mapping):
         self.names = [name for name, record in self.manifest.items() if record["status"] == "done"]
         self.has_features = self.run.get("store") != "none"  # else only sums were kept, in summary/
 
+    @property
+    def notes(self) -> list[str]:
+        "What whoever analyses these features should know of them."
+        found, notes = self.run.get("found", 0), []
+        if len(self) < found:
+            notes += [f"{len(self)} of the {found} utterances that were found are done: layerwise_status says why"]
+        if any(self.manifest[name].get("start") for name in self.names):
+            notes += ["utterances are pieces of longer recordings: intervals by utterance are too narrow, take speakers"]
+        if not self.has_features:
+            notes += ["only sums were kept (--store none): no leads, boundaries and single utterances, which need features"]
+        return notes
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
 

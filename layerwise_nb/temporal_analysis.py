@@ -25,7 +25,7 @@ from .arrays import write_arrays
 from .corpus import AlignedCorpus, UtteranceFrames
 from .dashboard import Card
 from .moments import copies
-from .similarity_analysis import check_folders, split_list
+from .similarity_analysis import check_settings, results_folder, split_list
 from .sound import Sound, find_sound
 from .store import FeatureStore, write_text
 from layerwise_nb.temporal import (
@@ -63,20 +63,20 @@ def analyse_time(
     fps: int = 25,  # frames a second of mp4 and gif
     formats: str = "png,html",  # of the figures: png, svg, pdf, html
     seed: int = 0,  # of the sample and the resamples
-) -> dict:  # {"figures": list of `Card`, "problems": what could not be made, and why}
+) -> dict:  # {"figures": list of `Card`, "problems": what could not be made, and why, "notes": on the features}
     "How the layers of a features folder move in time: files, figures and animations."
     settings = SimpleNamespace(**locals())
-    check_folders(features_dir, output_dir)
-    folder = Path(output_dir).expanduser() / "clean_analysis/temporal_analysis"
-    return _Analysis(settings, folder).everything()
+    check_settings(vars(settings))
+    store = FeatureStore(features_dir)
+    return _Analysis(settings, store, results_folder(output_dir, "temporal_analysis")).everything()
 
 # %% ../nbs/10a_temporal_analysis.ipynb #bb331ce8
 class _Analysis:
     "A features folder under one set of settings."
 
-    def __init__(self, settings: SimpleNamespace, folder: Path):
-        self.settings, self.folder = settings, folder
-        self.store, self.figures, self.problems = FeatureStore(settings.features_dir), [], []
+    def __init__(self, settings: SimpleNamespace, store: FeatureStore, folder: Path):
+        self.settings, self.store, self.folder = settings, store, folder
+        self.figures, self.problems = [], []
         self.formats = split_list(settings.formats)
         self.layers = split_list(settings.layers) or None
 
@@ -128,11 +128,11 @@ class _Analysis:
             self.problems.append(f"{what}: {error}")
 
     def everything(self) -> dict:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for what, make in {"dynamics": _dynamics, "leads": _leads, "boundaries": _boundaries, "utterance": _utterance}.items():
+        makers = {"dynamics": _dynamics, "leads": _leads, "boundaries": _boundaries, "utterance": _utterance}
+        for what in makers if self.store.has_features else ["dynamics"]:
             with self.attempt(what):
-                make(self)
-        return {"figures": self.figures, "problems": self.problems}
+                makers[what](self)
+        return {"figures": self.figures, "problems": list(dict.fromkeys(self.problems)), "notes": self.store.notes}
 
 # %% ../nbs/10a_temporal_analysis.ipynb #1cdc43e3
 def _statistics(a: _Analysis) -> TemporalStatistics:
@@ -147,13 +147,22 @@ def _title(a: _Analysis) -> str:
     return a.corpus.title if a.store.has_features else str(a.store.path.name)
 
 
-def _measures_csv(summary: TemporalSummary) -> str:
+def _rates(rates: dict[str, float]) -> str:
+    "The frame rates of the layers, on which velocities and time scales depend."
+    if len(set(rates.values())) == 1:
+        return f"all layers at {next(iter(rates.values())):g} frames/s"
+    (first, fast), *_, (last, slow) = rates.items()
+    return f"each layer at its own frame rate: {first} {fast:,g} frames/s to {last} {slow:,g}; compare those of one rate"
+
+
+def _measures_csv(summary: TemporalSummary, rates: dict[str, float]) -> str:
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(["layer", "measure", "value", "low", "high"])
+    rows.writerow(["layer", "measure", "value", "low", "high", "frame_rate"])
     for measure, pooled in summary.measures.items():
         for i, layer in enumerate(summary.layers):
-            rows.writerow([layer, measure, *(repr(float(x[i])) for x in (pooled.value, pooled.low, pooled.high))])
+            numbers = (pooled.value[i], pooled.low[i], pooled.high[i], rates[layer])
+            rows.writerow([layer, measure, *(repr(float(x)) for x in numbers)])
     return table.getvalue()
 
 
@@ -165,20 +174,21 @@ def _dynamics(a: _Analysis) -> None:
     a.problems += [f"{name}, {layer}: {why}" for (name, layer), why in statistics.failed.items()]
     statistics.save(a.folder / "statistics.npz")
     summary = statistics.pool(by=s.by, n_resamples=s.bootstrap, seed=s.seed)
-    write_text(a.folder / "measures.csv", _measures_csv(summary))
-    context, draw = _title(a), (plots.temporal_measure_figure, plots.temporal_measure_plotly)
+    rates = {name: clock(feature)["frame_rate"] for name, feature in statistics.catalogue.items()}
+    write_text(a.folder / "measures.csv", _measures_csv(summary, rates))
+    context, draw = [_title(a), _rates(rates)], (plots.temporal_measure_figure, plots.temporal_measure_plotly)
     a.save("timescales", "Time scale of each layer", "How long a layer stays like itself: until its autocorrelation has "
            "fallen to 1/e, and summed over all lags.", *(f(summary, context=context) for f in draw))  # fmt: skip
     a.save("velocity", "How fast each layer moves", "Distance from frame to frame per second, in units of the layer's own "
            "spread, so that layers of any size compare.", *(f(summary, ("velocity",), context) for f in draw))  # fmt: skip
     a.save("norms", "How large each layer's frames are", "Mean length of a frame: its weight wherever layers are added or "
-           "compared without normalising.", *(f(summary, ("norm",), context) for f in draw))  # fmt: skip
+           "compared without normalising.", *(f(summary, ("norm",), context[0]) for f in draw))  # fmt: skip
     shown = _spread(summary.layers)
     curves = {name: (summary.lags_s[name], summary.autocorrelation[name].value) for name in shown}
     bands = {name: (summary.autocorrelation[name].low, summary.autocorrelation[name].high) for name in shown}
     draw = (plots.autocorrelation_figure, plots.autocorrelation_plotly)
     a.save("autocorrelation", "Autocorrelation", "How alike two frames of a layer are that lie so far apart.",
-           *(f(curves, context, bands) for f in draw))  # fmt: skip
+           *(f(curves, context[0], bands) for f in draw))  # fmt: skip
 
 
 def _spread(names: Sequence[str], most: int = 6) -> list[str]:
@@ -243,21 +253,25 @@ def _save_boundaries(a: _Analysis, scores: dict[str, BoundaryScore], n: int, dra
            *(f(layers, curves, "F1", title, context, limits=(0, 1)) for f in draw))  # fmt: skip
 
 # %% ../nbs/10a_temporal_analysis.ipynb #9f1e87c4
-def _chosen(a: _Analysis) -> str:
-    "The utterance that is seen and heard."
+def _chosen(a: _Analysis) -> UtteranceFrames:
+    "The utterance that is seen and heard: the one asked for, or a whole one of about median length."
     names, asked = a.corpus.names, a.settings.utterance
     if asked and asked not in names:
         raise ValueError(f"no utterance {asked!r} in {a.corpus.path}; it has {len(names)}, such as {', '.join(names[:2])}")
-    by_length = sorted(names, key=lambda name: a.store.manifest[name]["seconds"])
-    return asked or by_length[len(by_length) // 2]
+    seconds = {name: a.store.manifest[name]["seconds"] for name in names}
+    middle = sorted(seconds.values())[len(names) // 2]
+    for name in [asked] if asked else sorted(names, key=lambda name: abs(seconds[name] - middle)):
+        for utterance in a.read([name], "utterance"):
+            return utterance
+    raise ValueError("no utterance can be read: see the problems above")
 
 
 def _utterance(a: _Analysis) -> None:
     "Everything about one utterance, moment by moment."
     from layerwise_nb import temporal_plots as plots
 
-    name, sound = _chosen(a), None
-    u = a.corpus[name]
+    u, sound = _chosen(a), None
+    name = u.name
     layers, where = {layer: u.frames[layer] for layer in a.distinct}, clock(a.corpus.grid)
     with a.attempt(f"the sound of {name}"):
         sound = find_sound(a.store, name, alignments=a.settings.alignments)
@@ -392,6 +406,8 @@ def layerwise_temporal(**kwargs):
         raise SystemExit(130) from None
     for figure in result["figures"]:
         print(f"{figure.title:55} {figure.files[0]}")
+    for note in result["notes"]:
+        print(f"note: {note}", file=sys.stderr)
     for problem in result["problems"]:
         print(f"not made: {problem}", file=sys.stderr)
     if result["problems"]:
