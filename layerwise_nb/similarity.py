@@ -10,6 +10,7 @@ __all__ = ['MEASURES', 'linear_cka', 'SimilarityWarning', 'cca', 'mean_cca', 'me
 
 # %% ../nbs/06_similarity.ipynb #fcac17d7
 import inspect
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -513,6 +514,11 @@ def _check_sides(sides: list) -> tuple[list, int]:
     return sides, len(x)
 
 # %% ../nbs/06_similarity.ipynb #16a8e976
+def _directions(note: str) -> int:
+    "How many directions a note on too few frames speaks of."
+    return int(re.search(r" for (\d+)", note)[1])
+
+
 def similarity_matrix(
     layers,  # the rows: {name: frames (n_frames, n_features)}, or `Moments`
     metric: str = "linear_cka",  # name of a measure of two layers in this module
@@ -530,6 +536,8 @@ def similarity_matrix(
         raise ValueError(f"{metric} needs frames; found Moments: give the frames of a Reservoir")
     given = _check_given(measure, given, sides[0])
     values, notes = _values(measure, sides, given, options)
+    few = sorted((note for note in notes if note.startswith("n = ")), key=_directions, reverse=True)
+    notes = dict.fromkeys([*few, *notes])  # that frames are too few for all comes before what is odd in one layer
     dims = [side.layers if isinstance(side, Moments) else {k: x.shape[1] for k, x in side.items()} for side in sides]
     rows, columns = dims[0], dims[-1]
     return SimilarityMatrix(
