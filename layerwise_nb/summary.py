@@ -115,6 +115,9 @@ def load(
 ) -> CorpusSummary:
     "Read a summary, checked; a `DamagedFileError` if its files do not belong together."
     folder = Path(folder, "summary") if Path(folder, "summary").is_dir() else Path(folder)
+    if not (folder / "moments.npz").exists():
+        found = "none, as an extraction leaves it that is killed"
+        raise FileNotFoundError(f"expected a summary in {folder}; found {found}: the same layerwise_extract goes on")
     moments, sample = Moments.load(folder / "moments.npz", device), Reservoir.load(folder / "reservoir.npz")
     try:
         facts = dict(json.loads((folder / "summary.json").read_text(encoding="utf-8")))
