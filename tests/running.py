@@ -81,6 +81,7 @@ class Command:
 def _run_module(module: str, flags: list[str], output: str, folder: str, env: dict, prepare: Callable | None) -> None:
     for descriptor, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(f"{output}/{name}", os.O_WRONLY | os.O_CREAT), descriptor)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a suite that runs in the background ignores
     os.chdir(folder)
     os.environ.update(env)
     sys.argv = [f"layerwise_{module}", *flags]
