@@ -556,20 +556,22 @@ def _settle(
     plan, refused = choose_shard(plan, refused, settings.shard)
     utterances = sorted((u for batch in plan for u in batch), key=lambda u: u.name)
     others = all_names - {u.name for u in utterances} - refused.keys()
+    files = {"all": catalogue, "pooled": pooled_catalogue(catalogue), "none": {}}[settings.store]
     with change_records(folder):
         check_same_run(folder, identity)
-        notes = [f"removed {name}, left by a run that was killed" for name in remove_stale(folder, others)]
-        merge_journals(folder, True, shard, others)
-    files = {"all": catalogue, "pooled": pooled_catalogue(catalogue), "none": {}}[settings.store]
-    done, damaged, lost = {}, {}, {}
     if files:
         check_same_audio(folder, str(audio_folder(settings).resolve()), utterances, all_names)
+    with change_records(folder):
+        notes = [f"removed {name}, left by a run that was killed" for name in remove_stale(folder, others)]
+        records = merge_journals(folder, True, shard, others)
+    done, damaged, lost = {}, {}, {}
+    if files:
         done, damaged = find_done(folder, utterances, files, settings.dtype, settings.resume)
     if settings.moments:
         counted, gone = find_counted(folder, utterances, catalogue)
         done, lost = ({n: done[n] for n in done if n in counted}, {}) if files else (counted, gone)
         notes.append(f"sums         in {folder / 'summary'}, of {len(counted)} utterances")
-    beside = [name for name, r in read_manifest(folder).items() if r["status"] == "done" and name not in all_names]
+    beside = [name for name, r in records.items() if r["status"] == "done" and name not in all_names]
     if beside:
         notes.append(f"also there   {len(beside)} utterances of earlier runs, which an analysis of the folder takes in")
     notes += [f"redoing {name}: {why}" for name, why in damaged.items()] + _resampled(utterances, speech.sample_rate)

@@ -232,7 +232,7 @@ def test_the_whole_run_interrupted(long_audio, tmp_path):
         wait_for_files(tmp_path / "features", 1, command.process.is_alive)
         command.kill(signal.SIGINT)
         result = command.wait()
-    assert result.status == 130 and not (tmp_path / "index.html").exists()
+    assert result.status == 130 and not (tmp_path / "clean_analysis").exists()
     assert result.out.endswith("\nstopped      interrupted; the same command goes on where this one stopped\n")
 
 
@@ -435,10 +435,14 @@ def test_a_folder_is_of_one_corpus(audio, undisturbed, tmp_path):
         assert extract("--audio_dir", folder, *flags, "--shard", f"{number}/2").status == 0
     again = extract("--audio_dir", moved, *flags)
     assert (again.status, new_files(again)) == (0, 0)
+    sf.write(moved / "short.flac", np.zeros(399), 16_000)
+    assert extract("--audio_dir", moved, *flags).status == 1
+    failed = (features_dir(tmp_path / "out") / "errors.jsonl").read_text(encoding="utf-8")
+    assert "short" in failed
 
     noisy = noises(tmp_path / "noisy", [1.6, 0.9, 2.3, 1.2])  # of the same names
     renamed = tmp_path / "renamed"
-    for path in moved.rglob("*.flac"):
+    for path in audio.rglob("*.flac"):
         (renamed / path.stem).mkdir(parents=True)
         shutil.copy(path, renamed / path.stem / "speech.flac")
     for folder, why in ((noisy, r"\S+ is another recording there"), (renamed, "none of its utterances is asked for now")):
@@ -448,6 +452,7 @@ def test_a_folder_is_of_one_corpus(audio, undisturbed, tmp_path):
             rf"layerwise_extract: \S+ holds features of {moved}, expected those of {folder}; {why}: .*\n", refused.err
         )
         assert hashes(tmp_path / "out") == undisturbed
+        assert (features_dir(tmp_path / "out") / "errors.jsonl").read_text(encoding="utf-8") == failed
 
 
 def test_the_analysis_is_checked_before_the_extraction(audio, tmp_path):
