@@ -28,6 +28,7 @@ from layerwise_nb.similarity_analysis import (
     Result,
     analyse_difference,
     analyse_summary,
+    attempt,
     check_metrics,
     check_settings,
     results_folder,
@@ -78,7 +79,8 @@ def check_choices(
     check_settings(settings)
     if unknown := [name for name in split_list(settings.get("only", "")) if name not in PARTS]:
         raise ValueError(f"--only must be among {', '.join(PARTS)}; got {', '.join(unknown)}")
-    check_metrics(settings.get("metrics", "linear_cka"))
+    if "metrics" in settings:
+        check_metrics(settings["metrics"])
 
 # %% ../nbs/12_pipeline.ipynb #f221a285
 def _parameters() -> dict:
@@ -271,12 +273,10 @@ def _similarity(analysis: Analysis) -> tuple[list[Card], list[str]]:
     results = analyse_summary(analysis.summary, folder, check_metrics(s.metrics), *options)
     figures = [_matrix(name, result) for name, result in results.items()]
     problems = [f"{name} was left out: {why}" for name, why in analysis.summary.failed.items()]
-    try:
+    with attempt(f"the difference from {s.against}", problems):
         if analysis.control is not None:
             differences = analyse_difference(analysis.summary, analysis.control, folder, check_metrics(s.metrics), *options)
             figures += [_matrix(name, result, f", minus {analysis.control.model}") for name, result in differences.items()]
-    except (ValueError, OSError) as error:
-        problems.append(f"the difference from {s.against}: {error}")
     return figures, problems
 
 
@@ -333,13 +333,10 @@ def _layers(analysis: Analysis) -> tuple[list[Card], list[str]]:
         ("anisotropy", "mean cosine", "How alike two arbitrary frames of a layer point; 0 for directions spread evenly."),
     ):
         title = metric.replace("_", " ").capitalize()
-        try:
+        with attempt(title, problems):
             curve = layer_curve(frames if metric == "anisotropy" else summary.moments, metric)
-        except ValueError as error:
-            problems.append(f"{title}: {error}")
-            continue
-        context = [summary.title, curve.title]
-        figures.append(_curve(analysis, metric, title, caption, curve.names, {title: curve.values}, label, context))
+            context = [summary.title, curve.title]
+            figures.append(_curve(analysis, metric, title, caption, curve.names, {title: curve.values}, label, context))
     norms = {name: np.linalg.norm(x, axis=1) for name, x in frames.items()}
     spread = {name: np.quantile(x, (0.05, 0.5, 0.95)) for name, x in norms.items()}
     low, middle, high = np.array(list(spread.values())).T

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['BOOTSTRAPPED', 'split_list', 'summarise', 'Result', 'features_facts', 'check_metrics', 'measure', 'analyse_summary',
-           'analyse_difference', 'check_settings', 'results_folder', 'analyse_similarity', 'layerwise_similarity']
+           'analyse_difference', 'check_settings', 'results_folder', 'attempt', 'analyse_similarity',
+           'layerwise_similarity']
 
 # %% ../nbs/09a_similarity_analysis.ipynb #a34c2a74
 import csv
@@ -13,6 +14,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +27,7 @@ from fastcore.script import call_parse
 from .arrays import write_arrays
 from .corpus import AlignedCorpus
 from .similarity import MEASURES, SimilarityMatrix, needs_frames, similarity_matrix
-from .store import FeatureStore, StoreError, write_text
+from .store import FeatureStore, StoreError, cannot_write, write_text
 from .summary import CorpusSummary
 from .uncertainty import MatrixIntervals, bootstrap_difference, bootstrap_matrix
 
@@ -316,8 +318,20 @@ def results_folder(
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise StoreError(f"cannot write to {folder} ({error.strerror}): choose another --output_dir") from error
+        raise StoreError(cannot_write(folder, error, "--output_dir")) from error
     return folder
+
+
+@contextmanager
+def attempt(
+    what: str,  # is made
+    problems: list[str],  # what cannot be made, and why: one more
+):
+    "What cannot be made becomes a problem, and the rest is made."
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        problems.append(f"{what}: {error}")
 
 
 def analyse_similarity(

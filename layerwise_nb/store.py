@@ -363,9 +363,10 @@ class StoreError(ValueError):
 def cannot_write(
     folder: str | Path,  # where
     error: OSError,  # why
+    flag: str = "--save_dir",  # that names the folder
 ) -> str:
     "What to say when a folder cannot be written to."
-    return f"cannot write to {folder} ({error.strerror or error}): make room, give access, or choose another --save_dir"
+    return f"cannot write to {folder} ({error.strerror or error}): make room, give access, or choose another {flag}"
 
 
 @contextmanager

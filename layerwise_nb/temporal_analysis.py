@@ -10,7 +10,6 @@ import csv
 import io
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +24,7 @@ from .arrays import write_arrays
 from .corpus import AlignedCorpus, UtteranceFrames
 from .dashboard import Card
 from .moments import copies
-from .similarity_analysis import check_settings, results_folder, split_list
+from .similarity_analysis import attempt, check_settings, results_folder, split_list
 from .sound import Sound, find_sound
 from .store import FeatureStore, write_text
 from layerwise_nb.temporal import (
@@ -119,13 +118,9 @@ class _Analysis:
         if files:
             self.figures.append(Card(title, caption, files))
 
-    @contextmanager
     def attempt(self, what: str):
-        "What cannot be made becomes a problem, and the rest is made."
-        try:
-            yield
-        except (ValueError, OSError) as error:
-            self.problems.append(f"{what}: {error}")
+        "What cannot be made becomes a problem."
+        return attempt(what, self.problems)
 
     def everything(self) -> dict:
         makers = {"dynamics": _dynamics, "leads": _leads, "boundaries": _boundaries, "utterance": _utterance}
@@ -176,19 +171,20 @@ def _dynamics(a: _Analysis) -> None:
     summary = statistics.pool(by=s.by, n_resamples=s.bootstrap, seed=s.seed)
     rates = {name: clock(feature)["frame_rate"] for name, feature in statistics.catalogue.items()}
     write_text(a.folder / "measures.csv", _measures_csv(summary, rates))
-    context, draw = [_title(a), _rates(rates)], (plots.temporal_measure_figure, plots.temporal_measure_plotly)
+    title, draw = _title(a), (plots.temporal_measure_figure, plots.temporal_measure_plotly)
+    context = [title, _rates(rates)]
     a.save("timescales", "Time scale of each layer", "How long a layer stays like itself: until its autocorrelation has "
            "fallen to 1/e, and summed over all lags.", *(f(summary, context=context) for f in draw))  # fmt: skip
     a.save("velocity", "How fast each layer moves", "Distance from frame to frame per second, in units of the layer's own "
            "spread, so that layers of any size compare.", *(f(summary, ("velocity",), context) for f in draw))  # fmt: skip
     a.save("norms", "How large each layer's frames are", "Mean length of a frame: its weight wherever layers are added or "
-           "compared without normalising.", *(f(summary, ("norm",), context[0]) for f in draw))  # fmt: skip
+           "compared without normalising.", *(f(summary, ("norm",), title) for f in draw))  # fmt: skip
     shown = _spread(summary.layers)
     curves = {name: (summary.lags_s[name], summary.autocorrelation[name].value) for name in shown}
     bands = {name: (summary.autocorrelation[name].low, summary.autocorrelation[name].high) for name in shown}
     draw = (plots.autocorrelation_figure, plots.autocorrelation_plotly)
     a.save("autocorrelation", "Autocorrelation", "How alike two frames of a layer are that lie so far apart.",
-           *(f(curves, context[0], bands) for f in draw))  # fmt: skip
+           *(f(curves, title, bands) for f in draw))  # fmt: skip
 
 
 def _spread(names: Sequence[str], most: int = 6) -> list[str]:
