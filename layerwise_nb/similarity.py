@@ -115,7 +115,7 @@ def _notes_cca(pair: CentredPair, regularization: float = 0.0, variance: float |
 
 def _unrelated(pair: CentredPair, directions: int, what: str, chance: float) -> str:
     few = f"n = {pair.x.n} frames are few for {directions} directions"
-    return f"{few}: the {what} of unrelated layers is {chance:.2f} or more, not 0; take more frames"
+    return f"{few}: the {what} of unrelated layers is about {chance:.2f}, not 0; take more frames"
 
 
 def _notes_spectrum(layer: CentredLayer, regularization: float) -> list[str]:
