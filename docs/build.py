@@ -15,6 +15,7 @@ import sys
 import tokenize
 from dataclasses import dataclass
 from functools import cache
+from graphlib import TopologicalSorter
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -56,12 +57,13 @@ class Notebook:
         return cls(path, [cell | {"source": "".join(cell["source"])} for cell in cells])
 
     @property
-    def number(self) -> str:
-        return self.path.stem.split("_")[0]
+    def folder(self) -> str:
+        "00_core, 01_features and so on."
+        return self.path.parent.name
 
     @property
     def module(self) -> str:
-        return next(m[1] for c in self.cells if (m := re.search(r"^#\| *default_exp +(\w+)", c["source"], re.M)))
+        return next(m[1] for c in self.cells if (m := re.search(r"^#\| *default_exp +([\w.]+)", c["source"], re.M)))
 
     @property
     def summary(self) -> str:
@@ -72,12 +74,18 @@ class Notebook:
         return [c["source"] for c in self.cells if directives(c) & {"export", "exports"}]
 
     @property
+    def page(self) -> str:
+        "Where the site has it, without a suffix: measures/moments, or extract."
+        return self.module.replace(".", "/")
+
+    @property
     def imports(self) -> list[str]:
         "The modules of the package that this one imports, wherever in it."
         nodes = [node for source in self.exported for node in ast.walk(ast.parse(source))]
-        names = [node.module for node in nodes if isinstance(node, ast.ImportFrom)]
+        froms = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+        names = [name for node in froms for name in [node.module, *(f"{node.module}.{a.name}" for a in node.names)]]
         names += [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
-        return sorted({name.removeprefix(f"{PACKAGE}.") for name in names if name.startswith(f"{PACKAGE}.")})
+        return sorted({n for name in names if (n := name.removeprefix(f"{PACKAGE}.")) != name and n in module_names()})
 
 
 def directives(cell: dict) -> set[str]:
@@ -86,10 +94,19 @@ def directives(cell: dict) -> set[str]:
 
 
 @cache
-def modules() -> dict[str, Notebook]:
-    "The notebooks that make the package, by module, in their order."
-    notebooks = [Notebook.read(path) for path in sorted(NBS.glob("[0-9]*.ipynb"))]
+def module_names() -> dict[str, Notebook]:
+    "The notebooks that make the package, by module, in the order of their folders and names."
+    notebooks = [Notebook.read(path) for path in sorted(NBS.glob("[0-9][0-9]_*/*.ipynb"))]
     return {notebook.module: notebook for notebook in notebooks}
+
+
+@cache
+def modules() -> dict[str, Notebook]:
+    "The same, and in a folder each after those that it imports."
+    found = module_names()
+    imports = {module: sorted(set(notebook.imports) - {module}) for module, notebook in found.items()}
+    order = list(TopologicalSorter(imports).static_order())
+    return {module: found[module] for module in sorted(found, key=lambda m: (found[m].folder, order.index(m)))}
 
 
 # ---- The API, from the source of the exported cells ----
@@ -273,14 +290,14 @@ def linked(text: str) -> str:
         name = match[1].removesuffix("()")
         module = name.removeprefix(f"{PACKAGE}.")
         if name != module and module in modules():
-            return f"[`{name}`](/{module}.ipynb)"
+            return f"[`{name}`](/{modules()[module].page}.ipynb)"
         if name in COMMANDS:
             return f"[`{name}`](/commands.md#{name})"
         return f"{{py:obj}}`{match[1]} <{api()[name]}>`" if name in api() else match[0]
 
     parts = re.split(r"(^ *```.*?^ *```|^#.*?$|\[[^\]\n]*\]\([^)\n]*\))", text, flags=re.M | re.S)
     parts[::2] = [re.sub(r"(?<![`\w])`([\w.]+(?:\(\))?)`(?!`)", link, part) for part in parts[::2]]
-    return re.sub(r"(\]\([./]*)\d\d[a-z]?_(\w+\.ipynb)", r"\1\2", "".join(parts))
+    return re.sub(r"(\]\([./]*)\d\d_(\w+/)(\w+\.ipynb)", lambda m: m[1] + m[2].replace("commands/", "") + m[3], "".join(parts))
 
 
 def shown_output(output: dict) -> dict:
@@ -339,15 +356,23 @@ def navigation() -> str:
 def module_pages(folder: Path):
     for module, notebook in modules().items():
         head, *cells = shown_cells(notebook)
-        links = f"[{notebook.path.name}]({GITHUB}/nbs/{notebook.path.name})"
+        source = notebook.path.relative_to(NBS).as_posix()
         title, rest = head["source"].split("\n", 1)
-        place = f"`{PACKAGE}.{module}`, made by {links}"
+        place = f"`{PACKAGE}.{module}`, made by [{source}]({GITHUB}/nbs/{source})"
         head = head | {"source": f"{title}\n\n{{.module}}\n{place}\n{rest}"}
-        write_notebook(folder / f"{module}.ipynb", [head, *cells])
-    rows = [f"| [{m}]({m}.ipynb) | {linked(n.summary)} | {n.number} |" for m, n in modules().items()]
-    text = ["# API", "One page a notebook, in the order of the notebooks: each builds only on those before it."]
-    text += ["\n".join(["| module | | notebook |", "|---|---|---|", *rows]), toctree(list(modules()), ":hidden:")]
+        (folder / notebook.page).parent.mkdir(exist_ok=True)
+        write_notebook(folder / f"{notebook.page}.ipynb", [head, *cells])
+    text = ["# API", "One page a notebook. A folder builds only on those before it."]
+    for name, notebooks in by_folder().items():
+        rows = [f"| [{n.module}]({n.page}.ipynb) | {linked(n.summary)} |" for n in notebooks]
+        pages = [n.page for n in notebooks]
+        text += [f"## {name[3:]}", "\n".join(["| module | |", "|---|---|", *rows]), toctree(pages, ":hidden:")]
     (folder / "api.md").write_text("\n\n".join(text), encoding="utf-8")
+
+
+def by_folder() -> dict[str, list[Notebook]]:
+    folders = sorted({notebook.folder for notebook in modules().values()})
+    return {name: [n for n in modules().values() if n.folder == name] for name in folders}
 
 
 def command_page() -> str:
@@ -374,20 +399,20 @@ def command_page() -> str:
 
 
 def notebook_map() -> str:
-    "Every module in a row with those of its number, the last number on top."
-    rows = {}
-    for module, notebook in modules().items():
-        rows.setdefault(notebook.number[:2], []).append(
-            f'<a href="../{module}.html" title="{notebook.summary}">{notebook.number} {module}</a>'
-        )
-    lines = [f"<div>{''.join(chips)}</div>" for _, chips in sorted(rows.items(), reverse=True)]
+    "A row for each folder, the last on top, with its modules."
+    lines = []
+    for name, notebooks in reversed(by_folder().items()):
+        chips = [f'<a href="../{n.page}.html" title="{n.summary}">{n.path.stem}</a>' for n in notebooks]
+        lines.append(f"<div><b>{name[3:]}</b>{''.join(chips)}</div>")
     return "\n".join(['<div class="notebook-map">', *lines, "</div>"])
 
 
 def import_table() -> str:
-    link = "[{0}](../{0}.ipynb)".format
-    rows = [f"| {n.number} | {link(m)} | {', '.join(map(link, n.imports))} |" for m, n in modules().items()]
-    return "\n".join(["| | module | imports |", "|---|---|---|", *rows])
+    def link(module: str) -> str:
+        return f"[{module}](../{modules()[module].page}.ipynb)"
+
+    rows = [f"| {link(m)} | {', '.join(map(link, n.imports))} |" for m, n in modules().items()]
+    return "\n".join(["| module | imports |", "|---|---|", *rows])
 
 
 GENERATED = {"notebook map": notebook_map, "import table": import_table}

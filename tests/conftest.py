@@ -31,7 +31,7 @@ def speech(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def saved_tiny(tmp_path_factory) -> Path:
     """The tiny random model as a checkpoint in a folder."""
-    from layerwise_nb.models import load_model
+    from layerwise_nb.models.load import load_model
 
     folder, speech = tmp_path_factory.mktemp("models") / "tiny", load_model("random:tiny")
     speech.model.save_pretrained(folder)

@@ -204,7 +204,7 @@ def audio(number: int, corpus: Corpus, folder: Path, rng: random.Random) -> str:
 
 def accepted_is_right(path: Path, original: np.ndarray) -> bool:
     """Whether a file that was taken holds the original's samples; FLAC, which has checksums, must."""
-    from layerwise_nb.audio import load_audio
+    from layerwise_nb.audio.files import load_audio
 
     waveform, header = load_audio(path)
     if header.sample_rate == 16_000 and np.array_equal(waveform, original / np.float32(32_768)):
@@ -306,7 +306,7 @@ def npz(number: int, corpus: Corpus, folder: Path, rng: random.Random) -> str:
 
 def reads_as(path: Path, original: dict[str, np.ndarray]) -> str:
     """What a reader gets: "refused", "equal", or "altered" (a sound archive of other content: for verify to find)."""
-    from layerwise_nb.store import DamagedFileError, FeatureFile
+    from layerwise_nb.features.store import DamagedFileError, FeatureFile
 
     try:
         file = FeatureFile(path)

@@ -68,7 +68,7 @@ def per_hundred(folder: Path) -> np.ndarray:
 
 def extraction(utterances: int, folder: Path) -> list[Row]:
     """Extract so many utterances, and ask for the status."""
-    from layerwise_nb.synthetic import make_corpus
+    from layerwise_nb.audio.synthetic import make_corpus
 
     audio = make_corpus(folder / "audio", n_speakers=40, n_utterances=utterances, min_s=1.5, max_s=1.6)
     flags = ("--audio_dir", audio, "--save_dir", folder / "out", "--model", "random:tiny", "--device", "cpu")
@@ -106,8 +106,8 @@ def extraction(utterances: int, folder: Path) -> list[Row]:
 
 def records(number: int, folder: Path) -> dict[str, float]:
     """Seconds that a manifest of so many utterances takes."""
+    from layerwise_nb.features.store import Journal, merge_journals, write_text
     from layerwise_nb.status import read_status
-    from layerwise_nb.store import Journal, merge_journals, write_text
 
     folder.mkdir()
     write_text(folder / "run.json", json.dumps({"identity": {}, "found": number}))
@@ -132,10 +132,10 @@ def records(number: int, folder: Path) -> dict[str, float]:
 
 def listing(number: int, folder: Path) -> dict[str, float]:
     """Seconds that the plan of so many files takes."""
-    from layerwise_nb.audio import list_utterances
+    from layerwise_nb.audio.files import list_utterances
     from layerwise_nb.extract import find_done
-    from layerwise_nb.layers import HUBERT_BASE, feature_catalogue
-    from layerwise_nb.plan import choose_shard, plan_batches, share_batches
+    from layerwise_nb.extraction.plan import choose_shard, plan_batches, share_batches
+    from layerwise_nb.features.catalogue import HUBERT_BASE, feature_catalogue
 
     folder.mkdir()
     for i in range(number):

@@ -28,7 +28,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the network
 # Importing torch and transformers takes five seconds. A server process does it once and forks for each command; the
 # process that runs the command is otherwise as `python -m` makes it: own arguments, own output, `__main__` run.
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["layerwise_nb.engine", "transformers.models.hubert.modeling_hubert"])
+_FORKS.set_forkserver_preload(["layerwise_nb.extraction.engine", "transformers.models.hubert.modeling_hubert"])
 
 
 @dataclass
@@ -253,7 +253,7 @@ def noises(folder: Path, seconds: Sequence[float]) -> Path:
 
 def interrupt_while_loading() -> None:
     """What to do before a command so that Ctrl-C comes while it loads the model."""
-    from layerwise_nb import models
+    from layerwise_nb.models import load as models
 
     def load_model(*args):
         signal.raise_signal(signal.SIGINT)  # to this thread: another would leave this one asleep
@@ -264,7 +264,7 @@ def interrupt_while_loading() -> None:
 
 def interrupt_while_reading() -> None:
     """What to do before a command so that Ctrl-C comes when it first reads features."""
-    from layerwise_nb import store
+    from layerwise_nb.features import store
 
     real_read = store.FeatureFile.__getitem__
 
@@ -282,7 +282,7 @@ def kill_at(number: int, where: str) -> Callable:
 
 
 def _kill_at(number: int, where: str) -> None:
-    from layerwise_nb import store
+    from layerwise_nb.features import store
 
     real_write, real_replace, counts = store._FeatureZip.write_array, os.replace, {"arrays": 0, "files": 0}
 

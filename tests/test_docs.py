@@ -18,13 +18,13 @@ from execnb.nbio import read_nb
 from fastcore.script import anno_parser
 from filelock import FileLock
 from playwright.sync_api import sync_playwright
-from test_project import COMMANDS, PACKAGE, ROOT
+from test_project import AT_LEAST_MODULES, COMMANDS, PACKAGE, ROOT, module_files
 
-from layerwise_nb.bench_explore import BROWSER_OPTIONS, BROWSERS
+from layerwise_nb.benchmarks.explorers import BROWSER_OPTIONS, BROWSERS
 
 NBS = ROOT / "nbs"
 PAGES = sorted(p for folder in ("how_to", "explanations", "tutorials") for p in (NBS / folder).glob("*.md"))
-NOTEBOOK_PAGES = [NBS / "index.ipynb", *sorted(NBS.glob("*/*.ipynb"))]
+NOTEBOOK_PAGES = [NBS / "index.ipynb", *sorted(NBS.glob("[a-z]*/*.ipynb"))]
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 LAPTOP, PHONE = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
 
@@ -81,7 +81,7 @@ def test_commands_exist(path):
 
 
 def test_commands_exist_checker():
-    text = "`layerwise_extract --audio A` `layerwise_nothing DIR` `layerwise_status features` `layerwise_nb.store`\n"
+    text = "`layerwise_extract --audio A` `layerwise_nothing DIR` `layerwise_status features` `layerwise_nb.features.store`\n"
     text += "```bash\naccelerate launch -m layerwise_nb.extract \\\n    --save_dir S --savedir S  # --x\n```\n"
     assert sorted(wrong_calls(text)) == [
         "layerwise_extract --audio",
@@ -93,16 +93,19 @@ def test_commands_exist_checker():
 def test_diagram_names_modules():
     text = (NBS / "explanations/architecture.md").read_text(encoding="utf-8")
     named = {name for names in re.findall(r"<i>(.+?)</i>", text) for name in names.split(", ")}
-    assert named and named - {p.stem for p in (ROOT / PACKAGE).glob("*.py")} == set()
+    files = module_files()
+    assert named and named - set(files) - {name.split(".")[0] for name in files} == set()
 
 
 def test_everything_exported_is_documented(site):
-    pages = "".join(path.read_text(encoding="utf-8") for path in site.glob("*.html"))
-    names = set(re.findall(rf'id="{PACKAGE}\.\w+\.([\w.]+)"', pages))
-    for path in sorted((ROOT / PACKAGE).glob("[a-z]*.py")):
+    files = module_files()
+    assert len(files) >= AT_LEAST_MODULES
+    for name, path in files.items():
+        page = (site / name.replace(".", "/")).with_suffix(".html").read_text(encoding="utf-8")
+        names = set(re.findall(rf'id="{PACKAGE}\.{name}\.([\w.]+)"', page))
         tree = ast.parse(path.read_text(encoding="utf-8"))
         (exported,) = [ast.literal_eval(n.value) for n in tree.body if ast.unparse(n).startswith("__all__ =")]
-        assert [name for name in exported if name not in names] == [], path.stem
+        assert [each for each in exported if each not in names] == [], name
 
 
 # ---- The batch script ----
@@ -242,7 +245,7 @@ def walk(browser, base: str, pages: list[str]) -> list[str]:
 
 def test_every_page_works(site, address, browser):
     pages = sorted(str(p.relative_to(site)) for p in site.rglob("*.html") if "_static" not in p.parts)
-    assert len(pages) > 30
+    assert len(pages) > AT_LEAST_MODULES
     assert walk(browser, address, pages) == []
 
 
@@ -274,13 +277,13 @@ def search(visitor: Visitor, words: str) -> list[str]:
 
 def test_search_finds_a_function(address, browser):
     visitor = Visitor(browser, address)
-    assert search(visitor, "linear_cka")[0] == f"{address}similarity.html#{PACKAGE}.similarity.linear_cka"
+    assert search(visitor, "linear_cka")[0] == f"{address}measures/matrix.html#{PACKAGE}.measures.matrix.linear_cka"
     assert f"{address}how_to/slurm.html" in [urldefrag(url)[0] for url in search(visitor, "slurm")]
     assert visitor.problems == []
 
 
 def test_figure_answers_to_a_drag(site, address, browser):
-    page = next(p.name for p in sorted(site.glob("*.html")) if 'class="plotly-figure"' in p.read_text(encoding="utf-8"))
+    page = next(str(p.relative_to(site)) for p in sorted(site.rglob("*.html")) if 'class="plotly-figure"' in p.read_text(encoding="utf-8"))
     visitor = Visitor(browser, address)
     visitor.open(page)
     figure = visitor.tab.locator(".plotly-figure").first
@@ -300,10 +303,10 @@ def test_figure_answers_to_a_drag(site, address, browser):
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
 def test_site_opens_from_the_disk(site, browser, color_scheme):
     visitor = Visitor(browser, f"{site.as_uri()}/", color_scheme)
-    for page in ("index.html", "similarity.html", "plots.html", "how_to/disk.html"):
+    for page in ("index.html", "measures/matrix.html", "figures/heatmap.html", "how_to/disk.html"):
         visitor.open(page)
         visitor.look()
-    assert search(visitor, "linear_cka")[0].endswith(f"similarity.html#{PACKAGE}.similarity.linear_cka")
+    assert search(visitor, "linear_cka")[0].endswith(f"measures/matrix.html#{PACKAGE}.measures.matrix.linear_cka")
     assert visitor.problems == []
     background = visitor.tab.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", background)[:3])) > 380) is (color_scheme == "light")

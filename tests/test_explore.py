@@ -16,8 +16,8 @@ import pytest
 from playwright.sync_api import sync_playwright
 from running import extract, features_dir, free_port, noises
 
-from layerwise_nb.bench_explore import BROWSER_OPTIONS, BROWSERS, find_browser
-from layerwise_nb.views import Reader
+from layerwise_nb.benchmarks.explorers import BROWSER_OPTIONS, BROWSERS, find_browser
+from layerwise_nb.explorers.views import Reader
 
 needs_browser = pytest.mark.skipif(not any(map(shutil.which, BROWSERS)), reason="no browser: apt-get install chromium")
 PICTURE = "document.querySelectorAll('.js-plotly-plot')[1]"

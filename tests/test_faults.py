@@ -470,7 +470,7 @@ def test_other_settings_are_refused(audio, saved_tiny, tmp_path):
     other_type = extract(*flags, "--dtype", "float16")
     assert other_type.status == 2 and "dtype was 'float32', now 'float16'" in other_type.err
 
-    from layerwise_nb.models import load_model
+    from layerwise_nb.models.load import load_model
 
     load_model("random:tiny", seed=1).model.save_pretrained(model)  # under the same name
     other_model = extract(*flags)

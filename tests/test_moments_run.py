@@ -24,8 +24,8 @@ def audio(tmp_path_factory):
 
 
 def read(folder):
-    from layerwise_nb.summary import CorpusSummary
-    from layerwise_nb.temporal import TemporalStatistics
+    from layerwise_nb.corpus.summary import CorpusSummary
+    from layerwise_nb.dynamics.statistics import TemporalStatistics
 
     return CorpusSummary.load(folder / "summary"), TemporalStatistics.load(folder / "summary/temporal.npz")
 
@@ -33,10 +33,10 @@ def read(folder):
 @pytest.fixture(scope="session")
 def stored(audio, tmp_path_factory):
     """What the sums are compared with: every feature stored, read back and added up."""
-    from layerwise_nb.corpus import AlignedCorpus
-    from layerwise_nb.frames import pooled_catalogue
-    from layerwise_nb.summary import CorpusSummary
-    from layerwise_nb.temporal import TemporalStatistics
+    from layerwise_nb.corpus.aligned import AlignedCorpus
+    from layerwise_nb.corpus.summary import CorpusSummary
+    from layerwise_nb.dynamics.statistics import TemporalStatistics
+    from layerwise_nb.features.frame_grid import pooled_catalogue
 
     save_dir = tmp_path_factory.mktemp("stored")
     assert extract("--audio_dir", audio, "--save_dir", save_dir, *TINY).status == 0
@@ -136,8 +136,8 @@ def test_pooled_files_and_sums(audio, stored, tmp_path):
     times = {a.shape[2 if name.startswith("c") else 1] for name, a in arrays.items()}
     assert len(times) == 1 and {a.dtype for a in arrays.values()} == {np.dtype(np.float16)}
 
-    from layerwise_nb.corpus import AlignedCorpus
-    from layerwise_nb.summary import CorpusSummary
+    from layerwise_nb.corpus.aligned import AlignedCorpus
+    from layerwise_nb.corpus.summary import CorpusSummary
 
     summed, _ = read(folder)
     from_files = CorpusSummary.of(AlignedCorpus(folder), progress=False)
@@ -163,7 +163,8 @@ def test_sums_after_files(audio, stored, tmp_path):
 
 def checkpoint_always(kill_at_rename: int = 0) -> None:
     """A checkpoint after every utterance; killed just before the n-th renaming of a folder."""
-    from layerwise_nb import accumulate, plan
+    from layerwise_nb.corpus import accumulate
+    from layerwise_nb.extraction import plan
 
     plan.plan_lanes = lambda *args: 1
     accumulate.CorpusAccumulator.due = property(lambda self: True)
@@ -189,7 +190,7 @@ def test_killed_in_a_checkpoint(audio, stored, tmp_path, number):
 
 def slow_checkpoints_never() -> None:
     """No checkpoint but the last, and that one takes forever."""
-    from layerwise_nb import accumulate
+    from layerwise_nb.corpus import accumulate
 
     accumulate.CorpusAccumulator.checkpoint = lambda self: time.sleep(TIMEOUT_S)
 
@@ -226,7 +227,8 @@ def test_interrupted(audio, stored, tmp_path):
 
 def one_at_a_time() -> None:
     """Half a second for each utterance, one lane."""
-    from layerwise_nb import accumulate, plan
+    from layerwise_nb.corpus import accumulate
+    from layerwise_nb.extraction import plan
 
     real_add = accumulate.CorpusAccumulator.add
 
