@@ -283,7 +283,8 @@ def test_search_finds_a_function(address, browser):
 
 
 def test_figure_answers_to_a_drag(site, address, browser):
-    page = next(str(p.relative_to(site)) for p in sorted(site.rglob("*.html")) if 'class="plotly-figure"' in p.read_text(encoding="utf-8"))
+    pages = (p for p in sorted(site.rglob("*.html")) if 'class="plotly-figure"' in p.read_text(encoding="utf-8"))
+    page = str(next(pages).relative_to(site))
     visitor = Visitor(browser, address)
     visitor.open(page)
     figure = visitor.tab.locator(".plotly-figure").first
