@@ -16,7 +16,7 @@ import numpy as np
 import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
-from ..corpus.recording import Sound
+from ..corpus.recording import Recording
 from layerwise_nb.figures.heatmap import (
     COLORS,
     DIVERGING,
