@@ -18,7 +18,15 @@ from fastcore.basics import patch
 from ..corpus.reservoir import Reservoir
 from ..corpus.summary import CorpusSummary
 from .base import Explorer, said
-from .views import PairView, Reader, pair_steps, sample_frames, sample_names, subset_names, subset_rows
+from layerwise_nb.explorers.views import (
+    PairView,
+    Reader,
+    pair_steps,
+    sample_frames,
+    sample_names,
+    subset_names,
+    subset_rows,
+)
 from layerwise_nb.explorers.widgets import (
     MATRIX_MARGIN,
     WIDE,
