@@ -16,7 +16,7 @@ import numpy as np
 import plotly.graph_objects as go
 from fastcore.basics import patch
 
-from ..corpus.recording import Sound, envelope, find_sound, spectrogram
+from ..corpus.recording import Recording, envelope, find_recording, spectrogram
 from ..corpus.reservoir import Reservoir
 from ..corpus.summary import CorpusSummary
 from ..dynamics.lags import lagged_cka
@@ -74,7 +74,7 @@ class LayerExplorer(Explorer):
         self.features_dir, self.audio_dir, self.against = features_dir, audio_dir, against
         self.reader = Reader(features_dir, most_bytes if against is None else most_bytes // 2)
         self.other = self.reader if against is None else Reader(against, most_bytes // 2)
-        self.sound: Sound | None = None
+        self.sound: Recording | None = None
         self.views: dict = {}  # what is drawn of the layer, and of the one to compare with
         self.utterance = choice("utterance", self.reader.corpus.names, utterance)
         self.layer = layer_slider("layer", self.reader.layers, layer)
@@ -173,7 +173,7 @@ def _open(self: LayerExplorer, _: Any = None) -> None:
     name, problem = self.utterance.value, None
     seconds = self.reader.corpus.store.manifest[name]["seconds"]
     try:
-        self.sound = find_sound(self.reader.corpus.store, name, self.audio_dir)
+        self.sound = find_recording(self.reader.corpus.store, name, self.audio_dir)
     except (ValueError, OSError) as error:
         self.sound, problem = None, error
     self.views, self.moment.max = {}, seconds
