@@ -56,8 +56,7 @@ from layerwise_nb.extraction.plan import (
     share_batches,
     too_long,
 )
-from .features.catalogue import FEATURE_TYPES, Architecture, Feature, format_bytes
-from .features.frame_grid import pooled_catalogue
+from .features.catalogue import FEATURE_TYPES, Architecture, Feature, format_bytes, pooled_catalogue
 from layerwise_nb.features.store import (
     FeatureFile,
     Journal,

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['HUBERT_BASE', 'GROUPS', 'FEATURE_TYPES', 'Feature', 'Architecture', 'of_type', 'feature_catalogue', 'features_nbytes',
-           'format_bytes', 'min_samples', 'common_grid', 'front_end_output', 'catalogue_to_json', 'catalogue_from_json',
-           'pooled_catalogue', 'catalogue_of_run']
+           'format_bytes', 'shortest_audio', 'common_grid', 'front_end_output', 'catalogue_to_json',
+           'catalogue_from_json', 'pooled_catalogue', 'catalogue_of_run']
 
 # %% ../../nbs/01_features/catalogue.ipynb #41ae6efd
 from collections.abc import Iterable, Mapping
@@ -46,6 +46,12 @@ def half_offset(self: Feature) -> int:
 def offset(self: Feature) -> float:
     "The sample on which frame 0 stands: the center of what it sees (a half if that is even), or its edge."
     return self.half_offset / 2
+
+
+@patch(as_prop=True)
+def frame_rate(self: Feature) -> float:
+    "Frames a second."
+    return self.sample_rate / self.stride
 
 
 @patch
@@ -186,7 +192,7 @@ def format_bytes(
     return f"{n:.1f} TB"
 
 # %% ../../nbs/01_features/catalogue.ipynb #776b14c8
-def min_samples(
+def shortest_audio(
     catalogue: Mapping[str, Feature],  # the features of a model
 ) -> int:  # samples
     "Samples of the shortest waveform that has frames of every feature."

@@ -180,7 +180,8 @@ def _pool_tensor(x: Any, source: Feature, target: Feature, n_target_frames: int)
         )
     if before or behind > 0:
         there = x.new_ones(1, 1, x.shape[2])
-        total, weight = (_window_sums(_zeros_around(y, before, behind), max(0, start), ratio, n_target_frames, on_border) for y in (x, there))
+        windows = max(0, start), ratio, n_target_frames, on_border
+        total, weight = (_window_sums(_zeros_around(y, before, behind), *windows) for y in (x, there))
         return total / weight
     return _window_sums(x, start, ratio, n_target_frames, on_border) / ratio
 
