@@ -39,7 +39,7 @@ from tqdm.auto import tqdm
 from .audio.files import AudioError, Utterance, audio_sha256, list_utterances
 from .audio.segments import cut_spans, cut_windows
 from .audio.synthetic import make_corpus
-from .download import ARCHIVES
+from .audio.librispeech import ARCHIVES
 from layerwise_nb.extraction.plan import (
     Batch,
     available_memory,

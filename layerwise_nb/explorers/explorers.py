@@ -16,7 +16,8 @@ import numpy as np
 import plotly.graph_objects as go
 from fastcore.basics import patch
 
-from ..corpus.recording import Recording, envelope, find_recording, spectrogram
+from ..audio.spectrogram import envelope, spectrogram
+from ..corpus.recording import Recording, find_recording
 from ..corpus.reservoir import Reservoir
 from ..corpus.summary import CorpusSummary
 from ..dynamics.lags import lagged_cka
