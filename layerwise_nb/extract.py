@@ -37,11 +37,11 @@ from fastcore.script import call_parse
 from tqdm.auto import tqdm
 
 from .audio.files import AudioError, Utterance, audio_sha256, list_utterances
+from .audio.librispeech import ARCHIVES
 from .audio.segments import cut_spans, cut_windows
 from .audio.synthetic import make_corpus
 from .core.files import cannot_write, write_text
 from .core.machine import available_memory, available_processors
-from .download import ARCHIVES
 from layerwise_nb.extraction.plan import (
     Batch,
     choose_shard,
@@ -56,8 +56,14 @@ from layerwise_nb.extraction.plan import (
     share_batches,
     too_long,
 )
-from .features.catalogue import FEATURE_TYPES, Architecture, Feature, catalogue_to_json, format_bytes
-from .features.frame_grid import pooled_catalogue
+from layerwise_nb.features.catalogue import (
+    FEATURE_TYPES,
+    Architecture,
+    Feature,
+    catalogue_to_json,
+    format_bytes,
+    pooled_catalogue,
+)
 from .features.npz import FeatureFile, check_file
 from layerwise_nb.features.run_folder import (
     Journal,
