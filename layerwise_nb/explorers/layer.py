@@ -15,7 +15,8 @@ import numpy as np
 import plotly.graph_objects as go
 from fastcore.basics import patch
 
-from ..corpus.recording import Recording, envelope, find_recording, spectrogram
+from ..audio.spectrogram import envelope, spectrogram
+from ..corpus.recording import Recording, find_recording
 from .base import Explorer, exclusive, shows_errors
 from .views import Reader, shrink, shrunk_times
 from layerwise_nb.explorers.widgets import (

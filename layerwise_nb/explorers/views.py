@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..core.files import DamagedFileError
 from ..corpus.aligned import AlignedCorpus
 from ..corpus.reservoir import Reservoir
 from ..dynamics.change import change, clock, self_similarity
 from ..features.frame_grid import frames_of, to_grid
-from ..features.store import DamagedFileError
 from ..measures.bootstrap import bootstrap_matrix
 from ..measures.matrix import similarity_matrix
 from ..measures.moments import copies
@@ -218,8 +218,9 @@ def made_up_features(
     from dataclasses import asdict
     from pathlib import Path
 
+    from layerwise_nb.core.files import write_text
     from layerwise_nb.features.catalogue import Architecture, feature_catalogue
-    from layerwise_nb.features.store import write_features, write_text
+    from layerwise_nb.features.npz import write_features
 
     folder, samples = Path(folder), round(16_000 * seconds)
     folder.mkdir(parents=True, exist_ok=True)
