@@ -174,6 +174,7 @@ class _Engine:
             "start": utterance.start,
             "speaker": utterance.speaker,
             "chapter": utterance.chapter,
+            "path": utterance.below,
             **result,
         }
         try:
