@@ -19,7 +19,8 @@ import numpy as np
 import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
-from ..corpus.recording import Recording, spectrogram
+from ..audio.spectrogram import spectrogram
+from ..corpus.recording import Recording
 from layerwise_nb.figures.heatmap import (
     COLORS,
     GREY,
