@@ -20,7 +20,7 @@ from layerwise_nb.audio.intervals import (
     read_seconds,
     read_text,
 )
-from ..features.store import write_text
+from ..core.files import write_text
 
 # %% ../../nbs/02_audio/textgrid.ipynb #786ec0b6
 _TOKEN = re.compile(r'!.*|"((?:[^"]|"")*)"|(?P<word>[^\s"]+)|(?P<open>")')
