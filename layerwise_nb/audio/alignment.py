@@ -25,7 +25,7 @@ from layerwise_nb.audio.label_files import (
     read_timit,
     read_tsv,
 )
-from .textgrid import read_tiers, write_textgrid
+from .textgrid import read_textgrid, read_tiers, write_textgrid  # noqa: F401, write_textgrid
 
 _all_ = ["SILENCES", "Interval", "is_silence", "read_buckeye", "read_ctm", "read_item", "read_librispeech_alignment",
          "read_textgrid", "read_timit", "read_tsv", "write_textgrid"]  # fmt: skip
