@@ -16,7 +16,7 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from fastcore.basics import patch
 
-from .intervals import Interval, UtteranceLabels, is_silence
+from .intervals import SILENCES, Interval, UtteranceLabels, is_silence  # noqa: F401
 from layerwise_nb.audio.label_files import (
     read_buckeye,
     read_ctm,
