@@ -176,6 +176,7 @@ class _Engine:
             "start": utterance.start,
             "speaker": utterance.speaker,
             "chapter": utterance.chapter,
+            "path": utterance.below,
             **result,
         }
         try:
