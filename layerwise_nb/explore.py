@@ -40,7 +40,7 @@ def layerwise_explore(
 
     Example: layerwise_explore features
     """
-    from layerwise_nb.explorers.server import app_notebook, free_port, invitation, served
+    from layerwise_nb.explorers.server import app_notebook, free_port, invitation, proxy_path, served, server_settings
 
     try:
         folders, port = check_folders(features_dir, audio_dir, against), free_port(port)
@@ -48,10 +48,11 @@ def layerwise_explore(
         print(f"layerwise_explore: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     token = secrets.token_urlsafe(24)
-    said, opens = invitation(port, token, dict(os.environ))
+    said, opens = invitation(port, token, os.environ, features_dir)
+    settings = server_settings(token, proxy_path(port, os.environ))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     print(said, flush=True)
-    with served(app_notebook(*folders, os.getcwd()), port, token, opens) as server:
+    with served(app_notebook(*folders, os.getcwd()), port, settings, opens) as server:
         try:
             status = server.wait()
         except KeyboardInterrupt:
