@@ -58,7 +58,8 @@ def server_settings(
     provider = f"{TokenOnly.__module__}.{TokenOnly.__name__}"
     tornado = {"ws_ping_timeout": 30_000}  # ms; the default is longer than the interval
     transport = "ipc" if len(jupyter_runtime_dir()) < 50 else "tcp"
-    voila = {"identity_provider_class": provider, "token": token, "tornado_settings": tornado, "base_url": path, "server_url": "/"}
+    paths = {"base_url": path, "server_url": "/"}  # as the browser sees it; as it arrives here
+    voila = {"identity_provider_class": provider, "token": token, "tornado_settings": tornado, **paths}
     cookie = {"cookie_name": f"layerwise_explore_{hashlib.sha256(token.encode()).hexdigest()[:12]}"}  # no other server's
     extensions = {"extension_denylist": ["@jupyterhub/jupyter-server-proxy"]}  # it needs a whole lab
     kernels = {"transport": transport}
