@@ -37,9 +37,9 @@ from fastcore.script import call_parse
 from tqdm.auto import tqdm
 
 from .audio.files import AudioError, Utterance, audio_sha256, list_utterances
+from .audio.librispeech import ARCHIVES
 from .audio.segments import cut_spans, cut_windows
 from .audio.synthetic import make_corpus
-from .download import ARCHIVES
 from layerwise_nb.extraction.plan import (
     Batch,
     available_memory,
@@ -56,8 +56,7 @@ from layerwise_nb.extraction.plan import (
     share_batches,
     too_long,
 )
-from .features.catalogue import FEATURE_TYPES, Architecture, Feature, format_bytes
-from .features.frame_grid import pooled_catalogue
+from .features.catalogue import FEATURE_TYPES, Architecture, Feature, format_bytes, pooled_catalogue
 from layerwise_nb.features.store import (
     FeatureFile,
     Journal,

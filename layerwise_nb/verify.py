@@ -11,15 +11,13 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from fastcore.script import call_parse
 from tqdm.auto import tqdm
 
-from .features.catalogue import Architecture, Feature, feature_catalogue
-from .features.frame_grid import pooled_catalogue
+from .features.catalogue import Feature, catalogue_of_run
 from .features.store import FeatureFile, FeatureStore, StoreError
 
 # %% ../nbs/12_commands/verify.ipynb #c5f48e35
@@ -67,13 +65,9 @@ def store_catalogue(
 ) -> dict[str, Feature]:
     "The features that the files of a folder hold, from its `run.json`; pooled ones have the frames of the last."
     try:
-        architecture = Architecture.of(SimpleNamespace(**store.run["architecture"]))
-        catalogue = feature_catalogue(architecture, store.run["identity"]["feature_type"])
-        return pooled_catalogue(catalogue) if store.run["identity"].get("store") == "pooled" else catalogue
-    except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(
-            f"{store.path / 'run.json'} does not say which features it holds ({error}): run layerwise_extract again"
-        ) from error
+        return catalogue_of_run(store.run)
+    except ValueError as error:
+        raise StoreError(f"{store.path}: {error}: run layerwise_extract again") from error
 
 
 def _files(folder: str | Path) -> FeatureStore:

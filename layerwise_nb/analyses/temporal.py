@@ -24,7 +24,7 @@ from .page import Card
 from .similarity import attempt, check_settings, results_folder, split_list
 from ..core.arrays import write_arrays
 from ..corpus.aligned import AlignedCorpus, UtteranceFrames
-from ..corpus.recording import Sound, find_sound
+from ..corpus.recording import Recording, find_recording
 from layerwise_nb.dynamics.statistics import (
     BoundaryScore,
     TemporalStatistics,
@@ -223,7 +223,7 @@ def _boundaries(a: _Analysis) -> None:
     s, scores, n = a.settings, {}, 0
     for u in a.read(a.sample, "boundaries"):
         try:
-            sound = find_sound(a.store, u.name, alignments=s.alignments)
+            sound = find_recording(a.store, u.name, alignments=s.alignments)
         except (ValueError, OSError):
             continue  # `_utterance` says what is wrong with the audio
         if not any(i.tier == s.tier for i in sound.intervals):
@@ -270,7 +270,7 @@ def _utterance(a: _Analysis) -> None:
     name = u.name
     layers, where = {layer: u.frames[layer] for layer in a.distinct}, clock(a.corpus.grid)
     with a.attempt(f"the sound of {name}"):
-        sound = find_sound(a.store, name, alignments=a.settings.alignments)
+        sound = find_recording(a.store, name, alignments=a.settings.alignments)
     context = f"{name}; {a.corpus.title}"
 
     def panels(stem: str, title: str, caption: str, made: Sequence[Any]) -> None:
@@ -286,7 +286,7 @@ def _utterance(a: _Analysis) -> None:
 
 # %% ../../nbs/09_analyses/temporal.ipynb #5045ebc2
 def _save_change(
-    a: _Analysis, u: UtteranceFrames, layers: dict, where: dict, panels: Callable, sound: Sound | None
+    a: _Analysis, u: UtteranceFrames, layers: dict, where: dict, panels: Callable, sound: Recording | None
 ) -> None:
     from layerwise_nb.figures import panels as plots
 
@@ -330,7 +330,7 @@ def _save_windows(a: _Analysis, u: UtteranceFrames, layers: dict, where: dict, p
                    "components of the CNN output are taken out.", [plots.window_panel(given)])  # fmt: skip
 
 # %% ../../nbs/09_analyses/temporal.ipynb #75f08f81
-def _save_self_similarity(a: _Analysis, u: UtteranceFrames, where: dict, context: str, sound: Sound | None) -> None:
+def _save_self_similarity(a: _Analysis, u: UtteranceFrames, where: dict, context: str, sound: Recording | None) -> None:
     from layerwise_nb.figures.curves import self_similarity_figure, self_similarity_plotly
 
     for name in dict.fromkeys((a.few[0], a.few[-1])):
@@ -342,7 +342,7 @@ def _save_self_similarity(a: _Analysis, u: UtteranceFrames, where: dict, context
 
 
 def _animate(
-    a: _Analysis, u: UtteranceFrames, layers: dict, where: dict, sound: Sound, context: str
+    a: _Analysis, u: UtteranceFrames, layers: dict, where: dict, sound: Recording, context: str
 ) -> None:
     "The three films, in the formats asked for."
     from layerwise_nb.figures import render as animate

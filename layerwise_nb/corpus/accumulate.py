@@ -25,8 +25,8 @@ from .reservoir import Reservoir
 from .summary import CorpusSummary
 from ..dynamics.statistics import TemporalStatistics
 from ..extraction.engine import RunStopped
-from ..features.catalogue import Feature
-from ..features.frame_grid import frames_of, pooled_catalogue
+from ..features.catalogue import Feature, pooled_catalogue
+from ..features.frame_grid import frames_of
 from ..features.store import FeatureStore, NotFiniteError
 from ..measures.moments import Moments
 from ..verify import store_catalogue

@@ -15,7 +15,7 @@ import numpy as np
 from fastcore.basics import patch
 
 from ..extraction.plan import available_processors
-from ..features.catalogue import Feature
+from ..features.catalogue import Feature, common_grid
 from ..features.frame_grid import METHODS, frames_of, to_grid
 from ..features.store import DamagedFileError, FeatureFile, FeatureStore, StoreError
 from ..measures.moments import copies
@@ -69,7 +69,7 @@ class AlignedCorpus:
         self.catalogue = {name: f for name, f in stored.items() if layers is None or name in layers}
         if not self.catalogue:
             raise ValueError(f"expected one layer or more; got none of {', '.join(stored)}")
-        self.grid: Feature = next(reversed(stored.values()))
+        self.grid: Feature = common_grid(stored)
         self.method, self.own_grid = method, own_grid
         self.speakers = {name: self.store.manifest[name].get("speaker", "") for name in self.names}
         self.failed: dict[str, str] = {}  # utterance -> why it was left out, and what to do

@@ -16,7 +16,7 @@ import numpy as np
 import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
-from ..corpus.recording import Sound
+from ..corpus.recording import Recording
 from layerwise_nb.figures.heatmap import (
     COLORS,
     DIVERGING,
@@ -64,7 +64,7 @@ def self_similarity_figure(
     result,  # `SelfSimilarity`
     layer: str,  # whose it is
     context: str = "",  # utterance, model, weights and corpus
-    sound: Sound | None = None,  # its labels stand above
+    sound: Recording | None = None,  # its labels stand above
 ) -> Figure:
     "The similarity of every two frames of an utterance."
     title, details, values, times, half = _self_similarity(result, layer, context)
@@ -90,7 +90,7 @@ def self_similarity_plotly(
     result,  # `SelfSimilarity`
     layer: str,  # whose it is
     context: str = "",  # utterance, model, weights and corpus
-    sound: Sound | None = None,  # its labels stand above
+    sound: Recording | None = None,  # its labels stand above
 ) -> go.Figure:
     "The interactive twin of `self_similarity_figure`."
     title, details, values, times, half = _self_similarity(result, layer, context, most=300)

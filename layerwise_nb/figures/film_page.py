@@ -12,7 +12,7 @@ import io
 import numpy as np
 import soundfile as sf
 
-from ..corpus.recording import envelope, spectrogram
+from ..audio.spectrogram import envelope, spectrogram
 from .animation import TRAIL_S, Film, layer_colours
 from .heatmap import MISSING, layer_labels
 

@@ -19,7 +19,8 @@ import numpy as np
 import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
-from ..corpus.recording import Sound, spectrogram
+from ..audio.spectrogram import spectrogram
+from ..corpus.recording import Recording
 from layerwise_nb.figures.heatmap import (
     COLORS,
     GREY,
@@ -113,7 +114,7 @@ class Rows:
 # %% ../../nbs/08_figures/panels.ipynb #bf5f8edd
 def write_labels(
     ax,  # matplotlib axes of time
-    sound: Sound,
+    sound: Recording,
     tier: str,  # which labels
     span: tuple[float, float],  # s, what the axes show
     inches: float,  # about how wide they are
@@ -132,7 +133,7 @@ def write_labels(
     ax.spines[:].set_visible(False)
 
 
-def _draw_sound(axes, sound: Sound, span: tuple[float, float], inches: float) -> None:
+def _draw_sound(axes, sound: Recording, span: tuple[float, float], inches: float) -> None:
     "Waveform, spectrogram and labels, an axes each."
     wave, powers, *strips = axes
     wave.plot(*thin(np.arange(len(sound.waveform)) / sound.sample_rate, sound.waveform), color="#444444", lw=0.5)
@@ -194,7 +195,7 @@ def _about(panels: Sequence[Curves | Rows], context: str, title: str | None) -> 
     return title, list(dict.fromkeys([context, *(line for panel in panels for line in panel.details)]))
 
 
-def _span(panels: Sequence[Curves | Rows], sound: Sound | None, span_s: tuple | None) -> tuple[float, float]:
+def _span(panels: Sequence[Curves | Rows], sound: Recording | None, span_s: tuple | None) -> tuple[float, float]:
     "The stretch of time to draw, in seconds."
     ends = [] if sound is None else [0.0, sound.seconds]
     for panel in panels:
@@ -214,7 +215,7 @@ def _span(panels: Sequence[Curves | Rows], sound: Sound | None, span_s: tuple | 
 def time_figure(
     panels: Sequence[Curves | Rows],  # from top to bottom
     context: str = "",  # utterance, model, weights and corpus
-    sound: Sound | None = None,  # drawn above
+    sound: Recording | None = None,  # drawn above
     title: str | None = None,  # None: the titles of the panels
     span_s: tuple[float, float] | None = None,  # part of the utterance, in s; None: all of it
 ) -> Figure:
@@ -242,7 +243,7 @@ def time_figure(
     return figure
 
 # %% ../../nbs/08_figures/panels.ipynb #7072beb2
-def _spectrogram_png(sound: Sound) -> str:
+def _spectrogram_png(sound: Recording) -> str:
     "The spectrogram as a picture that suits a white and a black page: grey, and as opaque as it is loud."
     grey = spectrogram(sound.waveform, sound.sample_rate)
     pixels = np.full((*grey.shape, 4), int(GREY[1:3], 16), dtype=np.uint8)
@@ -253,7 +254,7 @@ def _spectrogram_png(sound: Sound) -> str:
 
 def plotly_labels(
     figure: go.Figure,  # with several rows on one axis of time
-    sound: Sound,
+    sound: Recording,
     tier: str,  # which labels
     row: int,  # where
 ) -> None:
@@ -272,7 +273,7 @@ def plotly_labels(
     figure.update_layout(uniformtext=dict(minsize=8, mode="hide"), bargap=0)
 
 
-def _plotly_sound(figure: go.Figure, sound: Sound) -> None:
+def _plotly_sound(figure: go.Figure, sound: Recording) -> None:
     times, values = thin(np.arange(len(sound.waveform)) / sound.sample_rate, sound.waveform)
     times, values = times.astype(np.float32), values.astype(np.float32)
     quiet = dict(showlegend=False, col=1)
@@ -332,7 +333,7 @@ _GAP_PX = 16  # between panels
 def time_plotly(
     panels: Sequence[Curves | Rows],  # from top to bottom
     context: str = "",  # utterance, model, weights and corpus
-    sound: Sound | None = None,  # drawn above
+    sound: Recording | None = None,  # drawn above
     title: str | None = None,  # None: the titles of the panels
     span_s: tuple[float, float] | None = None,  # part of the utterance, in s; None: all of it
 ) -> go.Figure:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ..corpus.recording import envelope, spectrogram
+from ..audio.spectrogram import envelope, spectrogram
 from .animation import TRAIL_S, Film, Scale, layer_colours, shared_plane, standardize
 from .film_page import film_page, flac
 from .heatmap import DIVERGING, MISSING, layer_labels
