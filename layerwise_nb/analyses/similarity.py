@@ -21,8 +21,16 @@ import numpy as np
 from .page import Card
 from .study import Analysis, Outcome, Study, attempt, flags_of, run_analysis, split_list
 from ..core.arrays import write_arrays
+<<<<<<< HEAD
 from ..corpus.summary import CorpusSummary
 from ..features.store import write_text
+=======
+from ..core.files import cannot_write, write_text
+from ..corpus.aligned import AlignedCorpus
+from ..corpus.summary import CorpusSummary
+from ..features.run_folder import StoreError
+from ..features.store import FeatureStore
+>>>>>>> main
 from ..measures.bootstrap import MatrixIntervals, bootstrap_difference, bootstrap_matrix
 from ..measures.matrix import MEASURES, SimilarityMatrix, needs_frames, similarity_matrix
 

@@ -27,12 +27,33 @@ import numpy as np
 from fastcore.basics import patch
 from tqdm.auto import tqdm
 
+<<<<<<< HEAD
 from .page import Card
 from ..corpus.aligned import AlignedCorpus, UtteranceFrames
 from ..corpus.summary import CorpusSummary
 from ..features.store import FeatureStore, StoreError, cannot_write, write_text
 from ..measures.moments import copies
 from ..verify import store_catalogue
+=======
+from .page import Card, Section, write_dashboard
+from layerwise_nb.analyses.similarity import (
+    Result,
+    analyse_difference,
+    analyse_summary,
+    attempt,
+    check_metrics,
+    check_settings,
+    results_folder,
+    split_list,
+    summarise,
+)
+from .temporal import analyse_time
+from ..core.files import write_text
+from ..corpus.summary import CorpusSummary
+from ..features.store import FeatureStore
+from ..measures.matrix import layer_curve
+from ..measures.propagation import input_propagation
+>>>>>>> main
 
 # %% ../../nbs/09_analyses/study.ipynb #a39e5d1d
 def split_list(
@@ -151,11 +172,18 @@ class Study:
         device: str = "auto",  # where sums are taken: auto (a GPU if there is one), cpu or cuda
         formats: str = "png,html",  # of the figures: png, svg, pdf, html
     ):
+<<<<<<< HEAD
         self.settings = {name: value for name, value in locals().items() if name != "self"}
         check_settings(self.settings)
         self.store = FeatureStore(features_dir)
         stored = store_catalogue(self.store)
         if unknown := [name for name in split_list(layers) if name not in stored]:
+=======
+        self.settings = settings
+        self.store = FeatureStore(settings.features_dir)
+        stored = self.store.catalogue
+        if unknown := [name for name in split_list(settings.layers) if name not in stored]:
+>>>>>>> main
             raise ValueError(f"{self.store.path} has no layer {', '.join(unknown)}; it has {', '.join(stored)}")
         self.layers = split_list(layers) or list(stored)
         self.formats = split_list(formats)
@@ -463,4 +491,161 @@ def make_all(
         records[name] = _record(key, make_one(study, analysis, settings), study.folder)
         made.append(name)
         write_text(path, json.dumps(records, indent=1, ensure_ascii=False))
+<<<<<<< HEAD
     return Made(records, made, kept)
+=======
+    problems = {name: records[name]["problems"] for name in PARTS if records.get(name, {}).get("problems")}
+    return {"page": _page(analysis, records), "made": made, "kept": kept, "problems": problems}
+
+
+def _page(analysis: Analysis, records: dict) -> Path:
+    "The page of all parts that were ever made."
+    store, settings = analysis.store, vars(analysis.settings)
+    records_of = [store.manifest[name] for name in store.names]
+    seconds, speakers = sum(r["seconds"] for r in records_of), {r.get("speaker", "") for r in records_of}
+    model = "{model} (weights: {weights})".format(**store.run["identity"])
+    facts = {
+        "model": model,
+        "corpus": f"{len(records_of)} utterances of {len(speakers)} speakers, {seconds / 60:.1f} min",
+        "features": f"{len(store.catalogue)} layers, {store.run['identity']['dtype']}",
+    }
+    facts |= {"note": ". ".join(store.notes)} if store.notes else {}
+    sections = [_section(PARTS[name], records[name], analysis.folder) for name in PARTS if name in records]
+    text = "\n".join(f"{name} = {json.dumps(value)}" for name, value in settings.items() if value is not None)
+    title = f"{model}, {store.path.name.removesuffix('_sample1').replace('_', ' ')}"
+    return write_dashboard(analysis.folder / "index.html", title, facts, sections, text, store.run["provenance"])
+
+# %% ../../nbs/09_analyses/study.ipynb #fd977407
+def _similarity(analysis: Analysis) -> tuple[list[Card], list[str]]:
+    s, folder = analysis.settings, analysis.folder / "similarity_matrices"
+    options = (s.bootstrap, s.by, s.seed, s.jackknife, analysis.formats, vars(s))
+    results = analyse_summary(analysis.summary, folder, check_metrics(s.metrics), *options)
+    figures = [_matrix(name, result) for name, result in results.items()]
+    problems = [f"{name} was left out: {why}" for name, why in analysis.summary.failed.items()]
+    with attempt(f"the difference from {s.against}", problems):
+        if analysis.control is not None:
+            differences = analyse_difference(analysis.summary, analysis.control, folder, check_metrics(s.metrics), *options)
+            figures += [_matrix(name, result, f", minus {analysis.control.model}") for name, result in differences.items()]
+    return figures, problems
+
+
+def _matrix(metric: str, result: Result, less: str = "") -> Card:
+    "A matrix on the page: its figures and its table."
+    from layerwise_nb.figures.heatmap import measure_name
+
+    sure = "" if result.intervals is None else f", {result.intervals.level:.0%} intervals by {result.intervals.by}"
+    facts = [f"{result.matrix.estimator}, n = {result.matrix.n:,} frames{sure}", *result.matrix.notes[:2], *result.notes]
+    return Card(f"{measure_name(metric)}{less}", ". ".join(facts), [p for p in result.files if p.suffix != ".npz"])
+
+# %% ../../nbs/09_analyses/study.ipynb #bb8c09fd
+def _curve(
+    analysis: Analysis, stem: str, title: str, caption: str, layers, curves: dict, ylabel: str, context, **options
+) -> Card:
+    "A curve over the layers, static and interactive."
+    from layerwise_nb.figures.heatmap import layer_curve_figure, layer_curve_plotly, save_figure
+
+    files = []
+    for draw in (layer_curve_figure, layer_curve_plotly):
+        figure = draw(layers, curves, ylabel, title, context, **options)
+        files += save_figure(figure, analysis.folder / "visualizations" / stem, analysis.formats)
+    return Card(title, caption, files)
+
+
+_QUESTIONS = {  # curve of `input_propagation`: what it asks, in a legend
+    "recovered_r2": "CNN output, read off the layer",
+    "explained_r2": "layer, from the CNN output",
+    "partial_r2": "layer, from the one below, without the CNN output",
+    "progressive_r2": "layer, from the CNN output, without all between",
+    "correlation": "best single features (correlation)",
+}
+
+
+def _propagation(analysis: Analysis) -> tuple[list[Card], list[str]]:
+    found = input_propagation(analysis.summary.moments)
+    context = [analysis.summary.title, found.title, *found.notes[:2]]
+    title, label = "What is left of the CNN output", "adjusted R²"
+    caption = "Each curve is a regression; what it asks is in the legend. Where there are too few frames a curve ends."
+    curves = {_QUESTIONS[name]: values for name, values in found.curves.items()}
+    return [_curve(analysis, "input_propagation", title, caption, found.layers, curves, label, context)], []
+
+# %% ../../nbs/09_analyses/study.ipynb #ce3741c8
+_LEVELS = (0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)  # quantiles of the activations
+
+
+def _layers(analysis: Analysis) -> tuple[list[Card], list[str]]:
+    "What one layer is like: values, norms, dimensions."
+    summary, figures, problems = analysis.summary, [], []
+    frames = summary.reservoir.frames
+    for metric, label, caption in (
+        ("effective_rank", "dimensions", "Exponential of the entropy of a layer's variances: how many directions it uses."),
+        ("participation_ratio", "dimensions", "The same question, where a few strong directions count most."),
+        ("anisotropy", "mean cosine", "How alike two arbitrary frames of a layer point; 0 for directions spread evenly."),
+    ):
+        title = metric.replace("_", " ").capitalize()
+        with attempt(title, problems):
+            curve = layer_curve(frames if metric == "anisotropy" else summary.moments, metric)
+            context = [summary.title, curve.title]
+            figures.append(_curve(analysis, metric, title, caption, curve.names, {title: curve.values}, label, context))
+    norms = {name: np.linalg.norm(x, axis=1) for name, x in frames.items()}
+    spread = {name: np.quantile(x, (0.05, 0.5, 0.95)) for name, x in norms.items()}
+    low, middle, high = np.array(list(spread.values())).T
+    context = [summary.title, f"median over {summary.reservoir.n:,} frames, band: 5 to 95 % of them"]
+    caption = "How long the frames of a layer are, and how much that differs from frame to frame."
+    figures.append(_curve(analysis, "norm", "Norm of the frames of each layer", caption, list(frames), {"norm": middle}, "norm",
+                          context, bands={"norm": (low, high)}, log=bool((low > 0).all())))  # fmt: skip
+    return [*figures, _distribution(analysis)], problems
+
+
+def _distribution(analysis: Analysis) -> Card:
+    from layerwise_nb.figures.curves import distribution_figure, distribution_plotly
+    from layerwise_nb.figures.heatmap import save_figure
+
+    summary, files = analysis.summary, []
+    quantiles = np.array([np.quantile(x, _LEVELS) for x in summary.reservoir.frames.values()])
+    context = [summary.title, f"all features of {summary.reservoir.n:,} frames"]
+    for draw in (distribution_figure, distribution_plotly):
+        figure = draw(list(summary.layers), _LEVELS, quantiles, context)
+        files += save_figure(figure, analysis.folder / "visualizations/distribution", analysis.formats)
+    return Card("Distribution of the activations", "Outliers, sparsity and saturation of each layer at a glance.", files)
+
+# %% ../../nbs/09_analyses/study.ipynb #6e2dabe7
+_TIME = ("layers", "by", "bootstrap", "max_utterances", "utterance", "alignments", "tier", "window_s", "step_s", "max_lag_s",
+         "fps", "seed", "formats")  # fmt: skip
+
+
+def _temporal(analysis: Analysis) -> tuple[list[Card], list[str]]:
+    s = analysis.settings
+    options = {name: getattr(s, name) for name in _TIME}
+    result = analyse_time(s.features_dir, s.output_dir, animations=s.animations, **options)
+    return result["figures"], result["problems"]
+
+
+_SUMMARY = ("layers", "align", "reservoir_size", "seed", "formats")
+PARTS = {
+    "similarity": Part(
+        "How alike are the layers?",
+        "Each cell compares two layers over the same frames. The matrices are of all frames; debiased where that is possible.",
+        (*_SUMMARY, "metrics", "bootstrap", "by", "jackknife", "against"),
+        _similarity,
+    ),
+    "propagation": Part(
+        "What is left of the input?",
+        "The CNN output is what the transformer starts from; these curves follow it upwards.",
+        _SUMMARY,
+        _propagation,
+        "cnn_final_raw",
+    ),
+    "layers": Part(
+        "What is each layer like?",
+        "Values, sizes and dimensions of each layer by itself.",
+        _SUMMARY,
+        _layers,
+    ),
+    "temporal": Part(
+        "How do the layers move in time?",
+        "Over the corpus first, then one utterance seen and heard.",
+        (*_TIME, "animations"),
+        _temporal,
+    ),
+}
+>>>>>>> main
