@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['LAYERS', 'make_layers']
 
-# %% ../../nbs/09_analyses/layers.ipynb #930d2ff2
+# %% ../../nbs/09_analyses/layers.ipynb #562483dd
 import numpy as np
 
 from .page import Card
-from .study import Analysis, Outcome, Study, attempt
+from .study import Analysis, Outcome, Study
+from ..core.commands import attempt
 from ..measures.matrix import layer_curve
 
 # %% ../../nbs/09_analyses/layers.ipynb #b798e2e8

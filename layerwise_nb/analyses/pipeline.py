@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ANALYSES', 'OLD_NAMES', 'visualize', 'check_choices', 'config_text', 'read_config']
 
-# %% ../../nbs/09_analyses/pipeline.ipynb #a6afb534
+# %% ../../nbs/09_analyses/pipeline.ipynb #d56f44a2
 import json
 import tomllib
 from collections.abc import Mapping
@@ -18,9 +18,10 @@ from .layers import LAYERS
 from .page import Card, Section, write_dashboard
 from .propagation import PROPAGATION
 from .similarity import SIMILARITY
-from .study import Analysis, Study, check_settings, flags_of, make_all, open_study, split_list
+from .study import Analysis, Study, check_settings, flags_of, make_all, open_study
 from .temporal import TEMPORAL
 from .utterance import UTTERANCE
+from ..core.commands import split_list
 
 # %% ../../nbs/09_analyses/pipeline.ipynb #6d018540
 ANALYSES: dict[str, Analysis] = {a.name: a for a in (SIMILARITY, PROPAGATION, LAYERS, TEMPORAL, UTTERANCE)}
@@ -59,7 +60,7 @@ def check_choices(
     for analysis in _chosen(settings.get("only", "")):
         analysis.check(settings)
 
-# %% ../../nbs/09_analyses/pipeline.ipynb #3affc90a
+# %% ../../nbs/09_analyses/pipeline.ipynb #29ba1a06
 def _section(analysis: Analysis, record: dict, folder: Path) -> Section:
     cards = [Card(f["title"], f["caption"], [folder / file for file in f["files"]]) for f in record["figures"]]
     return Section(analysis.title, analysis.text, cards, record["problems"])
@@ -73,7 +74,7 @@ def _facts(study: Study) -> dict[str, str]:
     facts = {
         "model": "{model} (weights: {weights})".format(**store.run["identity"]),
         "corpus": f"{len(records)} utterances of {len(speakers)} speakers, {seconds / 60:.1f} min",
-        "features": f"{len(store.run['features'])} layers, {store.run['identity']['dtype']}",
+        "features": f"{len(store.catalogue)} layers, {store.run['identity']['dtype']}",
     }
     return facts | ({"note": ". ".join(store.notes)} if store.notes else {})
 

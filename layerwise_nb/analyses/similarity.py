@@ -6,7 +6,7 @@
 __all__ = ['BOOTSTRAPPED', 'SIMILARITY', 'Result', 'check_metrics', 'measure', 'features_facts', 'analyse_summary',
            'analyse_difference', 'make_similarity', 'analyse_similarity']
 
-# %% ../../nbs/09_analyses/similarity.ipynb #197c1d39
+# %% ../../nbs/09_analyses/similarity.ipynb #eb66d66d
 import csv
 import io
 import json
@@ -19,22 +19,15 @@ from typing import Any
 import numpy as np
 
 from .page import Card
-from .study import Analysis, Outcome, Study, attempt, flags_of, run_analysis, split_list
+from .study import Analysis, Outcome, Study, flags_of, run_analysis
 from ..core.arrays import write_arrays
-<<<<<<< HEAD
+from ..core.commands import attempt, split_list
+from ..core.files import write_text
 from ..corpus.summary import CorpusSummary
-from ..features.store import write_text
-=======
-from ..core.files import cannot_write, write_text
-from ..corpus.aligned import AlignedCorpus
-from ..corpus.summary import CorpusSummary
-from ..features.run_folder import StoreError
-from ..features.store import FeatureStore
->>>>>>> main
 from ..measures.bootstrap import MatrixIntervals, bootstrap_difference, bootstrap_matrix
 from ..measures.matrix import MEASURES, SimilarityMatrix, needs_frames, similarity_matrix
 
-# %% ../../nbs/09_analyses/similarity.ipynb #1dacf6cd
+# %% ../../nbs/09_analyses/similarity.ipynb #5541c069
 BOOTSTRAPPED = ("linear_cka", "rbf_cka")  # all resamples of these cost less than ten matrices
 
 
@@ -111,7 +104,7 @@ def measure(
     intervals, notes = _intervals(make, summary, metric, bootstrap, by, seed, jackknife)
     return Result(matrix, intervals, tuple(notes), [])
 
-# %% ../../nbs/09_analyses/similarity.ipynb #e7d519c7
+# %% ../../nbs/09_analyses/similarity.ipynb #61a351bb
 def features_facts(
     summary: CorpusSummary,  # of the corpus
 ) -> dict[str, Any]:  # anything JSON can say
