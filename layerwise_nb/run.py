@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['run', 'layerwise_run']
 
-# %% ../nbs/12_commands/run.ipynb #329f49d9
+# %% ../nbs/12_commands/run.ipynb #061b11af
 from pathlib import Path
 
 from fastcore.script import call_parse
 
 from .analyses.pipeline import ANALYSES, check_choices, visualize
 from .analyses.study import flags_of
-from .core.commands import UsageError, command
+from .core.commands import UsageError, command_ending
 from .extract import INTERRUPTED, extract, format_summary
 from .visualize import configured, old_settings, report
 
@@ -34,7 +34,7 @@ def run(
     status = report(visualize(summary["features_dir"], output_dir, **analysis))
     return status or int(bool(summary["failed"]))
 
-# %% ../nbs/12_commands/run.ipynb #a8d2c352
+# %% ../nbs/12_commands/run.ipynb #e6a323d8
 @call_parse
 @flags_of(*ANALYSES.values())
 def layerwise_run(
@@ -60,7 +60,7 @@ def layerwise_run(
     """
     extraction = {"dataset_split": dataset_split, "model": model, "num_files": num_files, "dtype": dtype, "device": device,
                   "seed": weights_seed, "alignments": cut_alignments, "tier": cut_tier}  # fmt: skip
-    with command("layerwise_run"):
+    with command_ending("layerwise_run"):
         if not output_dir:
             raise UsageError("--output_dir is needed: a folder for features and results")
         kwargs.pop("features_dir")

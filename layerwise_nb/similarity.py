@@ -5,17 +5,17 @@
 # %% auto #0
 __all__ = ['layerwise_similarity']
 
-# %% ../nbs/12_commands/similarity.ipynb #f8c442c4
+# %% ../nbs/12_commands/similarity.ipynb #905321e0
 import sys
 
 from fastcore.script import call_parse
 
 from .analyses.similarity import SIMILARITY, analyse_similarity
 from .analyses.study import flags_of
-from .core.commands import command
+from .core.commands import command_ending
 from .measures.matrix import *  # noqa: F403 (the measures belong here, too)
 
-# %% ../nbs/12_commands/similarity.ipynb #1bbeb658
+# %% ../nbs/12_commands/similarity.ipynb #e38ef976
 @call_parse
 @flags_of(SIMILARITY)
 def layerwise_similarity(**kwargs):
@@ -23,7 +23,7 @@ def layerwise_similarity(**kwargs):
 
     Example: layerwise_similarity --features_dir features --output_dir results --metrics linear_cka,svcca
     """
-    with command("layerwise_similarity", interrupted="nothing is half-written"):
+    with command_ending("layerwise_similarity", interrupted="nothing is half-written"):
         outcome = analyse_similarity(**kwargs)
         for name, result in outcome.results.items():
             print(f"{name}\n{result}\n")

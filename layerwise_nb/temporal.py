@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['layerwise_temporal']
 
-# %% ../nbs/12_commands/temporal.ipynb #cd845d5a
+# %% ../nbs/12_commands/temporal.ipynb #94c23a12
 import sys
 
 from fastcore.script import call_parse
@@ -13,10 +13,10 @@ from fastcore.script import call_parse
 from .analyses.study import flags_of
 from .analyses.temporal import TEMPORAL
 from .analyses.utterance import UTTERANCE, analyse_time
-from .core.commands import command
+from .core.commands import command_ending
 from .dynamics.statistics import *  # noqa: F403 (the measures belong here, too)
 
-# %% ../nbs/12_commands/temporal.ipynb #00871515
+# %% ../nbs/12_commands/temporal.ipynb #cea65e0e
 @call_parse
 @flags_of(TEMPORAL, UTTERANCE)
 def layerwise_temporal(
@@ -28,7 +28,7 @@ def layerwise_temporal(
 
     Example: layerwise_temporal --features_dir features --output_dir results
     """
-    with command("layerwise_temporal", interrupted="nothing is half-written"):
+    with command_ending("layerwise_temporal", interrupted="nothing is half-written"):
         old = {"labels": alignments, "label_tier": tier}
         outcome = analyse_time(**{**kwargs, **{name: value for name, value in old.items() if value}})
         for card in outcome.cards:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['report', 'configured', 'old_settings', 'layerwise_visualize']
 
-# %% ../nbs/12_commands/visualize.ipynb #9272216b
+# %% ../nbs/12_commands/visualize.ipynb #8119f5c2
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -14,7 +14,7 @@ from fastcore.script import anno_parser, call_parse
 
 from .analyses.pipeline import ANALYSES, OLD_NAMES, config_text, read_config, visualize
 from .analyses.study import flags_of
-from .core.commands import command
+from .core.commands import command_ending
 
 # %% ../nbs/12_commands/visualize.ipynb #ab41e51f
 def report(
@@ -29,25 +29,6 @@ def report(
             print(f"problem  {part}: {problem}", file=sys.stderr)
     print(f"page     {result['page']}")
     return int(bool(result["problems"]))
-
-# %% ../nbs/12_commands/visualize.ipynb #312fef53
-def configured(
-    function: Callable,  # a command, whose flags are on the command line
-    config: str,  # TOML file with settings
-    settings: Iterable[str],  # names of the settings wanted
-) -> dict[str, Any]:  # name -> value: of the flag if it was given, else of the file, else the default
-    "The settings of a command under a configuration file."
-    parser, found = anno_parser(function), read_config(config)
-    parser.set_defaults(**found)
-    given = vars(parser.parse_args())
-    return {name: given[name] for name in settings} | old_settings(**{name: given.get(name) for name in OLD_NAMES})
-
-
-def old_settings(
-    **given: Any,  # old name -> value, or None where it was not given
-) -> dict[str, Any]:
-    "Settings by the names that they have now."
-    return {OLD_NAMES[name]: value for name, value in given.items() if value is not None}
 
 # %% ../nbs/12_commands/visualize.ipynb #24a79819
 def configured(
@@ -68,7 +49,26 @@ def old_settings(
     "Settings by the names that they have now."
     return {OLD_NAMES[name]: value for name, value in given.items() if value is not None}
 
-# %% ../nbs/12_commands/visualize.ipynb #c741d4c4
+# %% ../nbs/12_commands/visualize.ipynb #8205fc48
+def configured(
+    function: Callable,  # a command, whose flags are on the command line
+    config: str,  # TOML file with settings
+    settings: Iterable[str],  # names of the settings wanted
+) -> dict[str, Any]:  # name -> value: of the flag if it was given, else of the file, else the default
+    "The settings of a command under a configuration file."
+    parser, found = anno_parser(function), read_config(config)
+    parser.set_defaults(**found)
+    given = vars(parser.parse_args())
+    return {name: given[name] for name in settings} | old_settings(**{name: given.get(name) for name in OLD_NAMES})
+
+
+def old_settings(
+    **given: Any,  # old name -> value, or None where it was not given
+) -> dict[str, Any]:
+    "Settings by the names that they have now."
+    return {OLD_NAMES[name]: value for name, value in given.items() if value is not None}
+
+# %% ../nbs/12_commands/visualize.ipynb #4d58072e
 @call_parse
 @flags_of(*ANALYSES.values())
 def layerwise_visualize(
@@ -83,7 +83,7 @@ def layerwise_visualize(
 
     Example: layerwise_visualize --features_dir features --output_dir results --only similarity,layers
     """
-    with command("layerwise_visualize", interrupted="finished analyses are kept, and the same command goes on"):
+    with command_ending("layerwise_visualize", interrupted="finished analyses are kept, and the same command goes on"):
         if print_config:
             print(config_text(), end="")
             return

@@ -9,7 +9,7 @@ __all__ = ['PROPAGATION', 'make_propagation']
 from .study import Analysis, Outcome, Study
 from ..measures.propagation import input_propagation
 
-# %% ../../nbs/09_analyses/propagation.ipynb #b4a7cb58
+# %% ../../nbs/09_analyses/propagation.ipynb #10c6c9b6
 _QUESTIONS = {  # curve of `input_propagation`: what it asks, in a legend
     "recovered_r2": "CNN output, read off the layer",
     "explained_r2": "layer, from the CNN output",
@@ -28,7 +28,8 @@ def make_propagation(
     title, label = "What is left of the CNN output", "adjusted R²"
     caption = "Each curve is a regression; what it asks is in the legend. Where there are too few frames a curve ends."
     curves = {_QUESTIONS[name]: values for name, values in found.curves.items()}
-    return Outcome([study.save_curve("input_propagation", title, caption, found.layers, curves, label, context)], [], {"curves": found})
+    card = study.save_curve("input_propagation", title, caption, found.layers, curves, label, context)
+    return Outcome([card], [], {"curves": found})
 
 # %% ../../nbs/09_analyses/propagation.ipynb #bd661b2c
 def _missing(study: Study) -> str:

@@ -228,7 +228,7 @@ def _check_same_frames(summary: CorpusSummary, other: CorpusSummary) -> None:
             f"{len(other.speakers)} of {other.title}: extract the same files with both models"
         )
 
-# %% ../../nbs/09_analyses/similarity.ipynb #a9766afe
+# %% ../../nbs/09_analyses/similarity.ipynb #b68f2212
 def _card(metric: str, result: Result, less: str = "") -> Card:
     "A matrix on the page: its figures and its table."
     from layerwise_nb.figures.heatmap import measure_name
@@ -265,7 +265,7 @@ def make_similarity(
 SIMILARITY = Analysis(
     "similarity",
     "How similar are the layers?",
-    "Each cell compares two layers' representations of the same frames. The matrices are of all frames; debiased where that is possible.",
+    "Each cell compares two layers' representations of the same frames. Matrices are of all frames, debiased where possible.",
     make_similarity,
     shares=("layers", "align", "reservoir_size", "seed", "device", "formats"),
     check=lambda settings: check_metrics(settings["metrics"]),

@@ -64,14 +64,14 @@ def _dynamics(study: Study, by: str, bootstrap: int, problems: list[str]) -> lis
     write_text(folder / "measures.csv", _measures_csv(summary, rates))
     return [*_measure_cards(study, summary, rates), _autocorrelation_card(study, summary)]
 
-# %% ../../nbs/09_analyses/temporal.ipynb #f71b1e2b
+# %% ../../nbs/09_analyses/temporal.ipynb #b0cefd84
 _MEASURES = (  # stem, measures (none: the time scales), title, caption
     ("timescales", (), "Time scale of each layer", "How long a layer stays like itself: until its autocorrelation has fallen to "
      "1/e, and summed over all lags."),
     ("velocity", ("velocity",), "Frame-to-frame change of each layer", "Distance from frame to frame per second, in units of the "
      "layer's RMS distance from its mean, so that layers of any norm compare."),
-    ("norms", ("norm",), "Norm of each layer over time", "Mean length of a frame: its weight wherever layers are added or compared "
-     "without normalizing."),
+    ("norms", ("norm",), "Norm of each layer over time", "Mean length of a frame: its weight wherever layers are added or "
+     "compared without normalizing."),
 )  # fmt: skip
 
 
@@ -135,7 +135,7 @@ def _leads(study: Study, by: str, bootstrap: int, max_utterances: int, max_lag_s
     what = f"debiased linear CKA at lags of up to {1000 * max_lag_s:.0f} ms, {len(lagged)} utterances"
     return _lag_cards(study, pooled, [what])
 
-# %% ../../nbs/09_analyses/temporal.ipynb #c963aa51
+# %% ../../nbs/09_analyses/temporal.ipynb #660aa5a3
 def _boundary_scores(
     study: Study, max_utterances: int, labels: str | None, label_tier: str, problems: list[str]
 ) -> tuple[dict[str, BoundaryScore], int]:
@@ -168,7 +168,8 @@ def _boundaries(study: Study, max_utterances: int, labels: str | None, label_tie
     curves = {"found": np.array([scores[x].f1 for x in layers]), "chance": np.array([scores[x].chance.f1 for x in layers])}
     context = [study.title, f"{n} utterances, {some.n_true:,} labeled {label_tier} boundaries, within "
                f"{1000 * some.tolerance_s:.0f} ms; chance: the found ones moved around the utterance"]  # fmt: skip
-    title, caption = f"Do layers change where {label_tier} meet?", "F1 of the peaks of a layer's change against labeled boundaries."
+    title = f"Do layers change where {label_tier} meet?"
+    caption = "F1 of the peaks of a layer's change against labeled boundaries."
     draw = (layer_curve_figure, layer_curve_plotly)
     figures = (f(layers, curves, "F1", title, context, limits=(0, 1)) for f in draw)
     return [study.save("temporal_analysis/boundaries", title, caption, *figures)]

@@ -85,7 +85,7 @@ class _Shown:
 
         self.save(stem, title, caption, *(draw(made, self.context, self.recording) for draw in (time_figure, time_plotly)))
 
-# %% ../../nbs/09_analyses/utterance.ipynb #c56782a9
+# %% ../../nbs/09_analyses/utterance.ipynb #db9e3208
 def _save_change(shown: _Shown) -> None:
     from layerwise_nb.figures import panels as plots
 
@@ -95,7 +95,8 @@ def _save_change(shown: _Shown) -> None:
                  [plots.change_panel({name: changes[name] for name in few})])  # fmt: skip
     velocity = np.stack([changes[name].velocity for name in shown.layers])
     panel = plots.activity_panel(list(shown.layers), times, velocity, "velocity (spreads/s)", "Velocity of each layer")
-    shown.panels("activity", "How fast each layer changes, moment by moment", "A row for each layer, from the waveform up.", [panel])
+    caption = "A row for each layer, from the waveform up."
+    shown.panels("activity", "How fast each layer changes, moment by moment", caption, [panel])
     found_s, true_s, score = find_boundaries(changes[few[-1]].cosine_distance, times), None, None
     if shown.labels:
         true_s = alignment_boundaries(shown.recording.intervals, shown.settings["label_tier"])
@@ -191,7 +192,7 @@ def _animate(shown: _Shown) -> None:
             animation.figure(shown.utterance.seconds / 2, dpi=75).savefig(still)
             shown.cards.append(Card(title, caption, [*files, still]))
 
-# %% ../../nbs/09_analyses/utterance.ipynb #03e3fb09
+# %% ../../nbs/09_analyses/utterance.ipynb #63628d3c
 def make_utterance(
     study: Study,  # features and shared settings
     utterance: str = "",  # the utterance that is seen and heard; empty: the one of median length
@@ -209,8 +210,8 @@ def make_utterance(
         recording = find_recording(study.store, chosen.name, alignments=labels)
     shown = _Shown(study, chosen, settings, recording, problems)
     (study.folder / shown.path("")).mkdir(parents=True, exist_ok=True)
-    for what, save in (("change", _save_change), ("windows", _save_windows), ("windows beyond the CNN output", _save_beyond_input),
-                       ("self-similarity", _save_self_similarity)):  # fmt: skip
+    figures = {"change": _save_change, "windows": _save_windows, "windows beyond the CNN output": _save_beyond_input}
+    for what, save in (figures | {"self-similarity": _save_self_similarity}).items():
         with attempt(what, problems):
             save(shown)
     if recording:
