@@ -30,25 +30,6 @@ def report(
     print(f"page     {result['page']}")
     return int(bool(result["problems"]))
 
-# %% ../nbs/12_commands/visualize.ipynb #24a79819
-def configured(
-    function: Callable,  # a command, whose flags are on the command line
-    config: str,  # TOML file with settings
-    settings: Iterable[str],  # names of the settings wanted
-) -> dict[str, Any]:  # name -> value: of the flag if it was given, else of the file, else the default
-    "The settings of a command under a configuration file."
-    parser, found = anno_parser(function), read_config(config)
-    parser.set_defaults(**found)
-    given = vars(parser.parse_args())
-    return {name: given[name] for name in settings} | old_settings(**{name: given.get(name) for name in OLD_NAMES})
-
-
-def old_settings(
-    **given: Any,  # old name -> value, or None where it was not given
-) -> dict[str, Any]:
-    "Settings by the names that they have now."
-    return {OLD_NAMES[name]: value for name, value in given.items() if value is not None}
-
 # %% ../nbs/12_commands/visualize.ipynb #8205fc48
 def configured(
     function: Callable,  # a command, whose flags are on the command line
