@@ -9,7 +9,6 @@ __all__ = ['UTTERANCE', 'choose_utterance', 'make_utterance', 'analyse_time']
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
