@@ -21,11 +21,13 @@ from layerwise_nb.audio.synthetic import made_up_features
 print(lw.__file__)
 rng = np.random.default_rng(0)
 page = Path("animation.html")
-activity_animation(0.1 * rng.standard_normal(16000), 16000, np.arange(50) / 50 + 0.01, rng.random((50, 3)), list("abc")).save(page)
+times_s, sound = np.arange(50) / 50 + 0.01, 0.1 * rng.standard_normal(16000)
+activity_animation(sound, 16000, times_s, rng.random((50, 3)), list("abc")).save(page)
 text = page.read_text(encoding="utf-8")
 assert "<script" in text and "<style" in text and "<audio" in text, text[:500]
 with tempfile.TemporaryDirectory() as folder:
-    explorer = lw.LayerExplorer(lw.extract_features("synthetic", folder, model="random:tiny", num_files=1, device="cpu")["features_dir"])
+    done = lw.extract_features("synthetic", folder, model="random:tiny", num_files=1, device="cpu")
+    explorer = lw.LayerExplorer(done["features_dir"])
     print(type(explorer).__name__)
     explorer.close()
 """
