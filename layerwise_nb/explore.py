@@ -42,15 +42,16 @@ def layerwise_explore(
 
     Example: layerwise_explore features
     """
-    from layerwise_nb.explorers.server import app_notebook, free_port, invitation, served
+    from layerwise_nb.explorers.server import app_notebook, free_port, invitation, proxy_path, served, server_settings
 
     with command_ending("layerwise_explore"):
         folders, port = check_folders(features_dir, audio_dir, against), free_port(port)
         token = secrets.token_urlsafe(24)
-        said, opens = invitation(port, token, dict(os.environ))
+        said, opens = invitation(port, token, os.environ, features_dir)
+        settings = server_settings(token, proxy_path(port, os.environ))
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         print(said, flush=True)
-        with served(app_notebook(*folders, os.getcwd()), port, token, opens) as server:
+        with served(app_notebook(*folders, os.getcwd()), port, settings, opens) as server:
             try:
                 status = server.wait()
             except KeyboardInterrupt:  # how it is meant to end
