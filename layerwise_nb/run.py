@@ -11,7 +11,8 @@ from pathlib import Path
 from fastcore.script import call_parse
 
 from .core.commands import command_ending
-from .extract import INTERRUPTED, extract, format_summary
+from .extract import extract
+from .extraction.progress import INTERRUPTED, format_summary
 
 # %% ../nbs/12_commands/run.ipynb #633a6b95
 def run(
