@@ -132,7 +132,8 @@ def bench_explore(
     browser_path = find_browser()
     sync_playwright = import_module("playwright.sync_api").sync_playwright  # not a requirement of this package
     with tempfile.TemporaryDirectory(prefix="layerwise_bench_", dir=work_dir) as folder:
-        features = Path(extract_features(str(audio_dir), f"{folder}/features", model=model, num_files=4, device="cpu")["features_dir"])
+        made = extract_features(str(audio_dir), f"{folder}/features", model=model, num_files=4, device="cpu")
+        features = Path(made["features_dir"])
         many_utterances(features, Path(folder, "many"), n_utterances)
         rows = [
             measure(f"{maker.__name__} of {n_utterances:,} utterances", lambda maker=maker: opened(maker, f"{folder}/many"))

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['choose_utterances', 'identity_of', 'check_disk', 'Job', 'held_by_sums', 'plan_run']
 
-# %% ../../nbs/04_extraction/prepare.ipynb #66d9b703
+# %% ../../nbs/04_extraction/prepare.ipynb #f9aaf520
 import os
 import platform
 import shutil
@@ -24,7 +24,7 @@ from ..audio.synthetic import make_corpus
 from ..core.commands import UsageError
 from ..core.files import cannot_write
 from .distributed import Processes
-from .engine import AccumulatorKind
+from .engine import AccumulatorKind, reproducible
 from layerwise_nb.extraction.plan import (
     Batch,
     choose_shard,
@@ -39,6 +39,7 @@ from .resume import check_same_audio, find_counted, find_done
 from .settings import ExtractionSettings, audio_folder, features_dir, is_synthetic, model_name
 from layerwise_nb.features.catalogue import (
     Feature,
+    catalogue_of_run,
     catalogue_to_json,
     common_grid,
     format_bytes,
@@ -52,23 +53,25 @@ from layerwise_nb.features.run_folder import (
     check_same_run,
     lock_folder,
     merge_journals,
+    read_run,
     remove_stale,
     start_run,
 )
+from ..models.family import EXACT, batch_error
 from ..models.load import SpeechModel
 
-# %% ../../nbs/04_extraction/prepare.ipynb #3519bbdb
+# %% ../../nbs/04_extraction/prepare.ipynb #2f77da54
 def _list(
     s: ExtractionSettings, catalogue: Mapping[str, Feature], sample_rate: int
 ) -> tuple[list[Utterance], dict[str, AudioError]]:
     "Every utterance below the folder of audio, cut as asked; and what cannot be one."
-    shortest, folder = shortest_audio(catalogue), audio_folder(s)
+    grid, shortest, folder = common_grid(catalogue), shortest_audio(catalogue), audio_folder(s)
     if is_synthetic(s):
         make_corpus(folder)
     utterances, refused = list_utterances(folder, sample_rate, shortest)
     if s.segment_seconds:
         window = int(s.segment_seconds * sample_rate)
-        utterances = cut_windows(utterances, window, shortest, common_grid(catalogue).stride)
+        utterances = cut_windows(utterances, window, grid.stride if grid.ceil else shortest, grid.stride)
     if s.alignments:
         utterances, more = cut_spans(utterances, s.alignments, s.tier, sample_rate, shortest)
         refused |= more
@@ -154,7 +157,7 @@ def _resampled(utterances: Sequence[Utterance], sample_rate: int) -> list[str]:
     rates = ", ".join(f"{n} of {rate} Hz" for rate, n in sorted(Counter(paths.values()).items()))
     return [f"resampled    {rates}, to {sample_rate} Hz"] if rates else []
 
-# %% ../../nbs/04_extraction/prepare.ipynb #278ac8f7
+# %% ../../nbs/04_extraction/prepare.ipynb #29868c80
 @dataclass
 class Job:
     "What process 0 decided."
@@ -164,6 +167,7 @@ class Job:
     asked: set[str]  # names of the utterances asked for, those refused included
     todo: set[str]  # names still to do
     weights_sha256: str  # of process 0's model
+    features: list[str]  # names of the features to compute
     provenance: dict  # for every file
     shard: str = ""  # the name of the shard that this run does: "2of4"
     notes: list[str] = field(default_factory=list)  # said at the start
@@ -180,7 +184,44 @@ def held_by_sums(
     "What sums take, in memory or on the disk, during a checkpoint."
     return 2 * accumulator.nbytes(catalogue) if accumulator else 0
 
-# %% ../../nbs/04_extraction/prepare.ipynb #d94816b8
+# %% ../../nbs/04_extraction/prepare.ipynb #b5aa22e0
+def _keep_features(speech: SpeechModel, s: ExtractionSettings, before: dict, folder: Path) -> None:
+    "Compute the features that a folder was begun with."
+    if not before:
+        return
+    began = catalogue_of_run({**before, "identity": {**before["identity"], "store": "all"}})
+    now = speech.catalogue(s.feature_type)
+    if missing := [name for name in began if began[name] != now.get(name)]:
+        raise StoreError(
+            f"{folder} was begun with {began[missing[0]]}, now the model has {now.get(missing[0])}: choose another --save_dir"
+        )
+    speech.features = list(began)
+
+
+def _plan_exactly(
+    utterances: Sequence[Utterance], batch_samples: int, speech: SpeechModel, threads: int, before: dict
+) -> tuple[list[Batch], float | None]:
+    "The plan of batches; of one utterance each where the model's batches are not exact. And by how much they are off."
+    plan = plan_batches(utterances, batch_samples, speech.padded_to)
+    if all(len(batch) == 1 for batch in plan):
+        return plan, None
+    error = before.get("provenance", {}).get("batch_error")
+    if error is None:
+        with reproducible(threads, tf32=False):
+            error = batch_error(speech)
+    return (plan if error <= EXACT else plan_batches(utterances)), error
+
+
+def _model_notes(speech: SpeechModel, error: float | None) -> list[str]:
+    "What to know of a model before it starts."
+    notes = []
+    if speech.unused:
+        notes.append(f"unused       {', '.join(speech.unused)} of the checkpoint: only its encoder runs")
+    if error is not None and not error <= EXACT:
+        notes.append(f"batches      of this model are off by {error:.1%}, over {EXACT:g}: one utterance at a time")
+    return notes
+
+# %% ../../nbs/04_extraction/prepare.ipynb #15d16119
 @dataclass
 class _Part:
     "What this run, or this shard of it, is to do."
@@ -192,13 +233,13 @@ class _Part:
     others: set[str]  # of the other shards
 
 
-def _part(utterances: Sequence[Utterance], refused: dict[str, AudioError], batch_samples: int, shard: str | None) -> _Part:
-    all_names = {u.name for u in utterances} | refused.keys()
-    plan, refused = choose_shard(plan_batches(utterances, batch_samples), refused, shard)
+def _part(plan: list[Batch], refused: dict[str, AudioError], shard: str | None) -> _Part:
+    all_names = {u.name for batch in plan for u in batch} | refused.keys()
+    plan, refused = choose_shard(plan, refused, shard)
     mine = sorted((u for batch in plan for u in batch), key=lambda u: u.name)
     return _Part(plan, mine, refused, all_names, all_names - {u.name for u in mine} - refused.keys())
 
-# %% ../../nbs/04_extraction/prepare.ipynb #40535993
+# %% ../../nbs/04_extraction/prepare.ipynb #317b9142
 def _find_done(
     s: ExtractionSettings, folder: Path, part: _Part, files: dict, catalogue: dict, accumulator: AccumulatorKind | None
 ) -> tuple[dict[str, dict | None], dict[str, AudioError], list[str]]:
@@ -216,8 +257,6 @@ def _find_done(
 def _open_records(s: ExtractionSettings, folder: Path, identity: dict, part: _Part, has_files: bool) -> list[str]:
     "Check that the folder is of this run, and tidy what a killed one left; lines for people."
     shard = shard_name(s.shard)
-    with change_records(folder):
-        check_same_run(folder, identity)
     if has_files:
         check_same_audio(folder, str(audio_folder(s).resolve()), part.utterances, part.all_names)
     with change_records(folder):
@@ -255,7 +294,7 @@ def _run_facts(s: ExtractionSettings, speech: SpeechModel, identity: dict, prove
         "provenance": provenance,
     }
 
-# %% ../../nbs/04_extraction/prepare.ipynb #ee9dfeae
+# %% ../../nbs/04_extraction/prepare.ipynb #7eec8ad5
 def plan_run(
     s: ExtractionSettings,  # what is asked for
     speech: SpeechModel,  # the model
@@ -267,12 +306,15 @@ def plan_run(
     folder, device = features_dir(s), processes.device.type
     utterances, refused = choose_utterances(s, speech.catalogue(), speech.sample_rate)
     held.enter_context(lock_folder(folder, shard_name(s.shard)))
-    seconds = s.batch_seconds
-    if seconds is None:
-        seconds = 160 if device == "cuda" else 0
-    part = _part(utterances, refused, int(seconds * speech.sample_rate), s.shard)
-    settled = {"threads": s.threads, "batch_seconds": seconds, "device": device}
     try:
+        with change_records(folder):
+            check_same_run(folder, identity_of(s, speech))
+        before = read_run(folder)
+        _keep_features(speech, s, before, folder)
+        seconds = s.batch_seconds if s.batch_seconds is not None else 160 if device == "cuda" else 0
+        plan, error = _plan_exactly(utterances, int(seconds * speech.sample_rate), speech, s.threads, before)
+        part = _part(plan, refused, s.shard)
+        settled = {"threads": s.threads, "batch_seconds": seconds, "device": device, "batch_error": error}
         return _settle(s, speech, processes, accumulator, folder, part, settled)
     except OSError as error:
         raise StoreError(cannot_write(folder, error)) from error
@@ -296,15 +338,17 @@ def _settle(
         refused = refused | _too_long(todo, everything, speech.sample_rate, processes.local_count)
         todo = [u for u in todo if u.name not in refused]
     needed = disk_needed(todo, files, s.dtype) + held_by_sums(accumulator, catalogue)
-    notes += [*more, *_resampled(part.utterances, speech.sample_rate), check_disk(folder, needed, s.force)]
+    notes += _model_notes(speech, settled["batch_error"]) + more + _resampled(part.utterances, speech.sample_rate)
+    notes.append(check_disk(folder, needed, s.force))
     names = {u.name for u in todo}
     batches = [tuple(u for u in batch if u.name not in refused) for batch in part.plan]
     shares = share_batches([b for b in batches if any(u.name in names for u in b)], processes.count)
-    provenance, shard = {**identity, **settled, "versions": _versions()}, shard_name(s.shard)
+    provenance = {**identity, **settled, "hidden_states": speech.facts, "versions": _versions()}
+    shard = shard_name(s.shard)
     with change_records(folder):
         check_same_run(folder, identity)  # another shard may have been the first
         _list_known(folder, shard, part, done, refused | lost, speech.sample_rate)
         facts = _run_facts(s, speech, identity, provenance)
         start_run(folder, {**facts, "found": len(part.all_names), "processes": processes.count}, shard)
-    weights = speech.identity["weights_sha256"]
-    return Job(folder, shares, part.all_names - part.others, names, weights, provenance, shard, notes)
+    asked, weights = part.all_names - part.others, speech.identity["weights_sha256"]
+    return Job(folder, shares, asked, names, weights, list(everything), provenance, shard, notes)

@@ -75,7 +75,7 @@ def _same_weights(speech: SpeechModel, job: Job) -> None:
             f"it loaded other weights of {speech.name} than process 0: give a --revision or one folder to all"
         )
 
-# %% ../../nbs/04_extraction/run.ipynb #6ad29069
+# %% ../../nbs/04_extraction/run.ipynb #32a9098b
 def engine_settings(
     s: ExtractionSettings,  # what is asked for
     speech: SpeechModel,  # the model
@@ -88,7 +88,7 @@ def engine_settings(
     everything, local = speech.catalogue(), processes.local_count
     writers, lanes, queue = max(2, min(8, available_processors() // local)), 1, 1
     if share:
-        longest, memory = max(len(batch) * batch[0].n_samples for batch in share), available_memory() - local * held
+        longest, memory = max(len(b) * max(b[0].n_samples, speech.padded_to) for b in share), available_memory() - local * held
         if processes.device.type == "cpu":
             lanes = plan_lanes(longest, everything, s.threads, local, memory)
         queue = plan_queue(longest, everything, lanes, writers, local, memory)
@@ -174,7 +174,7 @@ def _finish(job: Job, stopped: str, peak: int, start: float) -> dict:
         summary["stopped"] = stopped or why
     return summary
 
-# %% ../../nbs/04_extraction/run.ipynb #50ab8435
+# %% ../../nbs/04_extraction/run.ipynb #484db4b1
 def _run_as(processes: Processes, s: ExtractionSettings, accumulator: AccumulatorKind | None) -> dict:
     "One process's part of an extraction; the summary on process 0, nothing on the others."
     start, main, rank = time.monotonic(), processes.rank == 0, processes.rank
@@ -182,6 +182,7 @@ def _run_as(processes: Processes, s: ExtractionSettings, accumulator: Accumulato
     with ExitStack() as held:  # the lock of the folder
         job = processes.from_main(lambda: plan_run(s, speech, processes, accumulator, held))
         processes.together(lambda: _same_weights(speech, job))
+        speech.features = job.features
         sums = held_by_sums(accumulator, speech.catalogue(s.feature_type))
         engine = engine_settings(s, speech, job.shares[rank], processes, sums, job.provenance)
         journals = {r: journal_path(job.features_dir, r, job.shard) for r in range(processes.count)}
@@ -211,7 +212,7 @@ def _run(s: ExtractionSettings, accumulator: AccumulatorKind | None) -> dict:
     finally:
         processes.close()
 
-# %% ../../nbs/04_extraction/run.ipynb #f04f9726
+# %% ../../nbs/04_extraction/run.ipynb #2b8e78e1
 def run_extraction(
     s: ExtractionSettings,  # what is asked for
     accumulator: AccumulatorKind | None = None,  # what adds utterances up, such as `CorpusAccumulator`
@@ -233,7 +234,9 @@ def run_extraction(
 
 @flags_of(ExtractionSettings)
 def extract_features(
-    **kwargs,  # the fields of `ExtractionSettings`
+    audio_dir: str | None = None,  # folder of audio files; "synthetic": made on the spot
+    save_dir: str | None = None,  # folder for the results
+    **kwargs,  # the other fields of `ExtractionSettings`
 ) -> dict:  # the summary
     "`run_extraction` with its settings by name."
-    return run_extraction(ExtractionSettings(**kwargs))
+    return run_extraction(ExtractionSettings(audio_dir, save_dir, **kwargs))

@@ -14,7 +14,7 @@ from ..core.commands import UsageError
 from .plan import read_shard
 from ..features.catalogue import FEATURE_TYPES
 
-# %% ../../nbs/04_extraction/settings.ipynb #0edd9a4b
+# %% ../../nbs/04_extraction/settings.ipynb #7b2f91af
 @dataclass
 class ExtractionSettings:
     "What an extraction is asked for; a `UsageError` if it cannot be carried out."
@@ -23,7 +23,7 @@ class ExtractionSettings:
     save_dir: str | None = None  # folder for the results
     feature_type: str = "all"  # "all", "cnn", "projection" or "transformer"
     dataset_split: str | None = None  # e.g. dev-clean: a folder below audio_dir if there is one, and part of the output's name
-    model: str = "facebook/hubert-base-ls960"  # hub name, folder, or random[:base|large|tiny] (untrained control)
+    model: str = "facebook/hubert-base-ls960"  # hub name, folder, or random[:base|large|tiny|whisper-tiny|…] (untrained control)
     revision: str | None = None  # branch, tag or commit of a hub model
     seed: int = 0  # of random weights
     dataset_name: str = "librispeech"  # part of the output's name
@@ -117,7 +117,7 @@ def audio_folder(
         raise UsageError(f"--dataset_split: {folder} has no {s.dataset_split}; it has {', '.join(splits)}")
     return folder
 
-# %% ../../nbs/04_extraction/settings.ipynb #e9d3426c
+# %% ../../nbs/04_extraction/settings.ipynb #028e1bb1
 def model_name(
     model: str,  # hub name, folder, or random[:size]
 ) -> str:
@@ -132,7 +132,7 @@ def features_dir(
     "Where the features go."
     random, _, size = s.model.partition(":")
     if random == "random":
-        model = f"hubert-{size or 'base'}-random-seed{s.seed}"
+        model = f"{'hubert-' * (size in ('base', 'large', 'tiny', ''))}{size or 'base'}-random-seed{s.seed}"
     else:
         model = Path(model_name(s.model)).name
     kind = "complete" if s.feature_type == "all" else s.feature_type

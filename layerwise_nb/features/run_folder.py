@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['read_records', 'journal_path', 'Journal', 'read_manifest', 'merge_journals', 'StoreError', 'change_records',
-           'lock_folder', 'remove_stale', 'check_same_run', 'start_run', 'end_run']
+           'lock_folder', 'remove_stale', 'check_same_run', 'read_run', 'start_run', 'end_run']
 
 # %% ../../nbs/01_features/run_folder.ipynb #00d112ad
 import json
 import os
 from collections.abc import Collection, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -198,9 +198,17 @@ def check_same_run(
             f"repeat the settings it was made with"
         )
 
-# %% ../../nbs/01_features/run_folder.ipynb #1026a0ca
+# %% ../../nbs/01_features/run_folder.ipynb #0e75b469
 def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def read_run(
+    features_dir: str | Path,  # the folder of NPZ files
+) -> dict:
+    "The record of the folder's last run; empty if there is none."
+    path = Path(features_dir, "run.json")
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def start_run(
@@ -209,8 +217,7 @@ def start_run(
     shard: str = "",  # of a run that does a shard: "2of4"
 ) -> None:
     "Write `run.json` at the start of a run; under `change_records`."
-    path = Path(features_dir, "run.json")
-    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    path, before = Path(features_dir, "run.json"), read_run(features_dir)
     times = {"started": before.get("started", _now()), "last_started": _now()}
     run = {**facts, **times, "status": "running"}
     if shard:
