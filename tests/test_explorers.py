@@ -18,9 +18,9 @@ from running import extract, features_dir, free_port, noises
 from layerwise_nb.benchmarks.explorers import BROWSER_OPTIONS, BROWSERS, find_browser, many_utterances
 from layerwise_nb.dynamics.lags import lagged_cka
 from layerwise_nb.dynamics.windows import windowed_cka
-from layerwise_nb.explorers.explorers import LayerExplorer
+from layerwise_nb.explorers.base import Explorer
+from layerwise_nb.explorers.layer import LayerExplorer
 from layerwise_nb.explorers.views import Reader, made_up_features, pair_steps, sample_frames, subset_rows
-from layerwise_nb.explorers.widgets import Explorer
 from layerwise_nb.measures.matrix import similarity_matrix
 
 TOKEN = "of-this-test"
@@ -47,7 +47,7 @@ def folder(tmp_path_factory):
         made_up_features(folder / name, n_utterances=12, seed=seed)
     many_utterances(folder / "first", folder / "many", 3000)
     for name, call in CELLS.items():
-        code = f"from layerwise_nb.explorers.explorers import *\n\nexplorer = {call}\nexplorer"
+        code = f"from layerwise_nb.explorers import *\n\nexplorer = {call}\nexplorer"
         kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
         cells = [nbformat.v4.new_code_cell(source) for source in (code, AFTER.get(name, ""))]
         notebook = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
@@ -222,12 +222,12 @@ def test_one_moment_in_all_views(open_notebook, folder):
     page.press("copy code")
     page.page.get_by_role("button", name="copied").wait_for()
     made = {}
-    Explorer.at_once, here = True, os.getcwd()
+    Explorer.synchronous, here = True, os.getcwd()
     try:
         os.chdir(folder)
         exec(page.page.evaluate("navigator.clipboard.readText()").replace("\n\n", "\n\nagain = "), made)
     finally:
-        Explorer.at_once = False
+        Explorer.synchronous = False
         os.chdir(here)
     again: LayerExplorer = made["again"]
     assert (again.utterance.value, again.layer.value, again.second.value) == (second, reader.layers[-2], "conv_3")

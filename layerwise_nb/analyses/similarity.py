@@ -25,9 +25,11 @@ from fastcore.meta import delegates
 from fastcore.script import call_parse
 
 from ..core.arrays import write_arrays
+from ..core.files import cannot_write, write_text
 from ..corpus.aligned import AlignedCorpus
 from ..corpus.summary import CorpusSummary
-from ..features.store import FeatureStore, StoreError, cannot_write, write_text
+from ..features.run_folder import StoreError
+from ..features.store import FeatureStore
 from ..measures.bootstrap import MatrixIntervals, bootstrap_difference, bootstrap_matrix
 from ..measures.matrix import MEASURES, SimilarityMatrix, needs_frames, similarity_matrix
 
@@ -211,7 +213,7 @@ def analyse_summary(
     settings: dict[str, Any] | None = None,  # what else the files should say of how they were made
 ) -> dict[str, Result]:  # metric -> result
     "Any number of measures between all layers of a corpus, with their files and figures."
-    from layerwise_nb.figures.heatmap import matrix_figure, matrix_plotly, save_figure
+    from layerwise_nb.figures.heatmap import heatmap
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -220,8 +222,7 @@ def analyse_summary(
     for metric in metrics:
         result = measure(summary, metric, bootstrap, by, seed, jackknife)
         files = _write(folder / metric, result, header)
-        for draw in (matrix_figure, matrix_plotly):
-            files += save_figure(draw(result.matrix, result.intervals, summary.title), folder / metric, formats)
+        files += heatmap(result.matrix, result.intervals, summary.title).save(folder / metric, formats)
         results[metric] = replace(result, files=files)
     return results
 
@@ -239,7 +240,7 @@ def analyse_difference(
     settings: dict[str, Any] | None = None,  # what else the files should say of how they were made
 ) -> dict[str, Result]:  # metric -> result, whose matrix is first minus second
     "First minus second model, for any number of measures."
-    from layerwise_nb.figures.heatmap import difference_figure, difference_plotly, save_figure
+    from layerwise_nb.figures.heatmap import difference_heatmap
 
     _check_same_frames(summary, other)
     folder, results = Path(folder), {}
@@ -254,8 +255,7 @@ def analyse_difference(
         difference = replace(matrices[0], values=matrices[0].values - matrices[1].values)
         result, stem = Result(difference, intervals, tuple(notes), []), folder / f"{metric}_difference"
         files = _write(stem, result, {**header, "failed": {**summary.failed, **other.failed}})
-        for draw in (difference_figure, difference_plotly):
-            files += save_figure(draw(*matrices, intervals, summary.corpus, models), stem, formats)
+        files += difference_heatmap(*matrices, intervals, summary.corpus, models).save(stem, formats)
         results[metric] = replace(result, files=files)
     return results
 

@@ -34,11 +34,11 @@ from layerwise_nb.analyses.similarity import (
     summarise,
 )
 from .temporal import analyse_time
+from ..core.files import write_text
 from ..corpus.summary import CorpusSummary
-from ..features.store import FeatureStore, write_text
+from ..features.store import FeatureStore
 from ..measures.matrix import layer_curve
 from ..measures.propagation import input_propagation
-from ..verify import store_catalogue
 
 # %% ../../nbs/09_analyses/study.ipynb #d0122978
 def visualize(
@@ -133,7 +133,7 @@ class Analysis:
     ):
         self.settings = settings
         self.store = FeatureStore(settings.features_dir)
-        stored = store_catalogue(self.store)
+        stored = self.store.catalogue
         if unknown := [name for name in split_list(settings.layers) if name not in stored]:
             raise ValueError(f"{self.store.path} has no layer {', '.join(unknown)}; it has {', '.join(stored)}")
         self.layers = split_list(settings.layers) or list(stored)
@@ -258,7 +258,7 @@ def _page(analysis: Analysis, records: dict) -> Path:
     facts = {
         "model": model,
         "corpus": f"{len(records_of)} utterances of {len(speakers)} speakers, {seconds / 60:.1f} min",
-        "features": f"{len(store.run['features'])} layers, {store.run['identity']['dtype']}",
+        "features": f"{len(store.catalogue)} layers, {store.run['identity']['dtype']}",
     }
     facts |= {"note": ". ".join(store.notes)} if store.notes else {}
     sections = [_section(PARTS[name], records[name], analysis.folder) for name in PARTS if name in records]
@@ -282,7 +282,7 @@ def _similarity(analysis: Analysis) -> tuple[list[Card], list[str]]:
 
 def _matrix(metric: str, result: Result, less: str = "") -> Card:
     "A matrix on the page: its figures and its table."
-    from layerwise_nb.figures.heatmap import measure_name
+    from layerwise_nb.figures.style import measure_name
 
     sure = "" if result.intervals is None else f", {result.intervals.level:.0%} intervals by {result.intervals.by}"
     facts = [f"{result.matrix.estimator}, n = {result.matrix.n:,} frames{sure}", *result.matrix.notes[:2], *result.notes]
@@ -293,13 +293,10 @@ def _curve(
     analysis: Analysis, stem: str, title: str, caption: str, layers, curves: dict, ylabel: str, context, **options
 ) -> Card:
     "A curve over the layers, static and interactive."
-    from layerwise_nb.figures.heatmap import layer_curve_figure, layer_curve_plotly, save_figure
+    from layerwise_nb.figures.curves import layer_curves
 
-    files = []
-    for draw in (layer_curve_figure, layer_curve_plotly):
-        figure = draw(layers, curves, ylabel, title, context, **options)
-        files += save_figure(figure, analysis.folder / "visualizations" / stem, analysis.formats)
-    return Card(title, caption, files)
+    figure = layer_curves(layers, curves, ylabel, title, context, **options)
+    return Card(title, caption, figure.save(analysis.folder / "visualizations" / stem, analysis.formats))
 
 
 _QUESTIONS = {  # curve of `input_propagation`: what it asks, in a legend
@@ -348,15 +345,13 @@ def _layers(analysis: Analysis) -> tuple[list[Card], list[str]]:
 
 
 def _distribution(analysis: Analysis) -> Card:
-    from layerwise_nb.figures.curves import distribution_figure, distribution_plotly
-    from layerwise_nb.figures.heatmap import save_figure
+    from layerwise_nb.figures.curves import distribution
 
-    summary, files = analysis.summary, []
+    summary = analysis.summary
     quantiles = np.array([np.quantile(x, _LEVELS) for x in summary.reservoir.frames.values()])
     context = [summary.title, f"all features of {summary.reservoir.n:,} frames"]
-    for draw in (distribution_figure, distribution_plotly):
-        figure = draw(list(summary.layers), _LEVELS, quantiles, context)
-        files += save_figure(figure, analysis.folder / "visualizations/distribution", analysis.formats)
+    figure = distribution(list(summary.layers), _LEVELS, quantiles, context)
+    files = figure.save(analysis.folder / "visualizations/distribution", analysis.formats)
     return Card("Distribution of the activations", "Outliers, sparsity and saturation of each layer at a glance.", files)
 
 # %% ../../nbs/09_analyses/study.ipynb #6e2dabe7

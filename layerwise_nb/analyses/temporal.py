@@ -23,8 +23,9 @@ from tqdm.auto import tqdm
 from .page import Card
 from .similarity import attempt, check_settings, results_folder, split_list
 from ..core.arrays import write_arrays
+from ..core.files import write_text
 from ..corpus.aligned import AlignedCorpus, UtteranceFrames
-from ..corpus.recording import Sound, find_sound
+from ..corpus.recording import Recording, find_recording
 from layerwise_nb.dynamics.statistics import (
     BoundaryScore,
     TemporalStatistics,
@@ -41,7 +42,7 @@ from layerwise_nb.dynamics.statistics import (
     windowed_cka,
     windowed_partial_cka,
 )
-from ..features.store import FeatureStore, write_text
+from ..features.store import FeatureStore
 from ..measures.moments import copies
 
 # %% ../../nbs/09_analyses/temporal.ipynb #9fbb2c75
@@ -110,13 +111,9 @@ class _Analysis:
             except OSError as error:
                 self.problems.append(f"{name} was left out: {error}")
 
-    def save(self, stem: str, title: str, caption: str, *drawn: Any) -> None:
-        "A figure and its interactive twin."
-        from layerwise_nb.figures.heatmap import save_figure
-
-        files = [path for figure in drawn for path in save_figure(figure, self.folder / stem, self.formats)]
-        if files:
-            self.figures.append(Card(title, caption, files))
+    def save(self, stem: str, title: str, caption: str, figure: Any) -> None:
+        "A figure in all formats asked for."
+        self.figures.append(Card(title, caption, figure.save(self.folder / stem, self.formats)))
 
     def attempt(self, what: str):
         "What cannot be made becomes a problem."
@@ -171,20 +168,19 @@ def _dynamics(a: _Analysis) -> None:
     summary = statistics.pool(by=s.by, n_resamples=s.bootstrap, seed=s.seed)
     rates = {name: clock(feature)["frame_rate"] for name, feature in statistics.catalogue.items()}
     write_text(a.folder / "measures.csv", _measures_csv(summary, rates))
-    title, draw = _title(a), (plots.temporal_measure_figure, plots.temporal_measure_plotly)
+    title = _title(a)
     context = [title, _rates(rates)]
     a.save("timescales", "Time scale of each layer", "How long a layer stays like itself: until its autocorrelation has "
-           "fallen to 1/e, and summed over all lags.", *(f(summary, context=context) for f in draw))  # fmt: skip
-    a.save("velocity", "How fast each layer moves", "Distance from frame to frame per second, in units of the layer's own "
-           "spread, so that layers of any size compare.", *(f(summary, ("velocity",), context) for f in draw))  # fmt: skip
-    a.save("norms", "How large each layer's frames are", "Mean length of a frame: its weight wherever layers are added or "
-           "compared without normalising.", *(f(summary, ("norm",), title) for f in draw))  # fmt: skip
+           "fallen to 1/e, and summed over all lags.", plots.temporal_curves(summary, context=context))
+    a.save("velocity", "Frame-to-frame change of each layer", "Distance from frame to frame per second, in units of the layer's own "
+           "spread, so that layers of any size compare.", plots.temporal_curves(summary, ("velocity",), context))
+    a.save("norms", "Norm of each layer", "Mean length of a frame: its weight wherever layers are added or "
+           "compared without normalizing.", plots.temporal_curves(summary, ("norm",), title))
     shown = _spread(summary.layers)
     curves = {name: (summary.lags_s[name], summary.autocorrelation[name].value) for name in shown}
     bands = {name: (summary.autocorrelation[name].low, summary.autocorrelation[name].high) for name in shown}
-    draw = (plots.autocorrelation_figure, plots.autocorrelation_plotly)
-    a.save("autocorrelation", "Autocorrelation", "How alike two frames of a layer are that lie so far apart.",
-           *(f(curves, title, bands) for f in draw))  # fmt: skip
+    a.save("autocorrelation", "Autocorrelation", "How similar two frames of a layer are, by the time between them.",
+           plots.autocorrelation_curves(curves, title, bands))
 
 
 def _spread(names: Sequence[str], most: int = 6) -> list[str]:
@@ -194,7 +190,8 @@ def _spread(names: Sequence[str], most: int = 6) -> list[str]:
 # %% ../../nbs/09_analyses/temporal.ipynb #dee96539
 def _leads(a: _Analysis) -> None:
     "Which layer leads which."
-    from layerwise_nb.figures import curves as plots
+    from layerwise_nb.figures.curves import lag_curves
+    from layerwise_nb.figures.heatmap import lead_heatmap
 
     s, rate = a.settings, clock(a.corpus.grid)["frame_rate"]
     lagged, groups = [], []
@@ -209,21 +206,19 @@ def _leads(a: _Analysis) -> None:
                *pooled.notes]  # fmt: skip
     ends = (pooled.lead_s, pooled.lead_low_s, pooled.lead_high_s)
     a.save("leads", "Which layer leads which", "The lag at which two layers are most alike. Empty: no lag stands "
-           "out from chance.", *(f(a.distinct, *ends, a.corpus.title, details) for f in (plots.lead_figure, plots.lead_plotly)))
+           "out from chance.", lead_heatmap(a.distinct, *ends, a.corpus.title, details))
     pairs = [(a.few[0], name) for name in a.few[1:]]
     if pairs:
         a.save("lags", "Similarity at a lag", "A peak to the right of 0: the first layer is ahead of the second.",
-               *(f(pooled, pairs, a.corpus.title) for f in (plots.lag_figure, plots.lag_plotly)))  # fmt: skip
+               lag_curves(pooled, pairs, a.corpus.title))
 
 # %% ../../nbs/09_analyses/temporal.ipynb #b5bd37aa
 def _boundaries(a: _Analysis) -> None:
     "Where layers change, against the labels; nothing without labels."
-    from layerwise_nb.figures.heatmap import layer_curve_figure, layer_curve_plotly
-
     s, scores, n = a.settings, {}, 0
     for u in a.read(a.sample, "boundaries"):
         try:
-            sound = find_sound(a.store, u.name, alignments=s.alignments)
+            sound = find_recording(a.store, u.name, alignments=s.alignments)
         except (ValueError, OSError):
             continue  # `_utterance` says what is wrong with the audio
         if not any(i.tier == s.tier for i in sound.intervals):
@@ -236,17 +231,19 @@ def _boundaries(a: _Analysis) -> None:
                 scores[name] = scores[name] + score if name in scores else score
     if not scores:
         return
-    _save_boundaries(a, scores, n, (layer_curve_figure, layer_curve_plotly))
+    _save_boundaries(a, scores, n)
 
 
-def _save_boundaries(a: _Analysis, scores: dict[str, BoundaryScore], n: int, draw: Sequence[Callable]) -> None:
+def _save_boundaries(a: _Analysis, scores: dict[str, BoundaryScore], n: int) -> None:
+    from layerwise_nb.figures.curves import layer_curves
+
     layers, some = list(scores), next(iter(scores.values()))
     curves = {"found": np.array([scores[x].f1 for x in layers]), "chance": np.array([scores[x].chance.f1 for x in layers])}
     context = [a.corpus.title, f"{n} utterances, {some.n_true:,} labelled {a.settings.tier} boundaries, within "
                f"{1000 * some.tolerance_s:.0f} ms; chance: the found ones moved around the utterance"]  # fmt: skip
     title = f"Do layers change where {a.settings.tier} meet?"
     a.save("boundaries", title, "F1 of the peaks of a layer's change against the labelled boundaries.",
-           *(f(layers, curves, "F1", title, context, limits=(0, 1)) for f in draw))  # fmt: skip
+           layer_curves(layers, curves, "F1", title, context, limits=(0, 1)))
 
 # %% ../../nbs/09_analyses/temporal.ipynb #9f1e87c4
 def _chosen(a: _Analysis) -> UtteranceFrames:
@@ -270,11 +267,11 @@ def _utterance(a: _Analysis) -> None:
     name = u.name
     layers, where = {layer: u.frames[layer] for layer in a.distinct}, clock(a.corpus.grid)
     with a.attempt(f"the sound of {name}"):
-        sound = find_sound(a.store, name, alignments=a.settings.alignments)
+        sound = find_recording(a.store, name, alignments=a.settings.alignments)
     context = f"{name}; {a.corpus.title}"
 
     def panels(stem: str, title: str, caption: str, made: Sequence[Any]) -> None:
-        a.save(f"{name}/{stem}", title, caption, *(f(made, context, sound) for f in (plots.time_figure, plots.time_plotly)))
+        a.save(f"{name}/{stem}", title, caption, plots.time_panels(made, context, sound))
 
     with a.attempt("change"):
         _save_change(a, u, layers, where, panels, sound)
@@ -286,7 +283,7 @@ def _utterance(a: _Analysis) -> None:
 
 # %% ../../nbs/09_analyses/temporal.ipynb #5045ebc2
 def _save_change(
-    a: _Analysis, u: UtteranceFrames, layers: dict, where: dict, panels: Callable, sound: Sound | None
+    a: _Analysis, u: UtteranceFrames, layers: dict, where: dict, panels: Callable, sound: Recording | None
 ) -> None:
     from layerwise_nb.figures import panels as plots
 
@@ -295,7 +292,7 @@ def _save_change(
     panels("change", "Change from frame to frame", "A peak: the layer turns into something else, often where a phone ends.",
            [plots.change_panel({name: changes[name] for name in a.few})])  # fmt: skip
     velocity = np.stack([changes[name].velocity for name in layers])
-    panels("activity", "How fast each layer moves, moment by moment", "A row for each layer, from the waveform up.",
+    panels("activity", "Frame-to-frame change of each layer over time", "A row for each layer, from the waveform up.",
            [plots.activity_panel(list(layers), times, velocity, "velocity (spreads/s)", "Velocity of each layer")])  # fmt: skip
     name = a.few[-1]
     found_s, true_s, score = find_boundaries(changes[name].cosine_distance, times), None, None
@@ -314,10 +311,10 @@ def _save_windows(a: _Analysis, u: UtteranceFrames, layers: dict, where: dict, p
     header = {"utterance": u.name, "metric": windowed.metric, "window_s": windowed.window_s, "n": windowed.n}
     arrays = {"times": windowed.times, "values": windowed.values, "layers": np.array(windowed.layers)}
     write_arrays(a.folder / u.name / "windows.npz", "windows", 1, arrays, header)
-    panels("windows", "Similarity of neighbouring layers, moment by moment", "A row: the layer and the one below it.",
+    panels("windows", "Similarity of neighboring layers over time", "A row: the layer and the one below it.",
            [plots.window_panel(windowed)])  # fmt: skip
     if pairs:
-        panels("pairs", f"Similarity with {a.few[0]}, moment by moment", "How much of the first layer a later one shares.",
+        panels("pairs", f"Similarity with {a.few[0]} over time", "How much of the first layer a later one shares.",
                [plots.window_panel(windowed, pairs)])  # fmt: skip
     panels("evolution", "Norm, effective rank and anisotropy", "The shape of a layer in the sliding window.",
            plots.evolution_panels(evolution(layers, **where, window_s=s.window_s, step_s=s.step_s), a.few))  # fmt: skip
@@ -330,19 +327,19 @@ def _save_windows(a: _Analysis, u: UtteranceFrames, layers: dict, where: dict, p
                    "components of the CNN output are taken out.", [plots.window_panel(given)])  # fmt: skip
 
 # %% ../../nbs/09_analyses/temporal.ipynb #75f08f81
-def _save_self_similarity(a: _Analysis, u: UtteranceFrames, where: dict, context: str, sound: Sound | None) -> None:
-    from layerwise_nb.figures.curves import self_similarity_figure, self_similarity_plotly
+def _save_self_similarity(a: _Analysis, u: UtteranceFrames, where: dict, context: str, sound: Recording | None) -> None:
+    from layerwise_nb.figures.panels import self_similarity_panels
 
     for name in dict.fromkeys((a.few[0], a.few[-1])):
         with a.attempt(f"self-similarity of {name}"):
             result = self_similarity(u.frames[name], **where)
             a.save(f"{u.name}/self_similarity_{name}", f"Self-similarity of {name}", "Every two frames of the utterance: a "
                    "square block is a stretch in which the layer hardly changes, a second one like it a repetition.",
-                   *(f(result, name, context, sound) for f in (self_similarity_figure, self_similarity_plotly)))  # fmt: skip
+                   self_similarity_panels(result, name, context, sound))
 
 
 def _animate(
-    a: _Analysis, u: UtteranceFrames, layers: dict, where: dict, sound: Sound, context: str
+    a: _Analysis, u: UtteranceFrames, layers: dict, where: dict, sound: Recording, context: str
 ) -> None:
     "The three films, in the formats asked for."
     from layerwise_nb.figures import render as animate

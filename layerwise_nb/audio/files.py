@@ -145,6 +145,7 @@ class Utterance:
     whole: bool = True  # False for a part of a file
     label: str = ""  # what an alignment calls this part
     file_sample_rate: int = 0  # Hz, of the file itself; 0 where unknown
+    below: str = ""  # the path of the file below the corpus, "84/121123/84-121123-0000.flac"; "" where unknown
 
 
 def speaker_chapter(path: Path) -> tuple[str, str]:
@@ -202,8 +203,9 @@ def _utterance(root: Path, sample_rate: int, min_samples: int, item: tuple[str, 
         header = read_header(path)
         n_samples = resampled_length(header.n_samples, header.sample_rate, sample_rate)
         check_length(n_samples, path, min_samples)
-        who = speaker_chapter(path.relative_to(root))
-        return Utterance(name, path, n_samples, *who, file_sample_rate=header.sample_rate)
+        below = path.relative_to(root)
+        who = speaker_chapter(below)
+        return Utterance(name, path, n_samples, *who, file_sample_rate=header.sample_rate, below=below.as_posix())
     except AudioError as error:
         return error
 
@@ -312,6 +314,7 @@ def load_utterance(
         )
     provenance = {
         "audio_file": utterance.path.name,
+        "audio_path": utterance.below or utterance.path.name,  # below the corpus: found again without a search
         "audio_sha256": _sha256(utterance.path, *version),
         "audio_sample_rate": header.sample_rate,
         "audio_channels": header.channels,

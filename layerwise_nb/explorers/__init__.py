@@ -1,0 +1,17 @@
+"""Look around in the features of a corpus, in JupyterLab, VS Code or a page of its own (`layerwise_explore`)."""
+
+from importlib import import_module
+
+_HOME = {"LayerExplorer": "layer", "SimilarityExplorer": "similarity", "TemporalExplorer": "temporal"}
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -144,7 +144,7 @@ def thin(
     keep = np.concatenate(keep)  # argmin and argmax find NaN first: a gap stays a gap
     return x[keep], y[keep]
 
-# %% ../../nbs/08_figures/matplotlib_renderer.ipynb #79a9b8e9
+# %% ../../nbs/08_figures/matplotlib_renderer.ipynb #fa31b09b
 def _line(ax, panel: Panel, line: Line) -> None:
     color, (marker, _), (dash, _) = line_style(line.style, line.role)
     if line.low is not None:
@@ -161,7 +161,8 @@ def _area(ax, panel: Panel, area: Area) -> None:
 
 def _rule(ax, panel: Panel, rule: Rule) -> None:
     draw = ax.axhline if rule.across else ax.axvline
-    draw(rule.at, color="#888888", lw=0.8, ls=":" if rule.dotted else "-", zorder=1, label=plain(rule.name) or None)
+    color, width = ("#DDDDDD", 0.6) if rule.faint else ("#888888", 0.8)
+    draw(rule.at, color=color, lw=width, ls=":" if rule.dotted else "-", zorder=1)
 
 
 def _zones(ax, panel: Panel, zones: Zones) -> None:
@@ -237,7 +238,7 @@ def _write_numbers(ax, image: Image) -> None:
         if ends:
             ax.text(j, i + 0.06, ends, size=7, va="top", **place)
 
-# %% ../../nbs/08_figures/matplotlib_renderer.ipynb #30fb17c2
+# %% ../../nbs/08_figures/matplotlib_renderer.ipynb #58e922d0
 def _norm(scale):
     return (mpl.colors.LogNorm if scale.log else mpl.colors.Normalize)(scale.low, scale.high)
 
@@ -263,7 +264,7 @@ def _image(ax, panel: Panel, image: Image) -> None:
         for i, j in np.argwhere(image.marks):
             ax.plot(j + 0.36, i - 0.36, ".", ms=5, color=inks[i, j], mew=0)
     ax.spines[:].set_visible(False)
-    ax.tick_params(length=0 if panel.x.names else None)
+    ax.tick_params(**{"length": 0} if panel.x.names else {})
     _color_bar(ax, panel, image, shown)
 
 # %% ../../nbs/08_figures/matplotlib_renderer.ipynb #374dd74d

@@ -100,8 +100,10 @@ def _area(figure: go.Figure, panel: Panel, area: Area, named: set, **where) -> N
                        showlegend=bool(name) and name not in named, **where)  # fmt: skip
     named.add(name)
 
-# %% ../../nbs/08_figures/plotly_renderer.ipynb #d29765c5
+# %% ../../nbs/08_figures/plotly_renderer.ipynb #dcbc1e2e
 def _rule(figure: go.Figure, panel: Panel, rule: Rule, named: set, **where) -> None:
+    if rule.faint:
+        return  # the labels above say it, and the pointer
     line = dict(line=dict(color=GREY, width=1, dash="dot" if rule.dotted else "solid"), layer="below")
     if rule.across:
         figure.add_hline(y=rule.at, exclude_empty_subplots=False, **line, **where)

@@ -157,7 +157,7 @@ class Image:
             why = "" if np.isfinite(self.values[i, j]) else self.reasons.get(names, self.missing)
             yield (*names, self.values[i, j], *ends, why)
 
-# %% ../../nbs/08_figures/specification.ipynb #11d20605
+# %% ../../nbs/08_figures/specification.ipynb #8854f100
 @dataclass
 class Boxes:
     "A distribution at each place, as nested boxes: the widest is the innermost."
@@ -182,7 +182,7 @@ class Rule:
     at: float
     across: bool = False  # True: horizontal, at a value of y
     dotted: bool = False
-    name: str = ""  # in the legend
+    faint: bool = False  # in the background: where labels meet
 
     def rows(self, x: Axis, y: Axis) -> Iterator[tuple]:
         return iter(())
