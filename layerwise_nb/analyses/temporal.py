@@ -172,8 +172,8 @@ def _dynamics(a: _Analysis) -> None:
     context = [title, _rates(rates)]
     a.save("timescales", "Time scale of each layer", "How long a layer stays like itself: until its autocorrelation has "
            "fallen to 1/e, and summed over all lags.", plots.temporal_curves(summary, context=context))
-    a.save("velocity", "Frame-to-frame change of each layer", "Distance from frame to frame per second, in units of the layer's own "
-           "spread, so that layers of any size compare.", plots.temporal_curves(summary, ("velocity",), context))
+    a.save("velocity", "Frame-to-frame change of each layer", "Distance from frame to frame per second, in units of the "
+           "layer's own spread, so that layers of any size compare.", plots.temporal_curves(summary, ("velocity",), context))
     a.save("norms", "Norm of each layer", "Mean length of a frame: its weight wherever layers are added or "
            "compared without normalizing.", plots.temporal_curves(summary, ("norm",), title))
     shown = _spread(summary.layers)

@@ -6,13 +6,13 @@
 __all__ = ['check_curves', 'layer_inches', 'layer_curves', 'temporal_curves', 'distribution', 'autocorrelation_curves',
            'lag_curves', 'spectrum']
 
-# %% ../../nbs/08_figures/curves.ipynb #e563725a
+# %% ../../nbs/08_figures/curves.ipynb #32aea434
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from . import figure as _  # its methods: .matplotlib(), .plotly(), .save()
-from .specification import Area, Axis, Boxes, FigureSpec, Line, Panel, Rule
+from .figure import FigureSpec
+from .specification import Area, Axis, Boxes, Line, Panel, Rule
 from .style import few_notes
 
 # %% ../../nbs/08_figures/curves.ipynb #20d8d5a7
@@ -41,7 +41,7 @@ def layer_inches(
     "How wide a figure over layers is."
     return max(n * float(np.clip(7.4 / n, 0.32, 0.9)) + 1.2, 4.8)
 
-# %% ../../nbs/08_figures/curves.ipynb #7e14b831
+# %% ../../nbs/08_figures/curves.ipynb #645f07cb
 def layer_curves(
     layers: Sequence[str],  # in the order of the model
     curves: dict[str, np.ndarray],  # name: (n_layers,)
@@ -59,14 +59,16 @@ def layer_curves(
     curves, bands = check_curves(curves, bands, len(layers), "layer")
     controls, place = check_curves(controls, None, len(layers), "layer")[0] if controls else {}, np.arange(float(len(layers)))
     marks = [] if chance is None else [Area(place, *(np.asarray(end, float) for end in chance), "chance")]
-    marks += [Line(place, np.full(len(layers), float(value)), name, role="baseline") for name, value in (baselines or {}).items()]
+    marks += [Line(place, np.full(len(layers), float(value)), name, role="baseline") for name,
+              value in (baselines or {}).items()]
     marks += [Line(place, values, name, role="published" if name.startswith("published") else "control",
                    markers=not name.startswith("published")) for name, values in controls.items()]  # fmt: skip
     none = (None, None)
     marks += [Line(place, y, name, i, *bands.get(name, none), True) for i, (name, y) in enumerate(curves.items())]
     x, y = Axis(names=layers, limits=(-0.6, len(layers) - 0.4)), Axis(ylabel, limits=limits, log=log, grid=True)
     details = [context] if isinstance(context, str) else list(context)
-    return FigureSpec(title, [line for line in details if line], [Panel(marks, x, y, 3.1)], layer_inches(len(layers)), kind="Curves")
+    return FigureSpec(title, [line for line in details if line], [Panel(marks, x, y, 3.1)], layer_inches(len(layers)),
+                      kind="Curves")
 
 # %% ../../nbs/08_figures/curves.ipynb #f28f24d5
 _MEASURES = {  # name: (for people, unit, factor)
@@ -109,7 +111,7 @@ def temporal_curves(
         log=unit in ("ms", "spreads/s") or any(map(_large, curves.values())),
     )  # fmt: skip
 
-# %% ../../nbs/08_figures/curves.ipynb #a038848b
+# %% ../../nbs/08_figures/curves.ipynb #6bac49e9
 def _check_levels(layers: Sequence[str], levels, quantiles) -> Boxes:
     levels, quantiles = np.asarray(levels, dtype=float), np.asarray(quantiles, dtype=float)
     ascending = len(levels) % 2 == 1 and (np.diff(levels) > 0).all() and np.allclose(levels + levels[::-1], 1)
@@ -134,7 +136,8 @@ def distribution(
     shares = ", ".join(f"{100 * (boxes.levels[b] - boxes.levels[a]):g} %" for a, b in boxes.pairs[::-1])
     details = [*([context] if isinstance(context, str) else context), f"boxes: the middle {shares} of the values"]
     x, y = Axis(names=layers, limits=(-0.6, len(layers) - 0.4)), Axis(ylabel, grid=True)
-    return FigureSpec(title, [line for line in details if line], [Panel([boxes], x, y, 3.1)], layer_inches(len(layers)), kind="Boxes")
+    return FigureSpec(title, [line for line in details if line], [Panel([boxes], x, y, 3.1)], layer_inches(len(layers)),
+                      kind="Boxes")
 
 # %% ../../nbs/08_figures/curves.ipynb #8bca4233
 def _lags(curves: Mapping[str, tuple], bands: Mapping[str, tuple], ylabel: str, title: str, details, rule: Rule) -> FigureSpec:
@@ -160,7 +163,7 @@ def autocorrelation_curves(
     details = [context, "dotted line: 1/e, which a layer crosses at its time scale"]
     return _lags(curves, bands or {}, "autocorrelation", "Autocorrelation of each layer", details, Rule(1 / np.e, True, True))
 
-# %% ../../nbs/08_figures/curves.ipynb #dd88ae7f
+# %% ../../nbs/08_figures/curves.ipynb #353a3776
 def lag_curves(
     lagged,  # `LaggedSimilarity` of an utterance, or `PooledLags` of a corpus
     pairs: Sequence[tuple[str, str]],  # (first, second) layers
@@ -175,12 +178,14 @@ def lag_curves(
     pooled = hasattr(lagged, "low")
     bands = {pair: (lagged.low[i], lagged.high[i]) for pair, i in at.items()} if pooled else {}
     n = f"band: {100 * lagged.level:g} % intervals, {lagged.n_groups} groups" if pooled else f"n = {lagged.n:,} frames"
-    details = [context, f"debiased linear CKA, {n}; a peak right of 0: the first layer leads", *few_notes(getattr(lagged, "notes", ()))]
+    details = [context, f"debiased linear CKA, {n}; a peak right of 0: the first layer leads",
+               *few_notes(getattr(lagged, "notes", ()))]
     firsts = {a for a, _ in pairs}
     title = f"CKA of {pairs[0][0]} with {pairs[0][1] if len(pairs) == 1 else 'other layers'}, by lag"
-    return _lags(curves, bands, "linear CKA", title if len(firsts) == 1 else "CKA of pairs of layers, by lag", details, Rule(0.0))
+    return _lags(curves, bands, "linear CKA", title if len(firsts) == 1 else "CKA of pairs of layers, by lag", details,
+                 Rule(0.0))
 
-# %% ../../nbs/08_figures/curves.ipynb #8600d024
+# %% ../../nbs/08_figures/curves.ipynb #e5396078
 def spectrum(
     correlations: np.ndarray,  # (k,) descending
     names: tuple[str, str],  # the two layers
@@ -190,10 +195,12 @@ def spectrum(
     context: str = "",  # model, weights and corpus: `AlignedCorpus.title`
 ) -> FigureSpec:
     "All canonical correlations of two layers, with those that chance makes."
-    values, bands = check_curves({"observed": correlations}, {"observed": null} if null else None, np.size(correlations), "direction")
+    values, bands = check_curves({"observed": correlations}, {"observed": null} if null else None, np.size(correlations),
+                                 "direction")
     place = np.arange(1.0, np.size(correlations) + 1)
     marks = [Area(place, *bands["observed"], "unrelated layers (null)")] if bands else []
     marks.append(Line(place, values["observed"], "observed", markers=len(place) <= 60))
     x, y = Axis("canonical direction", limits=(0, len(place) + 1), digits=0), Axis("correlation", limits=(0, 1.02), grid=True)
     details = [line for line in (context, f"n = {n:,} frames, d = {dims[0]} and {dims[1]}") if line]
-    return FigureSpec(f"Canonical correlations of {names[0]} and {names[1]}", details, [Panel(marks, x, y, 2.7)], 6.4, kind="Curves")
+    return FigureSpec(f"Canonical correlations of {names[0]} and {names[1]}", details, [Panel(marks, x, y, 2.7)], 6.4,
+                      kind="Curves")

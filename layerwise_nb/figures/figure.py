@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['FORMATS', 'static_file', 'save_figure']
 
-# %% ../../nbs/08_figures/figure.ipynb #e889e690
-import os
+# %% ../../nbs/08_figures/figure.ipynb #068dbe63
 from collections.abc import Sequence
 from importlib.resources import files
 from io import BytesIO
@@ -19,6 +18,7 @@ from fastcore.basics import patch
 from matplotlib.figure import Figure
 from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
+from ..core.files import whole_file
 from . import matplotlib_renderer, plotly_renderer
 from .specification import FigureSpec
 from .style import STYLE
@@ -47,18 +47,16 @@ def _repr_png_(
     "What a notebook shows."
     return self.matplotlib()._repr_png_()
 
-# %% ../../nbs/08_figures/figure.ipynb #2b7a5464
+# %% ../../nbs/08_figures/figure.ipynb #528a43d8
 FORMATS = ("png", "svg", "pdf", "html", "csv")
 
 
 def _write(path: Path, data: bytes) -> None:
     "Replace a file: all of it or nothing."
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
+        with whole_file(path) as temporary:
+            temporary.write_bytes(data)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise OSError(f"{path} cannot be written ({error}): choose another folder, or make room") from error
 
 

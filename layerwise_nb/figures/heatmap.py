@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['hatched', 'cell_figure', 'heatmap', 'difference_heatmap', 'lead_heatmap']
 
-# %% ../../nbs/08_figures/heatmap.ipynb #3a472a6b
+# %% ../../nbs/08_figures/heatmap.ipynb #a779f467
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from . import figure as _  # its methods: .matplotlib(), .plotly(), .save()
-from .specification import Axis, FigureSpec, Image, Panel, Scale
+from .figure import FigureSpec
+from .specification import Axis, Image, Panel, Scale
 from .style import DIVERGING, decimals, few_notes, measure_name, measure_reading
 from ..measures.matrix import SimilarityMatrix
 
@@ -38,7 +38,7 @@ def _axes(rows: Sequence[str], columns: Sequence[str], sides, are_layers: bool) 
     down = Axis(titles[0], rows, limits=(len(rows) - 0.5, -0.5), **facts)
     return Axis(titles[1], columns, **facts), down
 
-# %% ../../nbs/08_figures/heatmap.ipynb #a6d24d29
+# %% ../../nbs/08_figures/heatmap.ipynb #70d5066f
 def cell_figure(
     title: str,  # what is shown
     details: Sequence[str],  # model, corpus, n, d, estimator, notes: a line each
@@ -61,7 +61,8 @@ def cell_figure(
     inch = float(np.clip(7.6 / max(values.shape), 0.33 if form else 0.2, 0.8))
     image = Image(values, scale, low=low, high=high, marks=marks, reasons=reasons, missing=missing, form=form)
     lines = [line for line in [*details, *hatched(values, rows, columns, reasons, missing)] if line]
-    return FigureSpec(title, lines, [Panel([image], x, y, values.shape[0] * inch)], values.shape[1] * inch, True, kind="Heat map")
+    return FigureSpec(title, lines, [Panel([image], x, y, values.shape[0] * inch)], values.shape[1] * inch, True,
+                      kind="Heat map")
 
 # %% ../../nbs/08_figures/heatmap.ipynb #b5e7f0e8
 def _ends(values: np.ndarray, intervals) -> tuple:
@@ -95,7 +96,7 @@ def heatmap(
         Scale(f"{name}: {reading}" if reading else name, *limits, colors), low, high, reasons=reasons, sides=sides,
     )  # fmt: skip
 
-# %% ../../nbs/08_figures/heatmap.ipynb #7613fc49
+# %% ../../nbs/08_figures/heatmap.ipynb #001ac765
 def _check_same(matrix: SimilarityMatrix, other: SimilarityMatrix) -> None:
     "A ValueError for two matrices that have no difference."
     for what in ("metric", "estimator", "names_a", "names_b"):
@@ -122,7 +123,8 @@ def difference_heatmap(
     about = [f"{model}: {m.title}" for model, m in zip(models, (matrix, other), strict=True)]
     notes = few_notes(list(dict.fromkeys([*matrix.notes, *other.notes])))
     scale = Scale(f"difference in {name}", -limit, limit, DIVERGING)
-    return cell_figure(f"{name}: {models[0]} minus {models[1]}", [context, *about, *ends, *notes], matrix.names_a, matrix.names_b,
+    return cell_figure(f"{name}: {models[0]} minus {models[1]}", [context, *about, *ends, *notes], matrix.names_a,
+                       matrix.names_b,
                        values, scale, low, high, marks)  # fmt: skip
 
 # %% ../../nbs/08_figures/heatmap.ipynb #7f1636ef

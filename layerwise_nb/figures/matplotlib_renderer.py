@@ -316,7 +316,7 @@ def _groups(ax, axis: Axis, inches: float, along: str) -> None:
         text = group_text(group, (stop - first) * inches)
         ax.annotate(text, xycoords=transform, textcoords="offset points", size=8.5, annotation_clip=False, **place)
 
-# %% ../../nbs/08_figures/matplotlib_renderer.ipynb #bfc94c15
+# %% ../../nbs/08_figures/matplotlib_renderer.ipynb #e934354b
 def every(n: int, inches: float, size: float) -> int:
     "Which of n labels in a row can be written: each first, second, third, …"
     return max(1, int(np.ceil(1.25 * size / 72 / (inches / max(n, 1)) - 0.05)))
@@ -335,7 +335,8 @@ def _names(ax, axis: Axis, inches: float, along: str, size: float) -> None:
 
 def _log_label(value: float, _=None) -> str:
     "1, 2 and 5 of each power of ten."
-    return f"{value:g}" if value > 0 and f"{value:e}"[0] in "125" and f"{value:.0e}" == f"{value:.1e}".replace(".0e", "e") else ""
+    return f"{value:g}" if value > 0 and f"{value:e}"[0] in "125" and f"{value:.0e}" == f"{value:.1e}".replace(".0e",
+                                                                                                               "e") else ""
 
 # %% ../../nbs/08_figures/matplotlib_renderer.ipynb #b6c4c80b
 def _axis(ax, axis: Axis, inches: float, along: str, size: float) -> None:

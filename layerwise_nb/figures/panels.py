@@ -6,7 +6,7 @@
 __all__ = ['sound_panels', 'Curves', 'Rows', 'time_panels', 'change_panel', 'color_limits', 'activity_panel', 'window_panel',
            'evolution_panels', 'boundary_panel', 'self_similarity_panels']
 
-# %% ../../nbs/08_figures/panels.ipynb #03ac88ff
+# %% ../../nbs/08_figures/panels.ipynb #10ab662f
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -16,10 +16,10 @@ import numpy as np
 from ..audio.spectrogram import spectrogram
 from ..corpus.recording import Recording
 from .curves import check_curves
+from .figure import FigureSpec
 from .matplotlib_renderer import thin
 from layerwise_nb.figures.specification import (
     Axis,
-    FigureSpec,
     Image,
     Line,
     Panel,
@@ -267,7 +267,7 @@ def boundary_panel(
         )]  # fmt: skip
     return panel
 
-# %% ../../nbs/08_figures/panels.ipynb #8007a222
+# %% ../../nbs/08_figures/panels.ipynb #1f49b727
 def _block_means(values: np.ndarray, times: np.ndarray, max_: int) -> tuple[np.ndarray, np.ndarray, int]:
     "Means of k x k blocks, so that at most `max_` rows are left; the frames that fill no block are left out."
     k = -(-len(times) // max_)
@@ -289,7 +289,8 @@ def self_similarity_panels(
     image = Image(values, Scale("cosine similarity", -1.0, 1.0, DIVERGING), x=times, y=times)
     half = k / result.frame_rate / 2
     span = (float(times[0]) - half, float(times[-1]) + half)
-    square = Panel([image], Axis("time (s)", limits=span, unit="s", digits=2), Axis("time (s)", limits=span[::-1], unit="s", digits=2), 5)
+    square = Panel([image], Axis("time (s)", limits=span, unit="s", digits=2),
+                   Axis("time (s)", limits=span[::-1], unit="s", digits=2), 5)
     above = [] if recording is None else _strips(recording)
     for panel in above:
         panel.x.limits = span

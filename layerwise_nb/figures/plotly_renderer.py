@@ -75,7 +75,7 @@ def _hovers(line: Line, axis: Axis) -> list[str]:
     return [f"<b>{plotly_text(axis.name(x))}</b><br>{plotly_text(line.name)}: {y:.4g}{end}"
             for x, y, end in zip(line.x, line.y, ends, strict=True)]  # fmt: skip
 
-# %% ../../nbs/08_figures/plotly_renderer.ipynb #f7026254
+# %% ../../nbs/08_figures/plotly_renderer.ipynb #f61a5586
 def _line(figure: go.Figure, panel: Panel, line: Line, named: set, **where) -> None:
     color, (_, marker), (_, dash) = line_style(line.style, line.role)
     name, quiet = plotly_text(line.name), line.role == "quiet"
@@ -85,9 +85,12 @@ def _line(figure: go.Figure, panel: Panel, line: Line, named: set, **where) -> N
                            legendgroup=name, showlegend=False, **where)  # fmt: skip
     x, y = (line.x, line.y) if line.markers or line.low is not None else thin(line.x, line.y)
     shown = Line(x, y, line.name, low=line.low, high=line.high)
-    hover = dict(hoverinfo="skip") if quiet else dict(customdata=_hovers(shown, panel.x), hovertemplate="%{customdata}<extra></extra>")
-    figure.add_scatter(x=x, y=y, name=name or None, legendgroup=name, mode="lines+markers" if line.markers and marker else "lines",
-                       line=dict(color=color, dash=dash, width=0.7 if quiet else 2), marker=dict(symbol=marker or "circle", size=7),
+    hover = dict(hoverinfo="skip") if quiet else dict(customdata=_hovers(shown, panel.x),
+                                                      hovertemplate="%{customdata}<extra></extra>")
+    figure.add_scatter(x=x, y=y, name=name or None, legendgroup=name,
+                       mode="lines+markers" if line.markers and marker else "lines",
+                       line=dict(color=color, dash=dash, width=0.7 if quiet else 2), marker=dict(symbol=marker or "circle",
+                                                                                                 size=7),
                        cliponaxis=False, showlegend=bool(name) and name not in named, **hover, **where)  # fmt: skip
     named.add(name)
 
@@ -100,7 +103,7 @@ def _area(figure: go.Figure, panel: Panel, area: Area, named: set, **where) -> N
                        showlegend=bool(name) and name not in named, **where)  # fmt: skip
     named.add(name)
 
-# %% ../../nbs/08_figures/plotly_renderer.ipynb #dcbc1e2e
+# %% ../../nbs/08_figures/plotly_renderer.ipynb #7e975d15
 def _rule(figure: go.Figure, panel: Panel, rule: Rule, named: set, **where) -> None:
     if rule.faint:
         return  # the labels above say it, and the pointer
@@ -119,14 +122,16 @@ def _zones(figure: go.Figure, panel: Panel, zones: Zones, named: set, **where) -
 
 def _points(figure: go.Figure, panel: Panel, points: Points, named: set, **where) -> None:
     name, cloud = plotly_text(points.name), points.sizes is not None
-    marker = dict(size=points.sizes, color=COLORS[0], opacity=0.35) if cloud else dict(symbol="triangle-down", size=9, color=COLORS[1])
+    marker = dict(size=points.sizes, color=COLORS[0], opacity=0.35) if cloud else dict(symbol="triangle-down", size=9,
+                                                                                       color=COLORS[1])
     texts = [plotly_text(text) for text in points.texts]
     said = texts or [plotly_text(panel.x.name(x)) for x in points.x]
-    figure.add_scatter(x=points.x, y=points.y, mode="markers+text" if texts else "markers", name=name or None, text=texts or None,
+    figure.add_scatter(x=points.x, y=points.y, mode="markers+text" if texts else "markers", name=name or None,
+                       text=texts or None,
                        marker=marker, showlegend=bool(name), customdata=said, hovertemplate="%{customdata}<extra></extra>",
                        **where)  # fmt: skip
 
-# %% ../../nbs/08_figures/plotly_renderer.ipynb #8c5f18dc
+# %% ../../nbs/08_figures/plotly_renderer.ipynb #cbac6c4e
 def _boxes(figure: go.Figure, panel: Panel, boxes: Boxes, named: set, **where) -> None:
     place, quantiles = np.arange(len(boxes.quantiles)), boxes.quantiles
     said = [[f"{100 * q:g} %: {v:.4g}" for q, v in zip(boxes.levels, row, strict=True)] for row in quantiles]
@@ -137,11 +142,12 @@ def _boxes(figure: go.Figure, panel: Panel, boxes: Boxes, named: set, **where) -
                        customdata=hover, hovertemplate="%{customdata}<extra></extra>", showlegend=False,
                        marker=dict(color=COLORS[0], opacity=0.25 + 0.75 * share * share, line_width=0), **where)  # fmt: skip
     xs = np.stack([place - 0.4, place + 0.4, np.full(len(place), np.nan)], axis=1).ravel()
-    figure.add_scatter(x=xs, y=np.repeat(quantiles[:, len(boxes.levels) // 2], 3), mode="lines", hoverinfo="skip", showlegend=False,
+    figure.add_scatter(x=xs, y=np.repeat(quantiles[:, len(boxes.levels) // 2], 3), mode="lines", hoverinfo="skip",
+                       showlegend=False,
                        line=dict(color="white", width=2), **where)  # fmt: skip
     figure.update_layout(barmode="overlay")
 
-# %% ../../nbs/08_figures/plotly_renderer.ipynb #4a1b837e
+# %% ../../nbs/08_figures/plotly_renderer.ipynb #3b801e45
 def _strip(figure: go.Figure, panel: Panel, strip: Strip, named: set, **where) -> None:
     texts = [plotly_text(text) for *_, text in strip.labels]
     hover = [f"{text}: {a:.3f} to {b:.3f} s" for text, (a, b, _) in zip(texts, strip.labels, strict=True)]
@@ -162,11 +168,12 @@ def _spectrogram(figure: go.Figure, panel: Panel, sound: Spectrogram, named: set
     pixels[..., 3] = 17 * np.round(15 * sound.grey)  # 16 levels are enough, and weigh half
     mpl.image.imsave(png := BytesIO(), pixels[::-1], format="png", metadata={"Software": None})
     figure.add_scatter(x=[0], y=[0], mode="none", hoverinfo="skip", showlegend=False, **where)
-    figure.add_layout_image(source="data:image/png;base64," + base64.b64encode(png.getvalue()).decode(), xref=figure.data[-1].xaxis,
+    figure.add_layout_image(source="data:image/png;base64," + base64.b64encode(png.getvalue()).decode(),
+                            xref=figure.data[-1].xaxis,
                             yref=figure.data[-1].yaxis, x=0, y=sound.khz, sizex=sound.seconds, sizey=sound.khz, sizing="stretch",
                             layer="below")  # fmt: skip
 
-# %% ../../nbs/08_figures/plotly_renderer.ipynb #129be024
+# %% ../../nbs/08_figures/plotly_renderer.ipynb #0931b975
 def _cell_hovers(panel: Panel, image: Image) -> list[list[str]]:
     "What is said of each cell."
     across, down = image.centers
@@ -189,14 +196,16 @@ def _hatch(figure: go.Figure, panel: Panel, image: Image, **where) -> None:
     if not gaps:
         return
     rows, first, stop = np.array(gaps).T
-    why = [next((reason for (row, _), reason in image.reasons.items() if row == panel.y.name(down[i])), image.missing) for i in rows]
+    why = [next((reason for (row, _), reason in image.reasons.items() if row == panel.y.name(down[i])),
+                image.missing) for i in rows]
     hover = [f"<b>{plotly_text(panel.y.name(down[i]))}</b><br>{plotly_text(text)}" for i, text in zip(rows, why, strict=True)]
-    figure.add_bar(base=left + first * width, x=(stop - first) * width, y=down[rows], width=height, orientation="h", showlegend=False,
+    figure.add_bar(base=left + first * width, x=(stop - first) * width, y=down[rows], width=height, orientation="h",
+                   showlegend=False,
                    marker=dict(color="#BDBDBD", line_width=0, pattern=dict(shape="/", fgcolor=GREY, size=6)), customdata=hover,
                    hovertemplate="%{customdata}<extra></extra>", **where)  # fmt: skip
     figure.update_layout(barmode="overlay", bargap=0)
 
-# %% ../../nbs/08_figures/plotly_renderer.ipynb #1c38386b
+# %% ../../nbs/08_figures/plotly_renderer.ipynb #37410217
 def _log_bar(scale) -> dict:
     "Ticks of a color bar whose numbers are logarithms."
     powers = range(int(np.floor(np.log10(scale.low))), int(np.ceil(np.log10(scale.high))) + 1)
@@ -209,19 +218,23 @@ def _image(figure: go.Figure, panel: Panel, image: Image, named: set, **where) -
     values, ends = np.asarray(image.values, float), np.array([scale.low, scale.high])
     if scale.log:
         values, ends = np.log10(np.where(values > 0, values, np.nan)), np.log10(ends)
-    facts = dict(z=values if cells else values.astype(np.float32), zmin=ends[0], zmax=ends[1], colorscale=colorscale(scale.colors))
-    bar = dict(title=dict(text="<br>".join(map(plotly_text, wrap([scale.label], 42))), side="right", font_size=13), outlinewidth=0)
+    facts = dict(z=values if cells else values.astype(np.float32), zmin=ends[0], zmax=ends[1],
+                 colorscale=colorscale(scale.colors))
+    bar = dict(title=dict(text="<br>".join(map(plotly_text, wrap([scale.label], 42))), side="right", font_size=13),
+               outlinewidth=0)
     bar |= _log_bar(scale) if scale.log else {}
     if cells:
         numbers = [[image.form(v) for v in row] for row in image.values] if image.form else None
         big = max(image.values.shape)
-        facts |= dict(customdata=_cell_hovers(panel, image), hovertemplate="%{customdata}<extra></extra>", text=numbers, xgap=0.5,
+        facts |= dict(customdata=_cell_hovers(panel, image), hovertemplate="%{customdata}<extra></extra>", text=numbers,
+                      xgap=0.5,
                       ygap=0.5, textfont_size=12 if big < 18 else 10, texttemplate="%{text}" if numbers and big <= 30 else None,
                       hoverongaps=True)  # fmt: skip
         bar |= dict(thickness=14, x=1, xpad=34, lenmode="pixels", len=min(360, 100 * panel.inches))
     else:
         rows = [plotly_text(name) for name in panel.y.names] or down
-        facts |= dict(x=across, y=rows, hovertemplate=f"<b>%{{y}}</b><br>%{{x:.{panel.x.digits}f}} {panel.x.unit}: %{{z:.4g}}<extra></extra>")
+        facts |= dict(x=across, y=rows,
+                      hovertemplate=f"<b>%{{y}}</b><br>%{{x:.{panel.x.digits}f}} {panel.x.unit}: %{{z:.4g}}<extra></extra>")
     figure.add_heatmap(**facts, **where)
     figure.data[-1].colorbar = bar
     _hatch(figure, panel, image, **where)
@@ -247,14 +260,15 @@ def _place_bars(figure: go.Figure) -> None:
 _DRAW = {Line: _line, Area: _area, Rule: _rule, Zones: _zones, Points: _points, Boxes: _boxes, Strip: _strip,
          Spectrogram: _spectrogram, Image: _image}  # fmt: skip
 
-# %% ../../nbs/08_figures/plotly_renderer.ipynb #e73ef833
+# %% ../../nbs/08_figures/plotly_renderer.ipynb #dd143592
 def _groups(figure: go.Figure, axis: Axis, pixels: float, along: str, ref: str) -> None:
     "A colored bar with a name for each group of layers, a line between them."
     across, refs = "y" if along == "x" else "x", {f"{along}ref": ref}
     for group, first, stop in layer_groups(axis.names):
         if first and axis.between:
             gap = axis.between == "gap"
-            ends = {f"{along}0": first - 0.5, f"{along}1": first - 0.5, f"{across}0": 0, f"{across}1": 1, f"{across}ref": "paper"}
+            ends = {f"{along}0": first - 0.5, f"{along}1": first - 0.5, f"{across}0": 0, f"{across}1": 1,
+                    f"{across}ref": "paper"}
             color = "white" if gap else "rgba(128,128,128,0.5)"
             figure.add_shape(type="line", line=dict(color=color, width=2 if gap else 1), **ends, **refs)
         if not group:

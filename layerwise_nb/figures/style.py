@@ -160,13 +160,16 @@ def plotly_text(
     "Text for plotly, letter by letter."
     return escape(plain(text), quote=False).replace("$", "&#36;")
 
-# %% ../../nbs/08_figures/style.ipynb #fef0f8db
-_FONTS = ("DejaVu Sans", "Noto Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR", "Noto Sans SC", "Noto Sans JP",
-          "Noto Sans KR", "Source Han Sans SC", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "PingFang SC", "Hiragino Sans",
-          "Apple SD Gothic Neo", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Noto Sans Devanagari", "Nirmala UI", "Lohit Devanagari",
-          "Devanagari MT", "Noto Sans Arabic", "Geeza Pro", "Noto Sans Hebrew", "Noto Sans Thai", "Noto Sans Bengali",
-          "Noto Sans Tamil", "Noto Sans Telugu", "Noto Sans Ethiopic", "Noto Sans Symbols", "Segoe UI", "Arial Unicode MS",
-          "Droid Sans Fallback", "Unifont")  # fmt: skip
+# %% ../../nbs/08_figures/style.ipynb #6f6e816a
+_FONTS = (
+    "DejaVu Sans", "Noto Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR", "Noto Sans SC",
+    "Noto Sans JP", "Noto Sans KR", "Source Han Sans SC", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic",
+    "PingFang SC", "Hiragino Sans", "Apple SD Gothic Neo", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei",
+    "Noto Sans Devanagari", "Nirmala UI", "Lohit Devanagari", "Devanagari MT", "Noto Sans Arabic", "Geeza Pro",
+    "Noto Sans Hebrew", "Noto Sans Thai", "Noto Sans Bengali", "Noto Sans Tamil", "Noto Sans Telugu",
+    "Noto Sans Ethiopic", "Noto Sans Symbols", "Segoe UI", "Arial Unicode MS", "Droid Sans Fallback",
+    "Unifont"
+)  # fmt: skip
 _INSTALLED = {font.name for font in font_manager.fontManager.ttflist}
 FONTS = [name for name in _FONTS if name in _INSTALLED]
 
