@@ -24,7 +24,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from pkgutil import resolve_name
@@ -58,11 +58,13 @@ from layerwise_nb.extraction.plan import (
 )
 from layerwise_nb.features.catalogue import (
     FEATURE_TYPES,
-    Architecture,
     Feature,
+    catalogue_of_run,
     catalogue_to_json,
+    common_grid,
     format_bytes,
     pooled_catalogue,
+    shortest_audio,
 )
 from .features.npz import FeatureFile, check_file
 from layerwise_nb.features.run_folder import (
@@ -83,7 +85,7 @@ def extract(
     save_dir: str = None,  # folder for the results
     feature_type: str = "all",  # "all", "cnn", "projection" or "transformer"
     dataset_split: str = None,  # e.g. dev-clean: a folder below audio_dir if there is one, and part of the output's name
-    model: str = "facebook/hubert-base-ls960",  # hub name, folder, or random[:base|large|tiny] (untrained control)
+    model: str = "facebook/hubert-base-ls960",  # hub name, folder, or random[:base|large|tiny|whisper-tiny|…] (untrained control)
     revision: str = None,  # branch, tag or commit of a hub model
     seed: int = 0,  # of random weights
     dataset_name: str = "librispeech",  # part of the output's name
@@ -177,11 +179,10 @@ def features_dir(
 ) -> Path:  # `<save_dir>/<model>_<complete|cnn|…>/<dataset>_<split>_sample<k>`
     "Where the features go."
     random, _, size = settings.model.partition(":")
-    model = (
-        f"hubert-{size or 'base'}-random-seed{settings.seed}"
-        if random == "random"
-        else Path(_model_name(settings.model)).name
-    )
+    if random == "random":
+        model = f"{'hubert-' * (size in ('base', 'large', 'tiny', ''))}{size or 'base'}-random-seed{settings.seed}"
+    else:
+        model = Path(_model_name(settings.model)).name
     kind = "complete" if settings.feature_type == "all" else settings.feature_type
     kind += {"all": "", "pooled": "_pooled", "none": "_summary"}[settings.store]
     dataset, split = settings.dataset_name, settings.dataset_split or audio_folder(settings).resolve().name
@@ -328,15 +329,15 @@ def choose_utterances(
     sample_rate: int,  # Hz, the model's
 ) -> tuple[list[Utterance], dict[str, AudioError]]:  # in name order; name -> error of what was refused
     "The utterances that a run is asked for, and what cannot be one."
-    last = next(reversed(catalogue.values()))
+    grid, shortest = common_grid(catalogue), shortest_audio(catalogue)
     if _is_synthetic(settings):
         make_corpus(audio_folder(settings))
-    utterances, refused = list_utterances(audio_folder(settings), sample_rate, last.receptive_field)
+    utterances, refused = list_utterances(audio_folder(settings), sample_rate, shortest)
     if settings.segment_seconds:
         window = int(settings.segment_seconds * sample_rate)
-        utterances = cut_windows(utterances, window, last.receptive_field, last.stride)
+        utterances = cut_windows(utterances, window, grid.stride if grid.ceil else shortest, grid.stride)
     if settings.alignments:
-        utterances, more = cut_spans(utterances, settings.alignments, settings.tier, sample_rate, last.receptive_field)
+        utterances, more = cut_spans(utterances, settings.alignments, settings.tier, sample_rate, shortest)
         refused |= more
     if twice := [name for name, n in Counter(u.name for u in utterances).items() if n > 1]:
         raise ValueError(
@@ -382,7 +383,7 @@ def find_done(
             return False, None, problems[0]
         if listed and record.get("hash") == file.hash:
             return True, None, ""
-        frames = catalogue[next(reversed(catalogue))].n_frames(u.n_samples)
+        frames = common_grid(catalogue).n_frames(u.n_samples)
         return True, {"frames": frames, "hash": file.hash, "bytes": size}, ""
 
     there = set(os.listdir(features_dir))
@@ -447,7 +448,7 @@ def find_counted(
 ) -> tuple[dict[str, dict | None], dict[str, AudioError]]:  # as `find_done`; and what was computed and lost
     "The utterances that are in the sums of a folder."
     manifest, held = read_manifest(features_dir), set(_accumulator().in_folder(features_dir))
-    counted, lost, grid = {}, {}, next(reversed(catalogue.values()))
+    counted, lost, grid = {}, {}, common_grid(catalogue)
     for u in utterances:
         record = manifest.get(u.name, {})
         listed = record.get("status") == "done"
@@ -473,6 +474,7 @@ class Job:
     asked: set[str]  # names of the utterances asked for, those refused included
     todo: set[str]  # names still to do
     weights_sha256: str  # of process 0's model
+    features: list[str]  # names of the features to compute
     provenance: dict  # for every file
     shard: str = ""  # the name of the shard that this run does: "2of4"
     moments: bool = False  # add utterances up
@@ -529,6 +531,54 @@ def _resampled(utterances: Sequence[Utterance], sample_rate: int) -> list[str]:
     rates = ", ".join(f"{n} of {rate} Hz" for rate, n in sorted(Counter(paths.values()).items()))
     return [f"resampled    {rates}, to {sample_rate} Hz"] if rates else []
 
+# %% ../nbs/12_commands/extract.ipynb #e1d91b51
+def _run_before(folder: Path) -> dict:
+    "The record of the folder's last run; empty if there is none."
+    path = folder / "run.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _keep_features(speech: Any, settings: SimpleNamespace, before: dict, folder: Path) -> None:
+    "Compute the features that a folder was begun with."
+    if not before:
+        return
+    began = catalogue_of_run({**before, "identity": {**before["identity"], "store": "all"}})
+    now = speech.catalogue(settings.feature_type)
+    if missing := [name for name in began if began[name] != now.get(name)]:
+        raise StoreError(
+            f"{folder} was begun with {began[missing[0]]}, now the model has {now.get(missing[0])}: choose another --save_dir"
+        )
+    speech.features = list(began)
+
+
+def _plan_exactly(
+    utterances: Sequence[Utterance], batch_samples: int, speech: Any, threads: int, before: dict
+) -> tuple[list[Batch], float | None]:
+    "The plan of batches; of one utterance each where the model's batches are not exact. And by how much they are off."
+    from layerwise_nb.extraction.engine import reproducible
+    from layerwise_nb.models.family import EXACT, batch_error
+
+    plan = plan_batches(utterances, batch_samples, speech.padded_to)
+    if all(len(batch) == 1 for batch in plan):
+        return plan, None
+    error = before.get("provenance", {}).get("batch_error")
+    if error is None:
+        with reproducible(threads, tf32=False):
+            error = batch_error(speech)
+    return (plan if error <= EXACT else plan_batches(utterances)), error
+
+
+def _model_notes(speech: Any, error: float | None) -> list[str]:
+    "What to know of a model before it starts."
+    from layerwise_nb.models.family import EXACT
+
+    notes = []
+    if speech.unused:
+        notes.append(f"unused       {', '.join(speech.unused)} of the checkpoint: only its encoder runs")
+    if error is not None and not error <= EXACT:
+        notes.append(f"batches      of this model are off by {error:.1%}, over {EXACT:g}: one utterance at a time")
+    return notes
+
 # %% ../nbs/12_commands/extract.ipynb #77d860e8
 def _prepare(settings: SimpleNamespace, speech: Any, processes: _Processes, stack: ExitStack) -> Job:
     "On process 0: lock the folder, list, plan."
@@ -549,19 +599,22 @@ def _settle(
     utterances: Sequence[Utterance],
     refused: dict[str, AudioError],
 ) -> Job:
-    everything, catalogue = speech.catalogue(), speech.catalogue(settings.feature_type)
     identity, shard = _identity(settings, speech), shard_name(settings.shard)
+    with change_records(folder):
+        check_same_run(folder, identity)
+    before = _run_before(folder)
+    _keep_features(speech, settings, before, folder)
+    everything, catalogue = speech.catalogue(), speech.catalogue(settings.feature_type)
     seconds = settings.batch_seconds
     if seconds is None:
         seconds = 160 if processes.device.type == "cuda" else 0
-    plan, all_names = plan_batches(utterances, int(seconds * speech.sample_rate)), {u.name for u in utterances}
+    plan, error = _plan_exactly(utterances, int(seconds * speech.sample_rate), speech, settings.threads, before)
+    all_names = {u.name for u in utterances}
     all_names |= refused.keys()
     plan, refused = choose_shard(plan, refused, settings.shard)
     utterances = sorted((u for batch in plan for u in batch), key=lambda u: u.name)
     others = all_names - {u.name for u in utterances} - refused.keys()
     files = {"all": catalogue, "pooled": pooled_catalogue(catalogue), "none": {}}[settings.store]
-    with change_records(folder):
-        check_same_run(folder, identity)
     if files:
         check_same_audio(folder, str(audio_folder(settings).resolve()), utterances, all_names)
     with change_records(folder):
@@ -577,6 +630,7 @@ def _settle(
     beside = [name for name, r in records.items() if r["status"] == "done" and name not in all_names]
     if beside:
         notes.append(f"also there   {len(beside)} utterances of earlier runs, which an analysis of the folder takes in")
+    notes += _model_notes(speech, error)
     notes += [f"redoing {name}: {why}" for name, why in damaged.items()] + _resampled(utterances, speech.sample_rate)
     todo = [u for u in utterances if u.name not in done]
     if processes.device.type == "cpu":
@@ -587,14 +641,14 @@ def _settle(
     batches = [tuple(u for u in batch if u.name not in refused) for batch in plan]
     names, asked = {u.name for u in todo}, all_names - others
     shares = share_batches([b for b in batches if any(u.name in names for u in b)], processes.count)
-    settled = {"threads": settings.threads, "batch_seconds": seconds, "device": processes.device.type}
-    provenance = {**identity, **settled, "versions": _versions()}
+    settled = {"threads": settings.threads, "batch_seconds": seconds, "device": processes.device.type, "batch_error": error}
+    provenance = {**identity, **settled, "hidden_states": speech.facts, "versions": _versions()}
     with change_records(folder):
         check_same_run(folder, identity)  # another shard may have been the first
         _list_known(folder, shard, utterances, done, refused | lost, speech.sample_rate)
         _write_run(folder, settings, speech, provenance, identity, found=len(all_names), processes=processes.count)
     weights = speech.identity["weights_sha256"]
-    return Job(folder, shares, asked, names, weights, provenance, shard, settings.moments, notes)
+    return Job(folder, shares, asked, names, weights, list(everything), provenance, shard, settings.moments, notes)
 
 # %% ../nbs/12_commands/extract.ipynb #d10c16f5
 def _list_known(
@@ -610,7 +664,7 @@ def _list_known(
     for u in utterances:
         if record := done.get(u.name):
             seconds = round(u.n_samples / sample_rate, 4)
-            who = {"start": u.start, "speaker": u.speaker, "chapter": u.chapter}
+            who = {"start": u.start, "speaker": u.speaker, "chapter": u.chapter, "path": u.below}
             journal.add(
                 {"utterance": u.name, "status": "done", "samples": u.n_samples, "seconds": seconds, **who, **record}
             )
@@ -621,16 +675,15 @@ def _list_known(
 
 
 def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _write_run(folder: Path, settings: SimpleNamespace, speech: Any, provenance: dict, identity: dict, **facts) -> None:
     "The record of a run; the first start of a folder is kept."
     path = folder / "run.json"
-    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    before = _run_before(folder)
     run = {
         "identity": identity,
-        "architecture": vars(Architecture.of(speech.model.config)),
         "catalogue": catalogue_to_json(speech.catalogue(settings.feature_type)),
         "store": settings.store,
         "audio_dir": str(audio_folder(settings).resolve()),
@@ -859,9 +912,10 @@ def _run_as(processes: _Processes, settings: SimpleNamespace) -> dict:
     with ExitStack() as held:  # the lock of the folder
         job = processes.from_main(lambda: _prepare(settings, speech, processes, held))
         processes.together(lambda: _same_weights(speech, job))
+        speech.features = job.features
         share, everything, local = job.shares[processes.rank], speech.catalogue(), processes.local_count
         lanes, writers = 1, max(2, min(8, available_processors() // local))
-        longest = max((len(batch) * batch[0].n_samples for batch in share), default=0)
+        longest = max((len(batch) * max(batch[0].n_samples, speech.padded_to) for batch in share), default=0)
         memory = available_memory() - local * _held(settings, speech.catalogue(settings.feature_type))
         if processes.device.type == "cpu" and share:
             lanes = plan_lanes(longest, everything, settings.threads, local, memory)

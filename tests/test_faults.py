@@ -214,7 +214,7 @@ def test_interrupted_under_a_launcher(long_audio, long_undisturbed, tmp_path):
     check_complete(tmp_path, long_undisturbed)
 
 
-@pytest.mark.parametrize("module", ["similarity_analysis", "temporal_analysis", "visualize"])
+@pytest.mark.parametrize("module", ["similarity", "temporal", "visualize"])
 def test_an_analysis_interrupted(audio, tmp_path, module):
     assert extract("--audio_dir", audio, "--save_dir", tmp_path / "features", *TINY).status == 0
     flags = ("--features_dir", tmp_path / "features", "--output_dir", tmp_path / "results")

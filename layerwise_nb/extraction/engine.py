@@ -23,11 +23,11 @@ import torch
 from ..audio.files import AudioError, Utterance, load_utterance
 from ..core.files import cannot_write
 from .plan import Batch
-from ..features.catalogue import Feature
+from ..features.catalogue import Feature, common_grid
 from ..features.frame_grid import pool_features
 from ..features.npz import NotFiniteError, write_features
 from ..features.run_folder import Journal
-from ..models.load import SpeechModel, layer_features
+from ..models.family import SpeechModel, layer_features
 
 # %% ../../nbs/04_extraction/engine.ipynb #799f565e
 @contextmanager
@@ -56,7 +56,7 @@ class EngineSettings:
     "How one process extracts."
 
     feature_type: str = "all"  # "all", "cnn", "projection" or "transformer"
-    store: str = "all"  # files of "all" frames, of "pooled" ones (all layers on the transformer's grid), or "none"
+    store: str = "all"  # files of "all" frames, of "pooled" ones (all layers on the grid of the slowest), or "none"
     dtype: str = "float32"  # stored: "float32" or "float16"
     precision: str = "fp32"  # of the forward pass: "fp32", "bf16" or "fp16"
     threads: int = 1  # math threads of each forward pass on a CPU
@@ -160,7 +160,7 @@ class _Engine:
         self.speech, self.features_dir, self.journal, self.settings = speech, features_dir, journal, settings
         self.accumulator = accumulator
         self.catalogue: dict[str, Feature] = speech.catalogue(settings.feature_type)
-        self.grid = next(reversed(self.catalogue.values()))
+        self.grid = common_grid(self.catalogue)
         self.stop = threading.Event()
         self.fatal: BaseException | None = None
         self._lock = threading.Lock()
@@ -176,6 +176,7 @@ class _Engine:
             "start": utterance.start,
             "speaker": utterance.speaker,
             "chapter": utterance.chapter,
+            "path": utterance.below,
             **result,
         }
         try:
