@@ -25,9 +25,10 @@ except (ImportError, RuntimeError, OSError) as error:  # what a torch and torcha
     ) from error
 from .family import Family, SpeechModel
 from .hubert import HUBERT
+from .whisper import WHISPER
 
 # %% ../../nbs/03_models/load.ipynb #e1408559
-FAMILIES = (HUBERT,)
+FAMILIES = (HUBERT, WHISPER)
 
 
 def family_of(
