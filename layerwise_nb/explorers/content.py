@@ -34,13 +34,13 @@ from layerwise_nb.explorers.content_views import (
 )
 from layerwise_nb.explorers.widgets import (
     MARGIN,
-    WIDE,
     LiveFigure,
     Player,
     cells,
     choice,
     columns,
     controls,
+    cursor,
     empty_figure,
     heat_map,
     layer_slider,
@@ -160,7 +160,8 @@ def _curve_figure(self: ContentExplorer) -> LiveFigure:
     figure = empty_figure(330, margin=MARGIN | dict(b=76, t=50), clickmode="event", dragmode=False, hovermode="x", xaxis=axis)
     for color, fill in ((GREY, "rgba(128,128,128,0.25)"), (COLORS[0], "rgba(0,114,178,0.2)")):
         for end in (None, "tonexty"):
-            figure.add_scatter(x=[], y=[], mode="lines", line=dict(color=color, width=0.5), fill=end, fillcolor=fill, hoverinfo="skip")
+            figure.add_scatter(x=[], y=[], mode="lines", line=dict(color=color, width=0.5), fill=end, fillcolor=fill,
+                               hoverinfo="skip")  # fmt: skip
     figure.add_scatter(x=[], y=[], mode="lines", line=dict(color=COLORS[1], dash="dot"),
                        hovertemplate="untrained: %{y:.3f}<extra></extra>")  # fmt: skip
     figure.add_scatter(x=[], y=[], mode="lines+markers", line_color=COLORS[0], customdata=[],
@@ -220,8 +221,8 @@ def _arrange(self: ContentExplorer) -> None:
 def _place_sides(self: ContentExplorer) -> None:
     "Of one layer the map and the confusion side by side; of two, each in its column."
     left, right = self._beside.children
-    two = self.second.value != "none"
-    wanted = ([self.maps[0], self.confusions[0]], [self.maps[1], self.confusions[1]]) if two else ([self.maps[0]], [self.confusions[0]])
+    sides = list(map(list, zip(self.maps, self.confusions, strict=True)))
+    wanted = sides if self.second.value != "none" else [[figure] for figure in sides[0]]
     for box, figures in zip((left, right), wanted, strict=True):
         if list(box.children) != figures:
             box.children = figures
@@ -231,10 +232,9 @@ def _place_sides(self: ContentExplorer) -> None:
 def _steps(self: ContentExplorer) -> Iterator[tuple]:
     "What was done, of how much: samples, and then the layers of each."
     for which, corpus in enumerate(self.corpora):
-        sample = None
-        for n, of, sample in sample_segments(corpus, self.labels, self.max_per_class, self.n_utterances):
-            yield "read", n, of + len(corpus.catalogue), None
-        yield "sample", of, of + len(corpus.catalogue), sample
+        for n, of, made in sample_segments(corpus, self.labels, self.max_per_class, self.n_utterances):
+            yield "read" if made is None else "sample", n, of + len(corpus.catalogue), made
+        sample = made
         same_as = copies(corpus.catalogue)
         for i, layer in enumerate(corpus.catalogue, start=1):
             if layer in same_as and (which, same_as[layer]) in self.contents:
@@ -316,13 +316,14 @@ def _draw_curve(self: ContentExplorer, _: Any = None) -> None:
 @patch
 def _curve_layout(self: ContentExplorer, curve: ContentCurve) -> dict:
     "Title, baselines, and where the layers are that are shown."
-    parts = [name for name, column in (("band: 95 % interval", "low"), ("grey: chance", "null_low"), ("dotted: untrained", "control"))
-             if curve.has(column)]  # fmt: skip
+    means = {"low": "band: 95 % interval", "null_low": "grey: chance", "control": "dotted: untrained"}
+    parts = [name for column, name in means.items() if curve.has(column)]
     details = letters("; ".join(part for part in (curve.about, *parts) if part))
     text = f"{letters(curve.target)}: {letters(curve.name)}<br><span style='font-size:11px'>{details}</span>"
     lines = [dict(type="line", x0=0, x1=1, xref="x domain", y0=value, y1=value, line=dict(color=GREY, dash="dash", width=1))
              for value in curve.baselines.values()]  # fmt: skip
-    notes = [dict(x=1, xref="x domain", xanchor="right", y=value, yanchor="bottom", text=letters(name), showarrow=False, font_size=11)
+    place = dict(x=1, xref="x domain", xanchor="right", yanchor="bottom", showarrow=False, font_size=11)
+    notes = [dict(y=value, text=letters(name), **place)
              for name, value in curve.baselines.items()]  # fmt: skip
     return dict(title=dict(text=text, font_size=13, x=0.02, y=0.97), shapes=[*self._markers(), *lines], annotations=notes)
 
@@ -457,7 +458,7 @@ def _draw_segment(self: ContentExplorer) -> None:
     with self.spectrum.batch_update():
         x, y = (np.arange(grey.shape[1]) + 0.5) * (last - first) / grey.shape[1], (np.arange(len(grey)) + 0.5) / len(grey)
         self.spectrum.data[0].update(z=cells(grey, 2), x=first + x, y=y * rate / 2000)
-        ends = [dict(type="line", x0=t, x1=t, y0=0, y1=1, yref="y domain", line=dict(color=COLORS[1], width=2)) for t in (start, end)]
+        ends = [cursor(x0=t, x1=t, y0=0, y1=1, yref="y domain") for t in (start, end)]
         self.spectrum.update_layout(shapes=ends, xaxis_range=[first, last], yaxis_range=[0, rate / 2000],
                                     title=dict(text=letters(self._segment_name(row)), font_size=12, x=0.02, y=0.97))  # fmt: skip
     self.player.wav = wav_bytes(heard, rate)
