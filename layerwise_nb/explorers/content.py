@@ -47,7 +47,8 @@ from layerwise_nb.explorers.widgets import (
     letters,
     wav_bytes,
 )
-from ..figures.heatmap import COLORS, GREY, SEQUENTIAL, layer_ticks
+from ..figures.plotly_renderer import layer_ticks
+from ..figures.style import COLORS, GREY, SEQUENTIAL
 from ..measures.moments import copies
 
 # %% ../../nbs/10_explorers/content.ipynb #a0c4b780
