@@ -75,14 +75,14 @@ class _Shown:
     def path(self, stem: str) -> str:
         return f"temporal_analysis/{self.utterance.name}/{stem}"
 
-    def save(self, stem: str, title: str, caption: str, *figures: Any) -> None:
-        self.cards.append(self.study.save(self.path(stem), title, caption, *figures))
+    def save(self, stem: str, title: str, caption: str, figure: Any) -> None:
+        self.cards.append(self.study.save(self.path(stem), title, caption, figure))
 
     def panels(self, stem: str, title: str, caption: str, made: Sequence[Any]) -> None:
         "Panels over time, above the spectrogram and the labels."
-        from layerwise_nb.figures.panels import time_figure, time_plotly
+        from layerwise_nb.figures.panels import time_panels
 
-        self.save(stem, title, caption, *(draw(made, self.context, self.recording) for draw in (time_figure, time_plotly)))
+        self.save(stem, title, caption, time_panels(made, self.context, self.recording))
 
 # %% ../../nbs/09_analyses/utterance.ipynb #db9e3208
 def _save_change(shown: _Shown) -> None:
@@ -137,16 +137,15 @@ def _save_beyond_input(shown: _Shown) -> None:
 
 # %% ../../nbs/09_analyses/utterance.ipynb #d1474fae
 def _save_self_similarity(shown: _Shown) -> None:
-    from layerwise_nb.figures.curves import self_similarity_figure, self_similarity_plotly
+    from layerwise_nb.figures.panels import self_similarity_panels
 
     caption = "Every two frames of the utterance: a square block is a stretch in which the layer hardly changes, a second one "
     caption += "like it a repetition."
     for name in dict.fromkeys((shown.study.few[0], shown.study.few[-1])):
         with attempt(f"self-similarity of {name}", shown.problems):
             result = self_similarity(shown.utterance.frames[name], **shown.where)
-            draw = (self_similarity_figure, self_similarity_plotly)
-            figures = (f(result, name, shown.context, shown.recording) for f in draw)
-            shown.save(f"self_similarity_{name}", f"Self-similarity of {name}", caption, *figures)
+            figure = self_similarity_panels(result, name, shown.context, shown.recording)
+            shown.save(f"self_similarity_{name}", f"Self-similarity of {name}", caption, figure)
 
 # %% ../../nbs/09_analyses/utterance.ipynb #87a2df42
 def _animations(shown: _Shown) -> dict[str, tuple[str, str, Callable]]:
