@@ -155,7 +155,7 @@ def _contenders(speech: Any, utterances: list[Utterance], usual_files: int, devi
     return [
         Contender("bare forward", lambda f: bare_forward(speech, waveforms, cores), whole),
         Contender("bare forward, scheduled", lambda f: bare_forward(speech, waveforms, scheduled, lanes), whole),
-        Contender("extraction, float32, a quarter of the files", lambda f: extraction(speech, quarter, f, "float32", lanes), part),
+        Contender("extraction, float32, a quarter", lambda f: extraction(speech, quarter, f, "float32", lanes), part),
         Contender("extraction, float32", lambda f: extraction(speech, batches, f, "float32", lanes), whole),
         Contender("extraction, float16", lambda f: extraction(speech, batches, f, "float16", lanes), whole),
         Contender("usual script", lambda f: usual_script(speech, few, f, cores), _audio_s(few, speech.sample_rate)),
