@@ -114,7 +114,8 @@ def _meet(store: Any, rank: int, count: int, wait_s: float) -> None:
 
         if not _poll(lambda: not missing(), min(SAY_S, wait_s)):
             listed = ", ".join(map(str, missing()[:20]))
-            print(f"waiting {wait_s / 60:g} minutes (--wait_minutes) for process {listed} of {count} to come", file=sys.stderr, flush=True)
+            waiting = f"waiting {wait_s / 60:g} minutes (--wait_minutes) for process {listed} of {count} to come"
+            print(waiting, file=sys.stderr, flush=True)
             _poll(lambda: not missing(), wait_s - SAY_S)
         store.set("missing", json.dumps(missing()).encode())
     elif not _poll(lambda: store.check(["missing"]), wait_s + 60):

@@ -274,7 +274,7 @@ def _list_known(folder: Path, shard: str, part: _Part, done: dict[str, dict | No
     for u in part.utterances:
         if record := done.get(u.name):
             seconds = round(u.n_samples / sample_rate, 4)
-            who = {"start": u.start, "speaker": u.speaker, "chapter": u.chapter}
+            who = {"start": u.start, "speaker": u.speaker, "chapter": u.chapter, "path": u.below}
             facts = {"utterance": u.name, "status": "done", "samples": u.n_samples, "seconds": seconds}
             journal.add({**facts, **who, **record})
     for name, error in failed.items():
