@@ -15,7 +15,7 @@ from fastcore.script import call_parse
 
 from .audio.synthetic import make_corpus
 from .benchmarks.tool import format_rows, machine_facts, rows_json
-from .features.store import write_text
+from .core.files import write_text
 
 # %% ../nbs/12_commands/bench.ipynb #66138bb8
 def _extract(s: SimpleNamespace) -> tuple[str, str]:

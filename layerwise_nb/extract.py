@@ -40,10 +40,10 @@ from .audio.files import AudioError, Utterance, audio_sha256, list_utterances
 from .audio.librispeech import ARCHIVES
 from .audio.segments import cut_spans, cut_windows
 from .audio.synthetic import make_corpus
+from .core.files import cannot_write, write_text
+from .core.machine import available_memory, available_processors
 from layerwise_nb.extraction.plan import (
     Batch,
-    available_memory,
-    available_processors,
     choose_shard,
     disk_needed,
     hours,
@@ -56,13 +56,18 @@ from layerwise_nb.extraction.plan import (
     share_batches,
     too_long,
 )
-from .features.catalogue import FEATURE_TYPES, Architecture, Feature, format_bytes
-from .features.frame_grid import pooled_catalogue
-from layerwise_nb.features.store import (
-    FeatureFile,
+from layerwise_nb.features.catalogue import (
+    FEATURE_TYPES,
+    Architecture,
+    Feature,
+    catalogue_to_json,
+    format_bytes,
+    pooled_catalogue,
+)
+from .features.npz import FeatureFile, check_file
+from layerwise_nb.features.run_folder import (
     Journal,
     StoreError,
-    cannot_write,
     change_records,
     check_same_run,
     journal_path,
@@ -70,9 +75,7 @@ from layerwise_nb.features.store import (
     merge_journals,
     read_manifest,
     remove_stale,
-    write_text,
 )
-from .verify import check_file
 
 # %% ../nbs/12_commands/extract.ipynb #70132158
 def extract(
@@ -628,7 +631,7 @@ def _write_run(folder: Path, settings: SimpleNamespace, speech: Any, provenance:
     run = {
         "identity": identity,
         "architecture": vars(Architecture.of(speech.model.config)),
-        "features": list(speech.catalogue(settings.feature_type)),
+        "catalogue": catalogue_to_json(speech.catalogue(settings.feature_type)),
         "store": settings.store,
         "audio_dir": str(audio_folder(settings).resolve()),
         "settings": vars(settings),

@@ -13,7 +13,8 @@ from pathlib import Path
 from fastcore.script import call_parse
 
 from .features.catalogue import format_bytes
-from .features.store import FeatureStore, StoreError
+from .features.run_folder import StoreError
+from .features.store import FeatureStore
 
 # %% ../nbs/12_commands/status.ipynb #1d2846fb
 @dataclass(frozen=True)

@@ -306,7 +306,8 @@ def npz(number: int, corpus: Corpus, folder: Path, rng: random.Random) -> str:
 
 def reads_as(path: Path, original: dict[str, np.ndarray]) -> str:
     """What a reader gets: "refused", "equal", or "altered" (a sound archive of other content: for verify to find)."""
-    from layerwise_nb.features.store import DamagedFileError, FeatureFile
+    from layerwise_nb.core.files import DamagedFileError
+    from layerwise_nb.features.npz import FeatureFile
 
     try:
         file = FeatureFile(path)

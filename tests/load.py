@@ -106,7 +106,8 @@ def extraction(utterances: int, folder: Path) -> list[Row]:
 
 def records(number: int, folder: Path) -> dict[str, float]:
     """Seconds that a manifest of so many utterances takes."""
-    from layerwise_nb.features.store import Journal, merge_journals, write_text
+    from layerwise_nb.core.files import write_text
+    from layerwise_nb.features.run_folder import Journal, merge_journals
     from layerwise_nb.status import read_status
 
     folder.mkdir()

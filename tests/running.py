@@ -264,16 +264,16 @@ def interrupt_while_loading() -> None:
 
 def interrupt_while_reading() -> None:
     """What to do before a command so that Ctrl-C comes when it first reads features."""
-    from layerwise_nb.features import store
+    from layerwise_nb.features import npz
 
-    real_read = store.FeatureFile.__getitem__
+    real_read = npz.FeatureFile.__getitem__
 
     def read(file, name):
         os.kill(os.getpid(), signal.SIGINT)  # of the process, whichever thread reads
-        store.FeatureFile.__getitem__ = real_read
+        npz.FeatureFile.__getitem__ = real_read
         return real_read(file, name)
 
-    store.FeatureFile.__getitem__ = read
+    npz.FeatureFile.__getitem__ = read
 
 
 def kill_at(number: int, where: str) -> Callable:
@@ -282,9 +282,9 @@ def kill_at(number: int, where: str) -> Callable:
 
 
 def _kill_at(number: int, where: str) -> None:
-    from layerwise_nb.features import store
+    from layerwise_nb.features import npz
 
-    real_write, real_replace, counts = store._FeatureZip.write_array, os.replace, {"arrays": 0, "files": 0}
+    real_write, real_replace, counts = npz._FeatureZip.write_array, os.replace, {"arrays": 0, "files": 0}
 
     def die(key: str, at: int) -> None:
         counts[key] += 1
@@ -305,4 +305,4 @@ def _kill_at(number: int, where: str) -> None:
         if is_features and where == "after":
             die("files", number)
 
-    store._FeatureZip.write_array, os.replace = write_array, replace
+    npz._FeatureZip.write_array, os.replace = write_array, replace

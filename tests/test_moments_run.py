@@ -36,7 +36,7 @@ def stored(audio, tmp_path_factory):
     from layerwise_nb.corpus.aligned import AlignedCorpus
     from layerwise_nb.corpus.summary import CorpusSummary
     from layerwise_nb.dynamics.statistics import TemporalStatistics
-    from layerwise_nb.features.frame_grid import pooled_catalogue
+    from layerwise_nb.features.catalogue import pooled_catalogue
 
     save_dir = tmp_path_factory.mktemp("stored")
     assert extract("--audio_dir", audio, "--save_dir", save_dir, *TINY).status == 0

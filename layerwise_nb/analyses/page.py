@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ..features.store import write_text
+from ..core.files import write_text
 
 # %% ../../nbs/09_analyses/page.ipynb #6639ca6e
 @dataclass(frozen=True)

@@ -25,9 +25,11 @@ from fastcore.meta import delegates
 from fastcore.script import call_parse
 
 from ..core.arrays import write_arrays
+from ..core.files import cannot_write, write_text
 from ..corpus.aligned import AlignedCorpus
 from ..corpus.summary import CorpusSummary
-from ..features.store import FeatureStore, StoreError, cannot_write, write_text
+from ..features.run_folder import StoreError
+from ..features.store import FeatureStore
 from ..measures.bootstrap import MatrixIntervals, bootstrap_difference, bootstrap_matrix
 from ..measures.matrix import MEASURES, SimilarityMatrix, needs_frames, similarity_matrix
 

@@ -34,11 +34,11 @@ from layerwise_nb.analyses.similarity import (
     summarise,
 )
 from .temporal import analyse_time
+from ..core.files import write_text
 from ..corpus.summary import CorpusSummary
-from ..features.store import FeatureStore, write_text
+from ..features.store import FeatureStore
 from ..measures.matrix import layer_curve
 from ..measures.propagation import input_propagation
-from ..verify import store_catalogue
 
 # %% ../../nbs/09_analyses/study.ipynb #d0122978
 def visualize(
@@ -133,7 +133,7 @@ class Analysis:
     ):
         self.settings = settings
         self.store = FeatureStore(settings.features_dir)
-        stored = store_catalogue(self.store)
+        stored = self.store.catalogue
         if unknown := [name for name in split_list(settings.layers) if name not in stored]:
             raise ValueError(f"{self.store.path} has no layer {', '.join(unknown)}; it has {', '.join(stored)}")
         self.layers = split_list(settings.layers) or list(stored)
@@ -258,7 +258,7 @@ def _page(analysis: Analysis, records: dict) -> Path:
     facts = {
         "model": model,
         "corpus": f"{len(records_of)} utterances of {len(speakers)} speakers, {seconds / 60:.1f} min",
-        "features": f"{len(store.run['features'])} layers, {store.run['identity']['dtype']}",
+        "features": f"{len(store.catalogue)} layers, {store.run['identity']['dtype']}",
     }
     facts |= {"note": ". ".join(store.notes)} if store.notes else {}
     sections = [_section(PARTS[name], records[name], analysis.folder) for name in PARTS if name in records]

@@ -23,6 +23,7 @@ from tqdm.auto import tqdm
 from .page import Card
 from .similarity import attempt, check_settings, results_folder, split_list
 from ..core.arrays import write_arrays
+from ..core.files import write_text
 from ..corpus.aligned import AlignedCorpus, UtteranceFrames
 from ..corpus.recording import Recording, find_recording
 from layerwise_nb.dynamics.statistics import (
@@ -41,7 +42,7 @@ from layerwise_nb.dynamics.statistics import (
     windowed_cka,
     windowed_partial_cka,
 )
-from ..features.store import FeatureStore, write_text
+from ..features.store import FeatureStore
 from ..measures.moments import copies
 
 # %% ../../nbs/09_analyses/temporal.ipynb #9fbb2c75

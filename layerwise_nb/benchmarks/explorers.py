@@ -35,7 +35,8 @@ def many_utterances(
     n_utterances: int,  # in it
 ) -> None:
     "A features folder whose utterances are all the first one of another, under other names."
-    from layerwise_nb.features.store import FeatureStore, write_text
+    from layerwise_nb.core.files import write_text
+    from layerwise_nb.features.store import FeatureStore
 
     store = FeatureStore(features_dir)
     first, records = store.manifest[store.names[0]], []

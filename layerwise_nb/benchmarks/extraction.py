@@ -24,9 +24,10 @@ import numpy as np
 
 from ..audio.files import Utterance, list_utterances, load_utterance
 from .tool import machine_facts, peak_memory
-from ..extraction.plan import Batch, available_processors, plan_batches, plan_lanes
+from ..core.machine import available_processors
+from ..extraction.plan import Batch, plan_batches, plan_lanes
 from ..features.catalogue import format_bytes
-from ..features.store import Journal, read_manifest
+from ..features.run_folder import Journal, read_manifest
 
 # %% ../../nbs/11_benchmarks/extraction.ipynb #aa22fa40
 @dataclass(frozen=True)

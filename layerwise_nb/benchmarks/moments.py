@@ -19,9 +19,10 @@ from typing import Any
 from ..audio.files import list_utterances, load_utterance
 from .extraction import bare_forward
 from .tool import Row, measure
-from ..extraction.plan import Batch, available_memory, available_processors, plan_batches, plan_lanes
+from ..core.machine import available_memory, available_processors
+from ..extraction.plan import Batch, plan_batches, plan_lanes
 from ..features.catalogue import Architecture
-from ..features.store import Journal
+from ..features.run_folder import Journal
 
 # %% ../../nbs/11_benchmarks/moments.ipynb #b9239e68
 def add_up(

@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from ..extraction.plan import available_processors
+from ..core.machine import available_processors
 from ..features.catalogue import format_bytes
 
 # %% ../../nbs/11_benchmarks/tool.ipynb #31b1565b

@@ -9,7 +9,6 @@ __all__ = ['write_arrays', 'read_arrays']
 import hashlib
 import io
 import json
-import os
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..features.store import DamagedFileError
+from .files import DamagedFileError, whole_file
 
 # %% ../../nbs/00_core/arrays.ipynb #4a10b5cd
 def _fingerprint(header: dict, members: list[zipfile.ZipInfo]) -> str:
@@ -34,22 +33,13 @@ def write_arrays(
     header: Mapping[str, Any],  # anything JSON can say
 ) -> None:
     "Write arrays and their header: all of it under its final name, or nothing."
-    path, header = Path(path), {"format": f"layerwise_nb.{what}", "version": version, **header}
-    temporary = path.with_name(f".{path.stem[:200]}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            with zipfile.ZipFile(file, "w") as archive:
-                for name, array in arrays.items():
-                    with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-                        np.lib.format.write_array(member, array, allow_pickle=False)
-                header["hash"] = _fingerprint(header, archive.infolist())
-                archive.comment = json.dumps(header, allow_nan=False).encode()
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    header = {"format": f"layerwise_nb.{what}", "version": version, **header}
+    with whole_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+        header["hash"] = _fingerprint(header, archive.infolist())
+        archive.comment = json.dumps(header, allow_nan=False).encode()
 
 # %% ../../nbs/00_core/arrays.ipynb #756bd1cc
 # What reading a damaged archive may end in; OSError is a seek to nowhere, RuntimeError a flag that says encrypted

@@ -25,11 +25,11 @@ from .reservoir import Reservoir
 from .summary import CorpusSummary
 from ..dynamics.statistics import TemporalStatistics
 from ..extraction.engine import RunStopped
-from ..features.catalogue import Feature
-from ..features.frame_grid import frames_of, pooled_catalogue
-from ..features.store import FeatureStore, NotFiniteError
+from ..features.catalogue import Feature, pooled_catalogue
+from ..features.frame_grid import frames_of
+from ..features.npz import NotFiniteError
+from ..features.store import FeatureStore
 from ..measures.moments import Moments
-from ..verify import store_catalogue
 
 # %% ../../nbs/07_corpus/accumulate.ipynb #548452f4
 def replace_folder(
@@ -77,7 +77,7 @@ class CorpusAccumulator:
     ):
         store = FeatureStore(features_dir)
         self.folder, self.device, self.every_s = store.path / "summary", device, every_s
-        self.layers: dict[str, Feature] = pooled_catalogue(store_catalogue(store))
+        self.layers: dict[str, Feature] = pooled_catalogue(store.catalogue)
         identity = {key: value for key, value in store.run["identity"].items() if key != "feature_type"}
         self.identity, self.sample_rate = {**identity, "frame_grid": "pool"}, identity["sample_rate"]
         self._model, self._corpus = "{model} (weights: {weights})".format(**identity), store.path.name

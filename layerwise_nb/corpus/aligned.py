@@ -14,12 +14,14 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 
-from ..extraction.plan import available_processors
-from ..features.catalogue import Feature
+from ..core.files import DamagedFileError
+from ..core.machine import available_processors
+from ..features.catalogue import Feature, common_grid
 from ..features.frame_grid import METHODS, frames_of, to_grid
-from ..features.store import DamagedFileError, FeatureFile, FeatureStore, StoreError
+from ..features.npz import FeatureFile
+from ..features.run_folder import StoreError
+from ..features.store import FeatureStore
 from ..measures.moments import copies
-from ..verify import store_catalogue
 
 # %% ../../nbs/07_corpus/aligned.ipynb #decc4a1f
 @dataclass(frozen=True, eq=False)
@@ -63,13 +65,13 @@ class AlignedCorpus:
             )
         if not self.names:
             raise StoreError(f"{self.path} holds no finished utterance: run layerwise_extract, or see layerwise_status")
-        stored = store_catalogue(self.store)
+        stored = self.store.catalogue
         if unknown := [name for name in layers or () if name not in stored]:
             raise ValueError(f"{self.path} has no layer {', '.join(unknown)}; it has {', '.join(stored)}")
         self.catalogue = {name: f for name, f in stored.items() if layers is None or name in layers}
         if not self.catalogue:
             raise ValueError(f"expected one layer or more; got none of {', '.join(stored)}")
-        self.grid: Feature = next(reversed(stored.values()))
+        self.grid: Feature = common_grid(stored)
         self.method, self.own_grid = method, own_grid
         self.speakers = {name: self.store.manifest[name].get("speaker", "") for name in self.names}
         self.failed: dict[str, str] = {}  # utterance -> why it was left out, and what to do

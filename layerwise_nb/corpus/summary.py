@@ -13,9 +13,9 @@ from pathlib import Path
 from fastcore.basics import patch
 from tqdm.auto import tqdm
 
+from ..core.files import DamagedFileError, write_text
 from .aligned import AlignedCorpus, context_line
 from .reservoir import Reservoir
-from ..features.store import DamagedFileError, write_text
 from ..measures.moments import Moments
 
 # %% ../../nbs/07_corpus/summary.ipynb #cfc71ff2

@@ -15,14 +15,11 @@ from ..features.catalogue import Feature
 from ..measures.second_moments import RANK_RTOL, check_frames, check_least, check_share
 
 # %% ../../nbs/06_dynamics/change.ipynb #a366139c
-_SAMPLE_RATE = 16_000  # Hz
-
-
 def clock(
     feature: Feature,  # a layer on its own grid
 ) -> dict[str, float]:  # `frame_rate` in Hz and `start_s`, as the functions here take them
     "When the frames of a layer are."
-    return {"frame_rate": _SAMPLE_RATE / feature.stride, "start_s": feature.offset / _SAMPLE_RATE}
+    return {"frame_rate": feature.frame_rate, "start_s": feature.offset / feature.sample_rate}
 
 # %% ../../nbs/06_dynamics/change.ipynb #014ed2e0
 @dataclass(eq=False)

@@ -21,10 +21,12 @@ import numpy as np
 import torch
 
 from ..audio.files import AudioError, Utterance, load_utterance
+from ..core.files import cannot_write
 from .plan import Batch
 from ..features.catalogue import Feature
 from ..features.frame_grid import pool_features
-from ..features.store import Journal, NotFiniteError, cannot_write, write_features
+from ..features.npz import NotFiniteError, write_features
+from ..features.run_folder import Journal
 from ..models.load import SpeechModel, layer_features
 
 # %% ../../nbs/04_extraction/engine.ipynb #799f565e

@@ -4,18 +4,15 @@
 
 # %% auto #0
 __all__ = ['Batch', 'plan_batches', 'share_batches', 'hours', 'read_shard', 'shard_name', 'choose_shard', 'disk_needed',
-           'memory_needed', 'available_processors', 'available_memory', 'plan_lanes', 'plan_queue', 'too_long']
+           'memory_needed', 'plan_lanes', 'plan_queue', 'too_long']
 
 # %% ../../nbs/04_extraction/plan.ipynb #ad82f908
 import heapq
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import psutil
-
 from ..audio.files import Utterance
+from ..core.machine import available_memory, available_processors
 from ..features.catalogue import Feature, features_nbytes
 
 # %% ../../nbs/04_extraction/plan.ipynb #36aa0b65
@@ -109,25 +106,6 @@ def memory_needed(
     return int(_MEMORY_FACTOR * features_nbytes(n_samples, catalogue))
 
 # %% ../../nbs/04_extraction/plan.ipynb #280e2dc5
-def available_processors() -> int:
-    "Processors this process may use, as a batch system or `taskset` allows."
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-_LIMITS = [Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")]
-
-
-def available_memory() -> int:
-    "Bytes to plan with: what the system has free, and no more than a batch system's limit (cgroup)."
-    amounts = [psutil.virtual_memory().available]
-    for path in _LIMITS:
-        try:
-            amounts.append(int(path.read_text()))
-        except (OSError, ValueError):  # no such limit, or "max"
-            continue
-    return min(amounts)
-
-
 def plan_lanes(
     longest: int,  # samples of the longest utterance or padded batch
     catalogue: dict[str, Feature],  # all features of the model

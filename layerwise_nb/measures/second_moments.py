@@ -15,7 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..extraction.plan import available_processors
+from ..core.machine import available_processors
 
 # %% ../../nbs/05_measures/second_moments.ipynb #c4a4a618
 def check_least(
