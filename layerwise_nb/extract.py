@@ -36,7 +36,7 @@ from fastcore.meta import delegates
 from fastcore.script import call_parse
 from tqdm.auto import tqdm
 
-from .audio.files import AudioError, Utterance, audio_sha256, list_utterances
+from .audio.files import AudioError, Survey, Utterance, audio_sha256, survey_folder
 from .audio.librispeech import ARCHIVES
 from .audio.segments import cut_spans, cut_windows
 from .audio.synthetic import make_corpus
@@ -101,6 +101,8 @@ def extract(
     segment_seconds: float = 0.0,  # cut longer utterances into windows of so many seconds; 0: never
     alignments: str = None,  # cut at the words or phones of TextGrids below a folder, a CTM or a TSV
     tier: str = "words",  # tier of the alignments
+    speaker_table: str = None,  # who speaks: a TSV file of utterance, tab, speaker; default: what the corpus's layout says
+    speaker_pattern: str = None,  # or a regular expression with a group `speaker`, on the path below the corpus
     single_gpu: bool = False,  # use one GPU
     max_gpus: int = 0,  # use at most so many GPUs; 0: all
     chunk_size: int = 100,  # utterances after which each process puts its manifest on the disk
@@ -326,12 +328,13 @@ def choose_utterances(
     settings: SimpleNamespace,  # the flags
     catalogue: dict[str, Feature],  # all features of the model
     sample_rate: int,  # Hz, the model's
-) -> tuple[list[Utterance], dict[str, AudioError]]:  # in name order; name -> error of what was refused
+) -> Survey:  # utterances in name order, errors of what was refused, and what to say
     "The utterances that a run is asked for, and what cannot be one."
     last = next(reversed(catalogue.values()))
     if _is_synthetic(settings):
         make_corpus(audio_folder(settings))
-    utterances, refused = list_utterances(audio_folder(settings), sample_rate, last.receptive_field)
+    who = settings.speaker_table, settings.speaker_pattern
+    utterances, refused, notes = survey_folder(audio_folder(settings), sample_rate, last.receptive_field, *who)
     if settings.segment_seconds:
         window = int(settings.segment_seconds * sample_rate)
         utterances = cut_windows(utterances, window, last.receptive_field, last.stride)
@@ -349,7 +352,7 @@ def choose_utterances(
         refused = {name: error for name, error in refused.items() if name in chosen}
     long_names = {u.name: u for u in utterances if len(os.fsencode(f"{u.name}.npz")) > 255}
     refused |= {n: AudioError("bad name", f"{n[:60]}… is too long for a file name: rename it") for n in long_names}
-    return [u for u in utterances if u.name not in long_names], refused
+    return Survey([u for u in utterances if u.name not in long_names], refused, notes)
 
 # %% ../nbs/12_commands/extract.ipynb #4f7f31de
 def find_done(
@@ -533,10 +536,10 @@ def _resampled(utterances: Sequence[Utterance], sample_rate: int) -> list[str]:
 def _prepare(settings: SimpleNamespace, speech: Any, processes: _Processes, stack: ExitStack) -> Job:
     "On process 0: lock the folder, list, plan."
     folder = features_dir(settings)
-    utterances, refused = choose_utterances(settings, speech.catalogue(), speech.sample_rate)
+    survey = choose_utterances(settings, speech.catalogue(), speech.sample_rate)
     stack.enter_context(lock_folder(folder, shard_name(settings.shard)))
     try:
-        return _settle(settings, speech, processes, folder, utterances, refused)
+        return _settle(settings, speech, processes, folder, *survey)
     except OSError as error:
         raise StoreError(cannot_write(folder, error)) from error
 
@@ -548,6 +551,7 @@ def _settle(
     folder: Path,  # locked
     utterances: Sequence[Utterance],
     refused: dict[str, AudioError],
+    notes: Sequence[str],  # on the corpus
 ) -> Job:
     everything, catalogue = speech.catalogue(), speech.catalogue(settings.feature_type)
     identity, shard = _identity(settings, speech), shard_name(settings.shard)
@@ -565,7 +569,7 @@ def _settle(
     if files:
         check_same_audio(folder, str(audio_folder(settings).resolve()), utterances, all_names)
     with change_records(folder):
-        notes = [f"removed {name}, left by a run that was killed" for name in remove_stale(folder, others)]
+        notes = [*notes, *(f"removed {name}, left by a run that was killed" for name in remove_stale(folder, others))]
         records = merge_journals(folder, True, shard, others)
     done, damaged, lost = {}, {}, {}
     if files:
@@ -591,7 +595,7 @@ def _settle(
     provenance = {**identity, **settled, "versions": _versions()}
     with change_records(folder):
         check_same_run(folder, identity)  # another shard may have been the first
-        _list_known(folder, shard, utterances, done, refused | lost, speech.sample_rate)
+        _list_known(folder, shard, utterances, done, refused | lost, speech.sample_rate, records)
         _write_run(folder, settings, speech, provenance, identity, found=len(all_names), processes=processes.count)
     weights = speech.identity["weights_sha256"]
     return Job(folder, shares, asked, names, weights, provenance, shard, settings.moments, notes)
@@ -604,16 +608,19 @@ def _list_known(
     done: dict[str, dict | None],
     refused: dict[str, AudioError],
     sample_rate: int,
+    records: dict[str, dict],
 ) -> None:
-    "Put into the manifest what was found finished but not listed, and what was refused."
+    "Put into the manifest what was found finished but not listed, who is said to speak now, and what was refused."
     journal = Journal(folder, shard=shard)
     for u in utterances:
+        who = {"start": u.start, "speaker": u.speaker, "chapter": u.chapter, "path": u.below}
         if record := done.get(u.name):
             seconds = round(u.n_samples / sample_rate, 4)
-            who = {"start": u.start, "speaker": u.speaker, "chapter": u.chapter}
             journal.add(
                 {"utterance": u.name, "status": "done", "samples": u.n_samples, "seconds": seconds, **who, **record}
             )
+        elif u.name in done and records.get(u.name, {}).get("speaker", u.speaker) != u.speaker:
+            journal.add({**records[u.name], **who})
     for name, error in refused.items():
         journal.add({"utterance": name, "status": "failed", "reason": error.reason, "error": str(error)})
     journal.close()

@@ -29,7 +29,7 @@ class AudioError(ValueError):
     def __reduce__(self):
         return type(self), (self.reason, str(self))
 
-# %% ../../nbs/02_audio/containers.ipynb #e4808a4a
+# %% ../../nbs/02_audio/containers.ipynb #46243344
 def write_anew(
     path: str | Path,  # a file whose header is wrong
 ) -> str:  # the end of an error message
@@ -53,9 +53,7 @@ def never_completed(
     says: str,  # what its header says instead
 ) -> AudioError:
     "The error for a file whose header does not say how long it is, or says less than there is."
-    return AudioError(
-        "header never completed", f"{path}: header never completed: {there} are there, and it says {says}: {write_anew(path)}"
-    )
+    return AudioError("unfinished", f"{path}: header never completed: {there} are there, and it says {says}: {write_anew(path)}")
 
 
 def contradiction(
@@ -269,7 +267,7 @@ def _au_length(file: BinaryIO, path: Path) -> int | None:
         raise truncated(path, f"{size:,} bytes of samples", f"{end - at:,}")
     return _to_the_end(path, size // frame, end - at, frame)
 
-# %% ../../nbs/02_audio/containers.ipynb #bc6ee4cc
+# %% ../../nbs/02_audio/containers.ipynb #7264c3dc
 def _sphere_length(file: BinaryIO, path: Path) -> int:
     "Samples a channel of a SPHERE file."
     end = file.seek(0, os.SEEK_END)
@@ -286,7 +284,8 @@ def _sphere_length(file: BinaryIO, path: Path) -> int:
     try:
         n_samples, channels, width = (int(fields[what]) for what in (b"sample_count", b"channel_count", b"sample_n_bytes"))
     except (KeyError, ValueError) as error:
-        raise AudioError("not audio", f"{path} has a SPHERE header without {error}: copy it again") from None
+        what = error.args[0].decode() if isinstance(error, KeyError) else "whole numbers"
+        raise AudioError("not audio", f"{path} has a SPHERE header without {what}: copy it again") from None
     if channels < 1 or width < 1 or n_samples < 0:
         raise contradiction(path, f"it has {n_samples} samples of {channels} channels of {width} bytes")
     return _to_the_end(path, n_samples, end - at, channels * width)

@@ -133,7 +133,7 @@ def _by_table(paths: Mapping[str, str], table: Mapping[str, str], what: str) -> 
         raise ValueError(f"{what}: expected utterances such as {here}; got {there} and others, none of them here")
     return speakers
 
-# %% ../../nbs/02_audio/speakers.ipynb #8e7b2dc9
+# %% ../../nbs/02_audio/speakers.ipynb #0ad22546
 def _by_pattern(paths: Mapping[str, str], pattern: re.Pattern) -> dict[str, str]:
     "Utterance -> speaker, by a pattern on its path."
     if missing := [name for name, below in paths.items() if not below]:
@@ -167,13 +167,18 @@ def assign_speakers(
     return Assigned(speakers, _say(speakers, recorded, source, bool(table or pattern)))
 
 
+def _number(n: int, what: str) -> str:
+    return f"{n:,} {what}{'s' * (n != 1)}"
+
+
 def _say(speakers: Mapping[str, str], recorded: Mapping[str, str], source: str, overrides: bool) -> list[str]:
     "What was found, in a line or none."
     known = [name for name, who in speakers.items() if who]
-    text = f"{len({speakers[name] for name in known})} speakers of {len(known)} utterances, by {source}"
+    who = {speakers[name] for name in known}
+    text = f"{_number(len(who), 'speaker')} of {_number(len(known), 'utterance')}, by {source}"
     if unknown := [name for name in speakers if not speakers[name]]:
         text = f"{text}; unknown" if known else "unknown"
-        text += f" for {len(unknown)} utterances (first: {unknown[0]})"
+        text += f" for {_number(len(unknown), 'utterance')} (first: {unknown[0]})"
         text += "" if overrides else ": --speaker_table or --speaker_pattern says it"
     if overrides and (changed := sum(bool(recorded.get(name)) and recorded[name] != who for name, who in speakers.items())):
         text += f"; {changed} were recorded otherwise"
