@@ -212,7 +212,7 @@ def _ogg_pages(path, data: bytes) -> list[_Page]:
         raise AudioError("truncated", f"{path} breaks off {where}: copy it again, or {write_anew(path)}")
     return pages
 
-# %% ../../nbs/02_audio/streams.ipynb #6c5bee7a
+# %% ../../nbs/02_audio/streams.ipynb #d68cc15e
 def _heard(pages: list[_Page]) -> str:
     "How far the pages go, in words."
     return f"after position {max((page.position for page in pages), default=0):,}"
@@ -231,7 +231,7 @@ def count_ogg(
     if missing := [i for i, page in enumerate(pages) if page.number != pages[0].number + i or page.serial != pages[0].serial]:
         raise AudioError("damaged", f"{path} lacks pages before its page {missing[0]}: copy it again, or {write_anew(path)}")
     if not pages[-1].flags & 4:
-        raise AudioError("truncated", f"{path} was cut or never closed: its last page is missing; it goes on to "
+        raise AudioError("unfinished", f"{path} was cut or never closed: its last page is missing; it goes on to "
                          f"{_heard(pages).removeprefix('after ')}: copy it again, or {write_anew(path)}")  # fmt: skip
     head, position = pages[0].content, max(page.position for page in pages)
     if head[:8] == b"OpusHead":
