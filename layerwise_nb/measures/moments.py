@@ -18,7 +18,10 @@ import numpy as np
 from fastcore.basics import patch
 
 from ..core.arrays import read_arrays, write_arrays
+from ..core.notes import Note
 from ..features.catalogue import Feature
+from .outliers import massive_frames, usual_mean
+
 
 # %% ../../nbs/05_measures/moments.ipynb #87138eb7
 @dataclass(frozen=True)
@@ -42,7 +45,9 @@ class PairMoments:
     R_ba: np.ndarray  # Σ |b|² a, (d_a,)
     R_aa: np.ndarray  # Σ |a|² a, (d_a,)
     R_bb: np.ndarray  # Σ |b|² b, (d_b,)
-    rtol: float  # shares of a layer's largest variance below this are rounding of the products
+    rounded_a: np.ndarray  # Σ a², (d_a,), of the frames that were multiplied in float32
+    rounded_b: np.ndarray  # Σ b², (d_b,), of these
+    rounding: float  # usual error of an entry i, j of G, as a share of sqrt(rounded_i · rounded_j)
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,10 @@ class LayerMoments:
 # %% ../../nbs/05_measures/moments.ipynb #64f9e6c9
 _BLOCK_ROWS = 2048  # rows per product: bounds the float32 error, and makes adding to float64 a few per cent of the work
 _LARGEST = 1e16  # of a value: the squares of 2,048 rows stay inside float32
-_RTOL = {"float32": 1e-6, "float64": 1e-12}  # precision of the variances along any direction, measured below
-_VERSION = 1  # of the file format
+_ROUNDING = {"float32": 6e-8, "float64": 0.0}  # of an entry of a block's product, twice what is measured below
+_VERSION, _OLDER = 2, (1,)  # of the file format; before 2, massive frames were not added apart
+_FIRST_ROWS = 64  # frames that the provisional mean is taken from, at least
+_MASSIVE_ROWS = 256  # that wait to be multiplied in float64
 
 
 class Moments:
@@ -85,15 +92,20 @@ class Moments:
             self._xp = torch
         k, d = 1 + len(self._index), stops[-1]
         self._mean = self._z = None  # known, and made, with the first frames
+        self._first: list[list] = []  # frames that wait for a provisional mean
+        self._massive: list = []  # frames that wait to be multiplied in float64
+        self._usual = np.zeros(1 + len(self._index))  # n and Σ|z|² of each layer, of the others
+        self.version, self.notes = _VERSION, ()
         self._waiting = 0  # rows of _z that are not in the sums yet
         self._spare: list[tuple] = []  # buffers: a block of rows, and the product of a panel
         self._lock = threading.Lock()
         self._ww, self._wz = self._zeros((k, k)), self._zeros((k, d))
         self._panels = [self._zeros((stop - start, d - start)) for start, stop in self._spans]
+        self._rounded = self._zeros((d,))
         self._largest = max(len(panel) * panel.shape[1] for panel in self._panels)
 
     def _check_settings(self) -> None:
-        if self.dtype not in _RTOL:
+        if self.dtype not in _ROUNDING:
             raise ValueError(f"dtype must be float32 or float64; got {self.dtype!r}")
         if not set(self.layers) - set(self.same_as):
             raise ValueError("expected at least one layer that is not a copy of another; got none")
@@ -140,7 +152,7 @@ def of(
 @patch(as_prop=True)
 def n(self: Moments) -> int:
     "Frames seen."
-    return int(self._ww[0, 0]) + self._waiting
+    return int(self._ww[0, 0]) + self._waiting + sum(len(arrays[0]) for arrays in self._first)
 
 
 @patch(as_prop=True)
@@ -176,6 +188,14 @@ def _checked(self: Moments, frames: Mapping[str, Any]) -> list:
         arrays.append(x)
     return arrays
 
+
+@patch
+def _check_version(self: Moments) -> None:
+    "Nothing is added to sums of an older version."
+    if self.version != _VERSION:
+        found = f"version {self.version}"
+        raise ValueError(f"expected sums of version {_VERSION} of the format to add to; found {found}: compute the sums again")
+
 # %% ../../nbs/05_measures/moments.ipynb #c82316d8
 @patch
 def update(
@@ -183,12 +203,33 @@ def update(
     frames: Mapping[str, Any],  # name -> (n_frames, dim), the same n_frames for all; arrays or torch tensors
 ) -> None:
     "Add frames to the moments."
-    arrays, done = self._checked(frames), 0
+    arrays = self._checked(frames)
+    self._check_version()
+    if self._mean is None:
+        with self._lock:
+            arrays = self._with_mean(arrays, _FIRST_ROWS) if self._mean is None else arrays
+    if arrays:
+        self._fill(arrays)
+
+
+@patch
+def _with_mean(self: Moments, arrays: list, enough: int) -> list | None:
+    "All frames so far, once there are enough of them for a provisional mean; until then they wait."
+    self._first.append([x.copy() if self._xp is np else x.clone() for x in arrays])
+    if sum(len(part[0]) for part in self._first) < enough:
+        return None
+    arrays, self._first = [self._xp.concatenate(parts) for parts in zip(*self._first, strict=True)], []
+    first = (x[:_BLOCK_ROWS] if self._xp is np else x[:_BLOCK_ROWS].double().cpu().numpy() for x in arrays)
+    self._mean = self._array(np.concatenate([usual_mean(x) for x in first]), "float32")
+    return arrays
+
+
+@patch
+def _fill(self: Moments, arrays: list) -> None:
+    "Center frames into the buffer; multiply it whenever it is full."
+    done = 0
     while done < len(arrays[0]):
         with self._lock:
-            if self._mean is None:
-                means = [x.mean(0, dtype=self._xp.float64) for x in arrays]
-                self._mean = self._array(self._xp.concatenate(means), "float32")
             if self._z is None:
                 self._z = self._buffers()
             take, z = min(_BLOCK_ROWS - self._waiting, len(arrays[0]) - done), self._z[0]
@@ -235,6 +276,7 @@ def _multiply(self: Moments, buffers: tuple[Any, Any], n_rows: int) -> None:
     z, w = buffers[0][:n_rows], self._array(np.ones((n_rows, len(self._ww))))
     for i, (start, stop) in enumerate(self._spans, 1):
         w[:, i] = (self._array(z[:, start:stop], "float64") ** 2).sum(1)
+    apart = self._take_massive(z, w)
     with _full_precision(self._xp):
         for (start, stop), panel in zip(self._spans, self._panels, strict=True):
             own, above = z[:, start:stop], z[:, stop:]
@@ -242,12 +284,44 @@ def _multiply(self: Moments, buffers: tuple[Any, Any], n_rows: int) -> None:
             product = buffers[1][: own.shape[1] * above.shape[1]].reshape(own.shape[1], above.shape[1])
             self._xp.matmul(own.T, above, out=product)
             with self._lock:
-                self._wz[:, start:stop] += wz
+                self._wz[:, start:stop] += wz if apart is None else wz + apart[:, start:stop]
+                self._rounded[start:stop] += self._array(square.diagonal(), "float64") * bool(_ROUNDING[self.dtype])
                 _add(panel[:, : own.shape[1]], square)
                 _add(panel[:, own.shape[1] :], product)
     with self._lock:
         self._ww += w.T @ w
         self._spare.append(buffers)
+
+
+@patch
+def _take_massive(self: Moments, z: Any, w: Any) -> Any:
+    "Take massive frames out of a block, to be multiplied later; what they add to Σwzᵀ, or None."
+    if not _ROUNDING[self.dtype]:
+        return None
+    squares = _numpy(w[:, 1:])
+    with self._lock:
+        massive = np.flatnonzero(massive_frames(squares, self._usual[1:] / max(self._usual[0], 1)))
+        others = np.delete(squares, massive, axis=0)
+        self._usual += [len(others), *others.sum(axis=0)]
+    if not len(massive):
+        return None
+    rows = self._array(z[massive], "float64")
+    z[massive] = 0
+    with self._lock:
+        self._massive.append(rows)
+        if sum(map(len, self._massive)) >= _MASSIVE_ROWS:
+            self._multiply_massive()
+    return w[massive].T @ rows
+
+
+@patch
+def _multiply_massive(self: Moments) -> None:
+    "Move massive frames into the sums, in float64."
+    if not self._massive:
+        return
+    z, self._massive = self._xp.concatenate(self._massive), []
+    for (start, stop), panel in zip(self._spans, self._panels, strict=True):
+        panel += z[:, start:stop].T @ z[:, start:]
 
 
 def _add(total: Any, part: Any) -> None:
@@ -258,10 +332,14 @@ def _add(total: Any, part: Any) -> None:
 
 
 @patch
-def _settle(self: Moments) -> None:
+def flush(self: Moments) -> None:
     "Move all rows into the sums."
+    if self._first:
+        waiting, self._first = [self._xp.concatenate(parts) for parts in zip(*self._first, strict=True)], []
+        self._fill(self._with_mean(waiting, 1))
     if self._waiting:
         self._multiply(*self._take())
+    self._multiply_massive()
 
 # %% ../../nbs/05_measures/moments.ipynb #e5bf7e68
 @patch
@@ -271,7 +349,7 @@ def _place(self: Moments, name: str) -> int:
         raise ValueError(f"no layer {name!r} in these moments; they have {', '.join(self.layers)}")
     if self.n == 0:
         raise ValueError("these moments have seen no frames yet: update them first")
-    self._settle()
+    self.flush()
     return self._index[self.same_as.get(name, name)]
 
 
@@ -306,7 +384,8 @@ def pair(
         a, b, self.n, s_a=wa[0], s_b=wb[0], G_aa=self._g(i, i), G_bb=self._g(j, j), G_ab=self._g(i, j),
         q_a=ww[0][row_a], q_b=ww[0][row_b], Q_ab=ww[row_a][row_b], Q_aa=ww[row_a][row_a], Q_bb=ww[row_b][row_b],
         R_ab=wb[row_a], R_ba=wa[row_b], R_aa=wa[row_a], R_bb=wb[row_b],
-        rtol=_RTOL[self.dtype],
+        rounded_a=_numpy(self._rounded[slice(*self._spans[i])]), rounded_b=_numpy(self._rounded[slice(*self._spans[j])]),
+        rounding=_ROUNDING[self.dtype] / max(1, self.n / _BLOCK_ROWS) ** 0.5,
     )
 
 
@@ -367,15 +446,21 @@ def merge(
     check_same_kind(self, other, "moments")
     if self.dtype != other.dtype:
         raise ValueError(f"only moments of one precision can be merged; got {self.dtype} and {other.dtype}")
-    if other._mean is None:
+    self._check_version()
+    other._check_version()
+    if not other.n:
         return
-    other._settle()
+    other.flush()
+    if self.n:
+        self.flush()
     if self._mean is None:
         self._mean = self._array(_numpy(other._mean).copy())
     delta = other._array(_numpy(other._mean), "float64") - other._array(_numpy(self._mean), "float64")
     ww, wz, panels = other._shifted(delta) if delta.any() else (other._ww, other._wz, other._panels)
     for mine, theirs in zip((self._ww, self._wz, *self._panels), chain((ww, wz), panels), strict=True):
         mine += self._array(_numpy(theirs))
+    self._rounded += self._array(_numpy(other._rounded))  # rounding happened around their mean: it stays what it was
+    self._usual += other._usual
 
 # %% ../../nbs/05_measures/moments.ipynb #bf60c739
 @patch
@@ -386,11 +471,11 @@ def save(
     "Write the moments: all of it under its final name, or nothing."
     if self.n == 0:
         raise ValueError("these moments have seen no frames yet: there is nothing to save")
-    self._settle()
-    arrays = {"provisional_mean": self._mean, "ww": self._ww, "wz": self._wz}
+    self.flush()
+    arrays = {"provisional_mean": self._mean, "ww": self._ww, "wz": self._wz, "rounded": self._rounded}
     arrays.update((f"G_{i}", panel) for i, panel in enumerate(self._panels))
     header = {"layers": list(self.layers.items()), "n": self.n}
-    header.update(same_as=self.same_as, identity=self.identity, dtype=self.dtype)
+    header.update(same_as=self.same_as, identity=self.identity, dtype=self.dtype, usual=self._usual.tolist())
     write_arrays(path, "moments", _VERSION, {name: _numpy(array) for name, array in arrays.items()}, header)
 
 
@@ -401,8 +486,22 @@ def load(
     device: str = "numpy",  # "numpy", or a torch device such as "cuda:1"
 ) -> Moments:
     "Read moments, checked; a `DamagedFileError` if the file is not what was written."
-    arrays, header = read_arrays(path, "moments", _VERSION)
+    arrays, header = read_arrays(path, "moments", _VERSION, _OLDER)
     moments = cls(dict(header["layers"]), header["same_as"], header["identity"], header["dtype"], device)
     moments._mean, moments._ww, moments._wz = (moments._array(arrays[k]) for k in ("provisional_mean", "ww", "wz"))
     moments._panels = [moments._array(arrays[f"G_{i}"]) for i in range(len(moments._panels))]
+    if header["version"] in _OLDER:
+        moments._are_old(header["version"])
+    else:
+        moments._rounded, moments._usual = moments._array(arrays["rounded"]), np.array(header["usual"])
     return moments
+
+
+@patch
+def _are_old(self: Moments, version: int) -> None:
+    "These sums come from an older version: they are read as they are, and say so."
+    self.version = version
+    if _ROUNDING[self.dtype]:
+        self._rounded = self._array(np.concatenate([_numpy(panel).diagonal() for panel in self._panels]))
+    self.notes = (Note("version", "these sums come from an older version, which did not add massive frames apart: where there are some, "
+                       "compute the sums again", (), version),)  # fmt: skip
