@@ -15,6 +15,7 @@ from fastcore.script import call_parse
 
 from .audio.synthetic import make_corpus
 from .benchmarks.tool import format_rows, machine_facts, rows_json
+from .core.commands import command_ending
 from .core.files import write_text
 
 # %% ../nbs/12_commands/bench.ipynb #66138bb8
@@ -91,7 +92,7 @@ def layerwise_bench(
     Example: layerwise_bench extract --audio_dir data/LibriSpeech/dev-clean --output bench
     """
     parts = list(_PARTS) if part == "all" else [part]
-    try:
+    with command_ending("layerwise_bench", "nothing was measured to the end"):
         if unknown := [name for name in parts if name not in _PARTS]:
             raise ValueError(f"the part must be one of {', '.join(_PARTS)}, or all; got {unknown[0]!r}")
         with tempfile.TemporaryDirectory(dir=work_dir) as folder:
@@ -99,6 +100,3 @@ def layerwise_bench(
             settings = {"model": model, "rounds": rounds, "num_files": num_files, "device": device}
             for name in parts:
                 print(bench(name, SimpleNamespace(audio=audio, work_dir=folder, **settings), output), flush=True)
-    except (ValueError, OSError) as error:
-        print(f"layerwise_bench: {error}", file=sys.stderr)
-        raise SystemExit(2) from None

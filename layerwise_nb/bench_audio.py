@@ -25,6 +25,7 @@ from fastcore.script import Param, call_parse
 from tqdm import tqdm
 
 from .audio.files import AudioError, find_audio, load_audio, read_header
+from .core.commands import command_ending
 from .to_wav import flac_to_wav
 
 # %% ../nbs/12_commands/bench_audio.ipynb #fb87b4ad
@@ -252,7 +253,7 @@ def layerwise_bench_audio(
 
     Example: layerwise_bench_audio --audio_dir data/LibriSpeech/dev-clean --num_files 20
     """
-    try:
+    with command_ending("layerwise_bench_audio", "nothing was kept"):
         flacs = choose_files(audio_dir, num_files, seed)
         if len(flacs) < num_files:
             print(f"{num_files} files were asked for, {len(flacs)} are there: going on with these")
@@ -261,13 +262,7 @@ def layerwise_bench_audio(
         if output:
             Path(output).write_text(as_json(bench) + "\n", encoding="utf-8")
             print(f"all measurements: {output}")
-    except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("\nstopped; nothing was kept", file=sys.stderr)
-        raise SystemExit(130) from None
-    for path, reason in bench.left_out.items():
-        print(f"left out: {path}: {reason}", file=sys.stderr)
-    if bench.left_out:
-        raise SystemExit(1)
+        for path, reason in bench.left_out.items():
+            print(f"left out: {path}: {reason}", file=sys.stderr)
+        if bench.left_out:
+            raise SystemExit(1)

@@ -25,6 +25,7 @@ from fastcore.script import call_parse
 from tqdm import tqdm
 
 from .audio.librispeech import ARCHIVES, OPENSLR, Archive
+from .core.commands import FailedError, command_ending
 
 # %% ../nbs/12_commands/download.ipynb #8c546afe
 class DownloadError(RuntimeError):
@@ -216,14 +217,10 @@ def layerwise_download(
 
     Example: layerwise_download dev-clean data
     """
-    try:
-        download_split(split, data_dir, base_url, remove_archive)
-    except (ValueError, NotADirectoryError) as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(2) from None
-    except (DownloadError, OSError) as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("\nstopped; the same command continues", file=sys.stderr)
-        raise SystemExit(130) from None
+    with command_ending("layerwise_download", "the same command continues"):
+        try:
+            download_split(split, data_dir, base_url, remove_archive)
+        except NotADirectoryError:
+            raise
+        except (DownloadError, OSError) as error:  # of the network, the server or the disk
+            raise FailedError(str(error)) from error

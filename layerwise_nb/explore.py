@@ -14,6 +14,8 @@ from pathlib import Path
 
 from fastcore.script import call_parse
 
+from .core.commands import command_ending
+
 # %% ../nbs/12_commands/explore.ipynb #372cf7eb
 def check_folders(
     features_dir: str,  # features folder, or one above it
@@ -40,21 +42,19 @@ def layerwise_explore(
 
     Example: layerwise_explore features
     """
-    from layerwise_nb.explorers.server import app_notebook, free_port, invitation, served
+    from layerwise_nb.explorers.server import app_notebook, free_port, invitation, proxy_path, served, server_settings
 
-    try:
+    with command_ending("layerwise_explore"):
         folders, port = check_folders(features_dir, audio_dir, against), free_port(port)
-    except (ValueError, OSError) as error:
-        print(f"layerwise_explore: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    token = secrets.token_urlsafe(24)
-    said, opens = invitation(port, token, dict(os.environ))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    print(said, flush=True)
-    with served(app_notebook(*folders, os.getcwd()), port, token, opens) as server:
-        try:
-            status = server.wait()
-        except KeyboardInterrupt:
-            status = 0
-    if status:
-        raise SystemExit(1)
+        token = secrets.token_urlsafe(24)
+        said, opens = invitation(port, token, os.environ, features_dir)
+        settings = server_settings(token, proxy_path(port, os.environ))
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        print(said, flush=True)
+        with served(app_notebook(*folders, os.getcwd()), port, settings, opens) as server:
+            try:
+                status = server.wait()
+            except KeyboardInterrupt:  # how it is meant to end
+                status = 0
+        if status:
+            raise SystemExit(1)

@@ -610,7 +610,7 @@ def _list_known(
     for u in utterances:
         if record := done.get(u.name):
             seconds = round(u.n_samples / sample_rate, 4)
-            who = {"start": u.start, "speaker": u.speaker, "chapter": u.chapter}
+            who = {"start": u.start, "speaker": u.speaker, "chapter": u.chapter, "path": u.below}
             journal.add(
                 {"utterance": u.name, "status": "done", "samples": u.n_samples, "seconds": seconds, **who, **record}
             )

@@ -6,11 +6,11 @@
 __all__ = ['run', 'layerwise_run']
 
 # %% ../nbs/12_commands/run.ipynb #842ab353
-import sys
 from pathlib import Path
 
 from fastcore.script import call_parse
 
+from .core.commands import command_ending
 from .extract import INTERRUPTED, extract, format_summary
 
 # %% ../nbs/12_commands/run.ipynb #633a6b95
@@ -54,21 +54,14 @@ def layerwise_run(
     only: str = "",  # parts of the analysis, separated by commas: similarity, propagation, layers, temporal; empty: all
     formats: str = "png,html",  # of the figures: png, svg, pdf, html
 ):
-    """From speech to figures. Exit status 0: all done, 1: some files or figures failed, 2: the call makes no sense.
+    """From speech to figures. Exit status 0: all done, 1: some files or figures failed, 2: invalid arguments.
 
     Example: layerwise_run --audio_dir data/LibriSpeech --dataset_split dev-clean --num_files 50 --output_dir results
     """
     extraction = {"dataset_split": dataset_split, "model": model, "num_files": num_files, "dtype": dtype, "device": device}
-    try:
+    with command_ending("layerwise_run"):
         if not output_dir:
             raise ValueError("--output_dir is needed: a folder for features and results")
         analysis = {**_settings(config), "only": only, "formats": formats, "device": device}
-        status = run(audio_dir, output_dir, extraction, analysis)
-    except (ValueError, OSError) as error:
-        print(f"layerwise_run: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("\nlayerwise_run: interrupted; what is finished is kept, the same command goes on", file=sys.stderr)
-        raise SystemExit(130) from None
-    if status:
-        raise SystemExit(status)
+        if status := run(audio_dir, output_dir, extraction, analysis):
+            raise SystemExit(status)

@@ -6,14 +6,13 @@
 __all__ = ['Status', 'read_status', 'format_status', 'layerwise_status']
 
 # %% ../nbs/12_commands/status.ipynb #ae1a246c
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from fastcore.script import call_parse
 
+from .core.commands import command_ending
 from .features.catalogue import format_bytes
-from .features.run_folder import StoreError
 from .features.store import FeatureStore
 
 # %% ../nbs/12_commands/status.ipynb #1d2846fb
@@ -37,7 +36,7 @@ class Status:
 
 
 def read_status(
-    folder: str | Path,  # a features folder, or one above it
+    folder: str | Path,  # a features folder, one above it, or the output folder of layerwise_run
 ) -> Status:
     "Count what a manifest says."
     store = FeatureStore(folder)
@@ -98,8 +97,5 @@ def layerwise_status(
 
     Example: layerwise_status features
     """
-    try:
+    with command_ending("layerwise_status", output_is_result=True):
         print(format_status(read_status(folder)))
-    except StoreError as error:
-        print(f"layerwise_status: {error}", file=sys.stderr)
-        raise SystemExit(2) from None

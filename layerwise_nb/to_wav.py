@@ -17,6 +17,7 @@ from fastcore.script import Param, call_parse
 from tqdm import tqdm
 
 from .audio.files import AudioError, AudioHeader, find_audio, read_header, speaker_chapter
+from .core.commands import command_ending, split_list
 
 # %% ../nbs/12_commands/to_wav.ipynb #95edca6c
 _PCM = {"PCM_S8": ("int16", "PCM_U8"), "PCM_16": ("int16", "PCM_16"), "PCM_24": ("int32", "PCM_24")}
@@ -158,22 +159,16 @@ def layerwise_to_wav(
 
     Example: layerwise_to_wav --audio_dir data/LibriSpeech/dev-clean --speakers 84,174
     """
-    try:
-        names = None if speakers is None else [name.strip() for name in speakers.split(",") if name.strip()]
+    with command_ending("layerwise_to_wav", "the same command continues"):
+        names = None if speakers is None else split_list(speakers)
         if names == []:
             raise ValueError(f"--speakers expects names separated by commas, e.g. 84,174; got {speakers!r}")
         done = convert_folder(audio_dir, output_dir, names)
-    except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("\nstopped; the same command continues", file=sys.stderr)
-        raise SystemExit(130) from None
-    for flac, reason in done.failed.items():
-        print(f"failed: {flac}: {reason}", file=sys.stderr)
-    print(
-        f"{len(done.converted):,} converted ({done.num_bytes / 1e6:,.1f} MB), {len(done.skipped):,} there already, "
-        f"{len(done.failed):,} failed; WAV files in {output_dir or audio_dir}"
-    )
-    if done.failed:
-        raise SystemExit(1)
+        for flac, reason in done.failed.items():
+            print(f"failed: {flac}: {reason}", file=sys.stderr)
+        print(
+            f"{len(done.converted):,} converted ({done.num_bytes / 1e6:,.1f} MB), {len(done.skipped):,} there already, "
+            f"{len(done.failed):,} failed; WAV files in {output_dir or audio_dir}"
+        )
+        if done.failed:
+            raise SystemExit(1)

@@ -16,6 +16,7 @@ import numpy as np
 from fastcore.script import call_parse
 from tqdm.auto import tqdm
 
+from .core.commands import command_ending
 from .features.npz import FeatureFile, check_file
 from .features.run_folder import StoreError
 from .features.store import FeatureStore
@@ -179,10 +180,6 @@ def layerwise_verify(
 
     Example: layerwise_verify features --against other_features --tolerance 1e-5
     """
-    try:
-        good = _verify(folder, against, tolerance)
-    except (StoreError, ValueError) as error:
-        print(f"layerwise_verify: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    if not good:
-        raise SystemExit(1)
+    with command_ending("layerwise_verify", "nothing was changed"):
+        if not _verify(folder, against, tolerance):
+            raise SystemExit(1)

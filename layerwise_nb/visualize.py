@@ -12,6 +12,7 @@ from fastcore.meta import delegates
 from fastcore.script import anno_parser, call_parse
 
 from .analyses.study import config_text, read_config, visualize
+from .core.commands import command_ending
 
 # %% ../nbs/12_commands/visualize.ipynb #ab41e51f
 def report(
@@ -35,25 +36,18 @@ def layerwise_visualize(
     print_config: bool = False,  # print such a file with every setting at its default, and stop
     **kwargs,
 ):
-    """Every figure of a features folder, on one page. Exit status 0: all done, 1: some failed, 2: the call makes no sense.
+    """Every figure of a features folder, on one page. Exit status 0: all done, 1: some failed, 2: invalid arguments.
 
     Example: layerwise_visualize --features_dir features --output_dir results --only similarity,layers
     """
     if print_config:
         print(config_text(), end="")
         return
-    try:
+    with command_ending("layerwise_visualize", "finished parts are kept, the same command goes on"):
         if config:
             parser = anno_parser(layerwise_visualize.__wrapped__)
             parser.set_defaults(**read_config(config))
             given = vars(parser.parse_args())
             kwargs = {name: given[name] for name in kwargs}
-        status = report(visualize(**kwargs))
-    except (ValueError, OSError) as error:
-        print(f"layerwise_visualize: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("\nlayerwise_visualize: interrupted; finished parts are kept, the same command goes on", file=sys.stderr)
-        raise SystemExit(130) from None
-    if status:
-        raise SystemExit(status)
+        if status := report(visualize(**kwargs)):
+            raise SystemExit(status)

@@ -101,6 +101,39 @@ def test_explorers(app):
     assert elsewhere == [] and errors == []
 
 
+@needs_browser
+def test_through_the_proxy_of_a_hub(app, tmp_path):
+    """A Jupyter server below /user/ann/ with jupyter-server-proxy; `layerwise_explore` in a terminal of that server."""
+    hub = f"http://127.0.0.1:{free_port()}"
+    start = [sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root", "--ip=127.0.0.1",
+             f"--port={hub.rpartition(':')[2]}", "--ServerApp.base_url=/user/ann/", f"--ServerApp.root_dir={tmp_path}",
+             "--IdentityProvider.token=of-the-hub", "--log-level=ERROR"]  # fmt: skip
+    there = {"JUPYTERHUB_SERVICE_PREFIX": "/user/ann/", "JUPYTERHUB_PUBLIC_URL": f"{hub}/user/ann/"}
+    command = [sys.executable, "-m", "layerwise_nb.explore", app[1], "--port", str(free_port())]
+    servers = [subprocess.Popen(start, start_new_session=True)]
+    servers.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | there, start_new_session=True))
+    try:
+        said = "".join(servers[1].stdout.readline() for _ in range(6))
+        assert "LayerExplorer(" in said and "ssh" not in said
+        address, port = re.search(r"http://\S+", said)[0], re.search(r"/proxy/(\d+)/", said)[1]
+        wait_until_up(f"http://127.0.0.1:{port}/")
+        wait_until_up(f"{hub}/user/ann/api/contents")
+        with sync_playwright() as p:
+            browser = p.chromium.launch(executable_path=find_browser(), args=BROWSER_OPTIONS)
+            page = browser.new_page(viewport={"width": 1366, "height": 768})
+            page.set_default_timeout(90_000)
+            page.goto(f"{hub}/user/ann/api/me?token=of-the-hub")
+            page.goto(address)
+            page.wait_for_function(f"{PICTURE}?.data?.[1]?.x?.length > 3")
+            page.goto(f"{hub}/user/ann/api/contents")
+            assert '"type"' in page.content(), "the hub still knows its user"
+            browser.close()
+    finally:
+        for server in servers:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait(20)
+
+
 @pytest.mark.parametrize("flags", [["nowhere"], ["."]])
 def test_a_folder_without_features_is_said(flags, tmp_path):
     run = subprocess.run([sys.executable, "-m", "layerwise_nb.explore", *flags], capture_output=True, text=True, cwd=tmp_path)

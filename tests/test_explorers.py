@@ -222,12 +222,12 @@ def test_one_moment_in_all_views(open_notebook, folder):
     page.press("copy code")
     page.page.get_by_role("button", name="copied").wait_for()
     made = {}
-    Explorer.at_once, here = True, os.getcwd()
+    Explorer.synchronous, here = True, os.getcwd()
     try:
         os.chdir(folder)
         exec(page.page.evaluate("navigator.clipboard.readText()").replace("\n\n", "\n\nagain = "), made)
     finally:
-        Explorer.at_once = False
+        Explorer.synchronous = False
         os.chdir(here)
     again: LayerExplorer = made["again"]
     assert (again.utterance.value, again.layer.value, again.second.value) == (second, reader.layers[-2], "conv_3")

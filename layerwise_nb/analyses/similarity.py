@@ -75,7 +75,7 @@ def _device(device: str) -> str:
     return "cuda" if torch.cuda.is_available() else "numpy"
 
 # %% ../../nbs/09_analyses/similarity.ipynb #1dacf6cd
-BOOTSTRAPPED = ("linear_cka", "rbf_cka")  # all resamples of these cost less than ten matrices
+BOOTSTRAPPED = tuple(name for name, m in MEASURES.items() if m.interval == "bootstrap")  # less than ten matrices
 
 
 @dataclass(frozen=True)

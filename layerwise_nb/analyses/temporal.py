@@ -32,9 +32,9 @@ from layerwise_nb.dynamics.statistics import (
     TemporalSummary,
     alignment_boundaries,
     change,
-    clock,
     evolution,
     find_boundaries,
+    frame_timing,
     lagged_cka,
     pool_lags,
     score_boundaries,
@@ -170,7 +170,7 @@ def _dynamics(a: _Analysis) -> None:
     a.problems += [f"{name}, {layer}: {why}" for (name, layer), why in statistics.failed.items()]
     statistics.save(a.folder / "statistics.npz")
     summary = statistics.pool(by=s.by, n_resamples=s.bootstrap, seed=s.seed)
-    rates = {name: clock(feature)["frame_rate"] for name, feature in statistics.catalogue.items()}
+    rates = {name: frame_timing(feature)["frame_rate"] for name, feature in statistics.catalogue.items()}
     write_text(a.folder / "measures.csv", _measures_csv(summary, rates))
     title, draw = _title(a), (plots.temporal_measure_figure, plots.temporal_measure_plotly)
     context = [title, _rates(rates)]
@@ -197,7 +197,7 @@ def _leads(a: _Analysis) -> None:
     "Which layer leads which."
     from layerwise_nb.figures import curves as plots
 
-    s, rate = a.settings, clock(a.corpus.grid)["frame_rate"]
+    s, rate = a.settings, frame_timing(a.corpus.grid)["frame_rate"]
     lagged, groups = [], []
     for u in a.read(a.sample, "leads"):
         with a.attempt(f"leads in {u.name}"):
@@ -232,7 +232,7 @@ def _boundaries(a: _Analysis) -> None:
         true_s, n = alignment_boundaries(sound.intervals, s.tier), n + 1
         for name in a.distinct:
             with a.attempt(f"boundaries of {name} in {u.name}"):
-                moved = change(u.frames[name], **clock(a.corpus.grid))
+                moved = change(u.frames[name], **frame_timing(a.corpus.grid))
                 score = score_boundaries(find_boundaries(moved.cosine_distance, moved.times), true_s, u.seconds)
                 scores[name] = scores[name] + score if name in scores else score
     if not scores:
@@ -269,7 +269,7 @@ def _utterance(a: _Analysis) -> None:
 
     u, sound = _chosen(a), None
     name = u.name
-    layers, where = {layer: u.frames[layer] for layer in a.distinct}, clock(a.corpus.grid)
+    layers, where = {layer: u.frames[layer] for layer in a.distinct}, frame_timing(a.corpus.grid)
     with a.attempt(f"the sound of {name}"):
         sound = find_recording(a.store, name, alignments=a.settings.alignments)
     context = f"{name}; {a.corpus.title}"

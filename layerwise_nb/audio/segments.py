@@ -6,11 +6,12 @@
 __all__ = ['window_bounds', 'cut_windows', 'cut_spans']
 
 # %% ../../nbs/02_audio/segments.ipynb #0cb22600
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from .alignment import read_alignment
+from .alignment import Alignments, Interval
 from .files import AudioError, Utterance, check_length
 
 # %% ../../nbs/02_audio/segments.ipynb #21dd446c
@@ -53,53 +54,52 @@ def cut_windows(
     return parts
 
 # %% ../../nbs/02_audio/segments.ipynb #624b97c2
-_PAUSES = {"", "sil", "sp", "spn", "SIL", "<eps>", "<sil>"}
-
-
 def cut_spans(
     utterances: Sequence[Utterance],  # whole files
-    alignments: str | Path,  # folder of .TextGrid files, or one .ctm or .tsv file
-    tier: str = "words",  # tier of the TextGrids or TSV
+    alignments: str | Path | Alignments,  # folder of labels, a file for many, or these opened
+    tier: str = "words",  # tier of the labels
     sample_rate: int = 16_000,  # Hz, the model's
     min_samples: int = 400,  # samples of one frame
 ) -> tuple[list[Utterance], dict[str, AudioError]]:  # `<name>_words0000`, …; name -> error of what was refused
     "Cut utterances at the labelled intervals of an alignment."
-    alignments = Path(alignments)
-    if not alignments.exists():
-        raise ValueError(
-            f"expected alignments: a folder of .TextGrid files, a .ctm or a .tsv; {alignments} does not exist"
-        )
-    grids = {path.stem: path for path in sorted(alignments.rglob("*.TextGrid"))} if alignments.is_dir() else {}
+    if not isinstance(alignments, Alignments):
+        alignments = Alignments(alignments, [u.below or u.path.name for u in utterances])
     parts, refused = [], {}
     for u in utterances:
         try:
-            intervals = _tier(u, grids.get(u.path.stem) if alignments.is_dir() else alignments, tier)
+            intervals = _spoken(u, alignments, tier)
         except (ValueError, OSError) as error:
             refused[u.name] = AudioError("no alignment", str(error))
             continue
         for i, interval in enumerate(intervals):
-            name = f"{u.name}_{tier}{i:04}"
-            start, stop = round(interval.start_s * sample_rate), round(interval.end_s * sample_rate)
+            name = f"{u.name}_{_plain(tier)}{i:04}"
             try:
-                if stop > u.n_samples + sample_rate // 100:  # aligners round to 10 ms
-                    raise AudioError(
-                        "no alignment", f"{name} ends at {interval.end_s} s, behind the audio: wrong alignment?"
-                    )
-                stop = min(stop, u.n_samples)
-                check_length(stop - start, f"{name} ({interval.label!r})", min_samples)
-                part = replace(u, name=name, start=start, n_samples=stop - start, whole=False, label=interval.label)
-                parts.append(part)
+                parts.append(_span(u, name, interval, sample_rate, min_samples))
             except AudioError as error:
                 refused[name] = error
     return parts, refused
 
 
-def _tier(utterance: Utterance, path: Path | None, tier: str) -> list:
-    "The labelled intervals of an utterance."
-    if path is None:
-        raise ValueError(f"no {utterance.path.stem}.TextGrid for {utterance.path}: align it, or leave it out")
-    intervals = read_alignment(path, utterance.path.stem)
-    tiers = sorted({i.tier for i in intervals})
-    if path.suffix.lower() != ".ctm" and tier not in tiers:
-        raise ValueError(f"{path} has the tiers {', '.join(tiers)}; got --tier {tier}")
-    return [i for i in intervals if i.label not in _PAUSES and (i.tier == tier or path.suffix.lower() == ".ctm")]
+def _plain(tier: str) -> str:
+    "A tier's name as part of a file's name."
+    return re.sub(r"[^\w.-]+", "_", tier)
+
+# %% ../../nbs/02_audio/segments.ipynb #00386136
+def _spoken(utterance: Utterance, alignments: Alignments, tier: str) -> list[Interval]:
+    "The intervals of an utterance in which something is said."
+    intervals = alignments.spoken(utterance.below or utterance.path.name, tier)
+    if not intervals:
+        raise ValueError(
+            f"{utterance.path}: nothing is said in the tier {tier!r} of its labels: leave it out, or choose another"
+        )
+    return intervals
+
+
+def _span(utterance: Utterance, name: str, interval: Interval, sample_rate: int, min_samples: int) -> Utterance:
+    "The part of an utterance under a label; an `AudioError` if it is not there, or too short."
+    start, stop = round(interval.start_s * sample_rate), round(interval.end_s * sample_rate)
+    if stop > utterance.n_samples + sample_rate // 100:  # aligners round to 10 ms
+        raise AudioError("no alignment", f"{name} ends at {interval.end_s} s, behind the audio: wrong alignment?")
+    stop = min(stop, utterance.n_samples)
+    check_length(stop - start, f"{name} ({interval.label!r})", min_samples)
+    return replace(utterance, name=name, start=start, n_samples=stop - start, whole=False, label=interval.label)

@@ -25,7 +25,7 @@ from urllib.request import urlopen
 
 from .tool import Row, measure
 from ..explorers.layer import LayerExplorer
-from ..explorers.server import app_notebook, free_port, served
+from ..explorers.server import app_notebook, free_port, served, server_settings
 from ..explorers.temporal import TemporalExplorer
 
 # %% ../../nbs/11_benchmarks/explorers.ipynb #e0a1c006
@@ -91,7 +91,7 @@ def app_address(
     "The address of the explorers while they are served, as `layerwise_explore` does."
     port, token = free_port(8900), secrets.token_urlsafe(24)
     address = f"http://127.0.0.1:{port}/?token={token}"
-    with served(app_notebook(str(Path(features_dir).resolve())), port, token) as server:
+    with served(app_notebook(str(Path(features_dir).resolve())), port, server_settings(token)) as server:
         while server.poll() is None and not _answers(address):
             time.sleep(0.1)
         yield address

@@ -66,10 +66,14 @@ def read_arrays(
 
 def read_version(
     path: str | Path,  # a file that `write_arrays` made
+    what: str,  # kind of content
 ) -> int:
-    "The version of a file's format, from its header alone."
-    with zipfile.ZipFile(path) as archive:
-        return json.loads(archive.comment)["version"]
+    "The version of a file's format, from its header alone; a `DamagedFileError` if there is none."
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return int(json.loads(archive.comment)["version"])
+    except _DAMAGE as error:
+        raise DamagedFileError(f"{path} is not a whole file of {what} ({error}): compute them again") from error
 
 
 def _read(file: Any, kind: str, versions: tuple[int, ...]) -> tuple[dict, dict[str, np.ndarray] | None]:

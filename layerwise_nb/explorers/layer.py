@@ -17,7 +17,7 @@ from fastcore.basics import patch
 
 from ..audio.spectrogram import envelope, spectrogram
 from ..corpus.recording import Recording, find_recording
-from .base import Explorer, alone, said
+from .base import Explorer, exclusive, shows_errors
 from .views import Reader, shrink, shrunk_times
 from layerwise_nb.explorers.widgets import (
     MARGIN,
@@ -40,6 +40,8 @@ from ..figures.heatmap import COLORS, DIVERGING, GREY, SEQUENTIAL, colorscale, l
 class LayerExplorer(Explorer):
     "One moment of an utterance: its sound, its labels, how all layers move, and where one layer, or two, is."
 
+    kept = ("reader", "other", "sound", "views")
+
     def __init__(
         self,
         features_dir: str | Path,  # a features folder, or one above it
@@ -49,13 +51,13 @@ class LayerExplorer(Explorer):
         layer: str | None = None,  # None: the last
         second: str | None = None,  # a layer to compare with, of `against` if that is given; None: none
         time_s: float = 0.0,  # the moment
-        most_bytes: int = 512_000_000,  # of layers kept in memory
+        max_bytes: int = 512_000_000,  # of layers kept in memory
         save_dir: str | Path = ".",  # for saved figures
     ):
         super().__init__(save_dir)
         self.features_dir, self.audio_dir, self.against = features_dir, audio_dir, against
-        self.reader = Reader(features_dir, most_bytes if against is None else most_bytes // 2)
-        self.other = self.reader if against is None else Reader(against, most_bytes // 2)
+        self.reader = Reader(features_dir, max_bytes if against is None else max_bytes // 2)
+        self.other = self.reader if against is None else Reader(against, max_bytes // 2)
         self.sound: Recording | None = None
         self.views: dict = {}  # what is drawn of the layer, and of the one to compare with
         self.utterance = choice("utterance", self.reader.corpus.names, utterance)
@@ -149,7 +151,7 @@ def _click_frame(self: LayerExplorer, trace: Any, points: Any, _: Any) -> None:
 
 # %% ../../nbs/10_explorers/layer.ipynb #d0b1b4e9
 @patch
-@said
+@shows_errors
 def _open(self: LayerExplorer, _: Any = None) -> None:
     "Show another utterance."
     name, problem = self.utterance.value, None
@@ -170,7 +172,7 @@ def _open(self: LayerExplorer, _: Any = None) -> None:
     self.player.time_s = 0.0
     self._work_movement(name)
     self._draw_views()
-    self.tell_code()
+    self.update_code()
 
 # %% ../../nbs/10_explorers/layer.ipynb #46c87ec5
 @patch
@@ -212,7 +214,7 @@ def _draw_sound(self: LayerExplorer, seconds: float) -> None:
                   y=[1 - (tiers.index(i.tier) + 0.5) / len(tiers) for i in spoken])  # fmt: skip
 
 # %% ../../nbs/10_explorers/layer.ipynb #6e49d350
-_MOST_POINTS = 250  # of a trajectory: each is an element of the page
+_MAX_POINTS = 250  # of a trajectory: each is an element of the page
 
 
 @patch
@@ -222,11 +224,11 @@ def _draw_views(self: LayerExplorer) -> None:
 
 
 @patch
-@said
+@shows_errors
 def _draw_layer(self: LayerExplorer, which: int) -> None:
     "Show another layer on the left or in the comparison."
     self._draw_view(which)
-    self.tell_code()
+    self.update_code()
 
 
 @patch
@@ -244,19 +246,22 @@ def _draw_view(self: LayerExplorer, which: int) -> None:
         self._empty(which)
         raise
     figure, end = self.pictures[which], float(view.times[-1])
-    every = -(-len(view.times) // _MOST_POINTS)
+    every = -(-len(view.times) // _MAX_POINTS)
     with figure.batch_update():
         figure.data[0].update(z=cells(view.similarity, 2), x=view.similarity_times, y=view.similarity_times)
-        (x, y), at = view.points[::every].T, view.times[::every]
+        (x, y), at = ([], []) if view.reason else view.points[::every].T, view.times[::every]
         figure.data[1].update(x=x, y=y, customdata=at, marker=dict(color=at))
-        shares = [f"PC {i} ({share:.0%})" for i, share in enumerate(view.shares, start=1)]
+        shares = [f"PC {i} ({share:.0%})" if share == share else f"PC {i}" for i, share in enumerate(view.shares, start=1)]
         model = f" of {reader.corpus.model}" if self.other is not self.reader else ""
         skipped = f" (1 in {every} drawn)" if every > 1 else ""
-        text = f"{layer}{model}, n = {len(view.times):,} frames{skipped}, d = {view.dim}"
+        undefined = ": undefined here" if view.reason else ""
+        text = f"{layer}{model}{undefined}, n = {len(view.times):,} frames{skipped}, d = {view.dim}"
         figure.update_layout(title=dict(text=text, font_size=13, x=0.02, y=0.98),
                              xaxis2_title_text=shares[0], yaxis2_title_text=shares[1],
                              xaxis_range=[0, end], yaxis_range=[end, 0])  # fmt: skip
         self._place_cursor(which)
+    if view.reason:
+        self.say(f"{layer} is undefined here: {view.reason}")
     if which and len(self._beside.children) == 1:
         figure.send_whole()
         self._beside.children = self._places
@@ -279,11 +284,11 @@ def _place_cursor(self: LayerExplorer, which: int) -> None:
     across, down, dot = self.pictures[which].layout.shapes
     across.update(x0=time_s, x1=time_s)
     down.update(y0=time_s, y1=time_s)
-    dot.update(xanchor=x, yanchor=y)
+    dot.update(dict(xanchor=x, yanchor=y, visible=True) if np.isfinite(x) else dict(visible=False))
 
 
 @patch
-@alone
+@exclusive
 def _slide(self: LayerExplorer, change: dict) -> None:
     "The slider was moved, not only rounded to its step."
     if abs(change["new"] - self.player.time_s) > 0.51 * self.moment.step:
@@ -291,7 +296,7 @@ def _slide(self: LayerExplorer, change: dict) -> None:
 
 
 @patch
-@alone
+@exclusive
 def _move(self: LayerExplorer, _: Any = None) -> None:
     "Bring the cursor of all views to the moment."
     time_s = self.player.time_s
@@ -302,4 +307,4 @@ def _move(self: LayerExplorer, _: Any = None) -> None:
         with self.pictures[which].batch_update():
             self._place_cursor(which)
     self.player.shown_s = time_s
-    self.tell_code()
+    self.update_code()

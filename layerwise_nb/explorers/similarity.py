@@ -17,7 +17,7 @@ from fastcore.basics import patch
 
 from ..corpus.reservoir import Reservoir
 from ..corpus.summary import CorpusSummary
-from .base import Explorer, said
+from .base import Explorer, shows_errors
 from layerwise_nb.explorers.views import (
     PairView,
     Reader,
@@ -48,6 +48,8 @@ _METHODS = ("pool", "nearest", "linear")
 
 class SimilarityExplorer(Explorer):
     "The similarity of every two layers, for a part of a corpus; a click on a cell shows the pair."
+
+    kept = ("sources", "samples", "_matrices", "matrix")
 
     def __init__(
         self,
@@ -112,7 +114,7 @@ class SimilarityExplorer(Explorer):
 
 # %% ../../nbs/10_explorers/similarity.ipynb #12b2a816
 @patch
-@said
+@shows_errors
 def _read(self: SimilarityExplorer, _: Any = None) -> None:
     "Read the sample of frames, anew for another alignment."
     if self.is_read:
@@ -156,7 +158,7 @@ def _read(self: SimilarityExplorer, _: Any = None) -> None:
 
 # %% ../../nbs/10_explorers/similarity.ipynb #baaa20ab
 @patch
-@said
+@shows_errors
 def _compare(self: SimilarityExplorer, _: Any = None) -> None:
     "Show the matrix for what is chosen."
     if not self.is_read:
@@ -228,7 +230,7 @@ def _draw(self: SimilarityExplorer, matrices: list[SimilarityMatrix]) -> None:
     self.is_drawn = True
     self.pair.value = "<br>".join(map(escape, ["click a cell to see the pair", *self._left_out]))
     self._columns.children[1].children = [self.pair]
-    self.tell_code()
+    self.update_code()
 
 # %% ../../nbs/10_explorers/similarity.ipynb #a4e7a791
 @patch
@@ -238,7 +240,7 @@ def _click(self: SimilarityExplorer, trace: Any, points: Any, _: Any) -> None:
 
 
 @patch
-@said
+@shows_errors
 def _look_at_cell(self: SimilarityExplorer, row: int, column: int) -> None:
     if not self.is_drawn:
         raise ValueError("the matrix of what is chosen is not drawn yet: wait for it, or choose again")
@@ -247,7 +249,7 @@ def _look_at_cell(self: SimilarityExplorer, row: int, column: int) -> None:
 
 
 @patch
-@said
+@shows_errors
 def look_at(
     self: SimilarityExplorer,
     a: str,  # a layer

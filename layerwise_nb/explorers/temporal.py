@@ -16,7 +16,7 @@ from fastcore.basics import patch
 
 from ..dynamics.lags import lagged_cka
 from ..dynamics.windows import WindowedSimilarity, windowed_cka
-from .base import Explorer, alone, said
+from .base import Explorer, exclusive, shows_errors
 from .views import Reader
 from layerwise_nb.explorers.widgets import (
     MATRIX_MARGIN,
@@ -34,6 +34,8 @@ from ..figures.heatmap import COLORS, SEQUENTIAL, layer_ticks
 # %% ../../nbs/10_explorers/temporal.ipynb #06eeca9c
 class TemporalExplorer(Explorer):
     "The similarity of layers in a window that moves through an utterance, and at a lag."
+
+    kept = ("reader", "result")
 
     def __init__(
         self,
@@ -58,7 +60,7 @@ class TemporalExplorer(Explorer):
         self.step_s = w.FloatSlider(description="step (s)", min=0.02, max=0.5, step=0.02, value=step_s, **slider)
         self.window = w.IntSlider(description="at window", max=10_000, value=window, layout=WIDE)
         self.play = w.Play(interval=200, max=10_000, value=window, layout=w.Layout(width="auto"))
-        w.jslink((self.play, "value"), (self.window, "value"))
+        self.link = w.jslink((self.play, "value"), (self.window, "value"))
         pair = pair or (self.layers[0], self.layers[-1])
         self.pair = [choice(name, self.layers, layer) for name, layer in zip(("lag of", "and"), pair, strict=True)]
         axis = dict(**layer_ticks(self.layers), constrain="domain", showgrid=False)
@@ -89,7 +91,7 @@ class TemporalExplorer(Explorer):
 
 # %% ../../nbs/10_explorers/temporal.ipynb #8dd606bf
 @patch
-@said
+@shows_errors
 def _slide(self: TemporalExplorer, _: Any = None) -> None:
     "Compare the layers in all windows of the utterance."
     name, window_s, step_s = self.utterance.value, self.window_s.value, self.step_s.value
@@ -113,7 +115,7 @@ def _slide(self: TemporalExplorer, _: Any = None) -> None:
 
 
 @patch
-@alone
+@exclusive
 def _draw(self: TemporalExplorer) -> None:
     if self.result is None:
         return
@@ -123,11 +125,11 @@ def _draw(self: TemporalExplorer) -> None:
     with self.figure.batch_update():
         self.figure.data[0].z = cells(result.values[i])
         self.figure.update_layout(title=dict(text=text, font_size=13, x=0.02, y=0.98))
-    self.tell_code()
+    self.update_code()
 
 
 @patch
-@said
+@shows_errors
 def _lag(self: TemporalExplorer, _: Any = None) -> None:
     "The similarity of two layers, one of them later."
     names = [control.value for control in self.pair]
@@ -138,4 +140,4 @@ def _lag(self: TemporalExplorer, _: Any = None) -> None:
         self.lags.data[0].update(x=1000 * lagged.lags_s, y=lagged.values[:, 0, 1])
         title = f"{names[0]} and, so much later, {names[1]}"
         self.lags.update_layout(title=dict(text=title, font_size=12, x=0.02, y=0.97))
-    self.tell_code()
+    self.update_code()

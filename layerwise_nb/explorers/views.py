@@ -12,7 +12,6 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,7 +19,7 @@ import numpy as np
 from ..core.files import DamagedFileError
 from ..corpus.aligned import AlignedCorpus
 from ..corpus.reservoir import Reservoir
-from ..dynamics.change import change, clock, self_similarity
+from ..dynamics.change import change, frame_timing, self_similarity
 from ..features.frame_grid import frames_of, to_grid
 from ..measures.bootstrap import bootstrap_matrix
 from ..measures.matrix import similarity_matrix
@@ -33,9 +32,9 @@ class ArrayCache:
 
     def __init__(
         self,
-        most_bytes: int = 512_000_000,  # kept at most
+        max_bytes: int = 512_000_000,  # kept at most
     ):
-        self.most_bytes, self.nbytes, self._lock = most_bytes, 0, threading.Lock()
+        self.max_bytes, self.nbytes, self._lock = max_bytes, 0, threading.Lock()
         self._kept: OrderedDict[Hashable, np.ndarray] = OrderedDict()
 
     def get(
@@ -53,7 +52,7 @@ class ArrayCache:
             if key not in self._kept:
                 self.nbytes += made.nbytes
             self._kept[key] = made
-            while self.nbytes > self.most_bytes:
+            while self.nbytes > self.max_bytes:
                 self.nbytes -= self._kept.popitem(last=False)[1].nbytes
         return made
 
@@ -67,10 +66,10 @@ def shrink(
     columns: int = 300,  # at most
 ) -> np.ndarray:  # float32
     "Means of neighbouring cells, as many as are drawn."
-    for axis, most in enumerate((rows, columns)):
+    for axis, max_ in enumerate((rows, columns)):
         n = values.shape[axis]
-        if n > most:
-            starts = np.rint(np.arange(most) * n / most).astype(int)
+        if n > max_:
+            starts = np.rint(np.arange(max_) * n / max_).astype(int)
             sizes = np.diff(np.append(starts, n))
             values = np.add.reduceat(values, starts, axis) / np.expand_dims(sizes, 1 - axis)
     return np.asarray(values, np.float32)
@@ -131,13 +130,14 @@ class LayerView:
     points: np.ndarray  # (n, 2) in the plane of the first two principal components
     shares: np.ndarray  # (2,) of the variance on each axis
     dim: int
+    reason: str = ""  # why there are no numbers here: all of them are NaN
 
     def frame_at(self, time_s: float) -> int:
         "The frame whose centre is nearest."
         return int(np.abs(self.times - time_s).argmin())
 
 
-_MOST_FRAMES = 2000  # of a self-similarity; of more, neighbours are averaged
+_MAX_FRAMES = 2000  # of a self-similarity; of more, neighbours are averaged
 
 
 def layer_view(
@@ -147,10 +147,15 @@ def layer_view(
     start_s: float = 0.0,  # where frame 0 is centred
     pixels: int = 120,  # sides of the self-similarity
 ) -> LayerView:
-    "All that is drawn of a layer."
-    times, few = start_s + np.arange(len(frames)) / frame_rate, shrink(frames, _MOST_FRAMES, frames.shape[1])
-    similar = self_similarity(few, frame_rate * len(few) / len(frames)).values
-    return LayerView(layer, times, shrink(similar, pixels, pixels), shrunk_times(times, pixels), *plane(frames), frames.shape[1])
+    "All that is drawn of a layer; of a layer that is constant here, why nothing is."
+    times, few = start_s + np.arange(len(frames)) / frame_rate, shrink(frames, _MAX_FRAMES, frames.shape[1])
+    at, k = shrunk_times(times, pixels), min(len(times), pixels)
+    try:
+        similar = self_similarity(few, frame_rate * len(few) / len(frames)).values
+        return LayerView(layer, times, shrink(similar, pixels, pixels), at, *plane(frames), frames.shape[1])
+    except ValueError as error:
+        none = [np.full(shape, np.nan) for shape in ((k, k), (len(times), 2), 2)]
+        return LayerView(layer, times, none[0], at, *none[1:], frames.shape[1], str(error))
 
 
 def movement(
@@ -172,12 +177,12 @@ class Reader:
     def __init__(
         self,
         features_dir,  # a features folder, or one above it
-        most_bytes: int = 512_000_000,  # of layers kept
+        max_bytes: int = 512_000_000,  # of layers kept
         method: str = "pool",  # how faster layers come to the grid
     ):
-        self.corpus, self.cache = AlignedCorpus(features_dir, method=method), ArrayCache(most_bytes)
+        self.corpus, self.cache = AlignedCorpus(features_dir, method=method), ArrayCache(max_bytes)
         self.layers, self.same_as = list(self.corpus.catalogue), copies(self.corpus.catalogue)
-        self.clock = clock(self.corpus.grid)
+        self.clock = frame_timing(self.corpus.grid)
         self._views: tuple[str, dict[str, LayerView]] = "", {}
 
     def frames(self, utterance: str, layer: str) -> np.ndarray:
@@ -199,8 +204,7 @@ class Reader:
         "How much each layer moves, layer by layer; and whoever moves through the layers finds their views made."
         for layer in self.layers:
             yield layer, movement(self.frames(utterance, layer), self.clock["frame_rate"])
-            with suppress(ValueError):  # a layer that does not move has no view: whoever asks for it is told
-                self.view(utterance, layer)
+            self.view(utterance, layer)
 
 # %% ../../nbs/10_explorers/views.ipynb #f5adfe11
 def made_up_features(
@@ -246,12 +250,12 @@ def made_up_features(
 # %% ../../nbs/10_explorers/views.ipynb #451ec8fe
 def sample_names(
     names: Sequence[str],  # utterances of a corpus
-    most: int = 100,  # 0: all
+    max_: int = 100,  # 0: all
 ) -> list[str]:  # in their order
     "Some utterances, the same ones for every model: those whose names have the smallest hashes."
-    if not most or len(names) <= most:
+    if not max_ or len(names) <= max_:
         return list(names)
-    return sorted(sorted(names, key=lambda name: hashlib.blake2b(name.encode()).digest())[:most])
+    return sorted(sorted(names, key=lambda name: hashlib.blake2b(name.encode()).digest())[:max_])
 
 
 def sample_frames(
@@ -308,14 +312,14 @@ class PairView:
 
 def leading(
     x: np.ndarray,  # (n, dim)
-    most: int = 50,  # directions
+    max_: int = 50,  # directions
 ) -> np.ndarray:  # (n, k), orthonormal columns
     "A layer in its leading principal directions, at most one for every 20 frames."
     from scipy.linalg import eigh
 
     x = np.asarray(x, np.float64)
     x = x - x.mean(axis=0)
-    k = max(1, min(most, len(x) // 20, x.shape[1]))
+    k = max(1, min(max_, len(x) // 20, x.shape[1]))
     scatter = x.T @ x
     values, vectors = eigh(scatter, subset_by_index=[x.shape[1] - k, x.shape[1] - 1])
     keep = values > 1e-10 * max(values[-1], np.finfo(float).tiny)

@@ -124,7 +124,7 @@ def wav_bytes(
     return file.getvalue()
 
 # %% ../../nbs/10_explorers/widgets.ipynb #5375fdef
-WIDE = w.Layout(width="min(100%, 430px)")  # of a control
+WIDE = dict(width="min(100%, 430px)")  # of a control
 
 
 def controls(*widgets: w.Widget) -> w.Box:

@@ -27,7 +27,7 @@ from ..features.catalogue import Feature
 from ..features.frame_grid import pool_features
 from ..features.npz import NotFiniteError, write_features
 from ..features.run_folder import Journal
-from ..models.load import SpeechModel, layer_features
+from ..models.family import SpeechModel, layer_features
 
 # %% ../../nbs/04_extraction/engine.ipynb #799f565e
 @contextmanager
@@ -176,6 +176,7 @@ class _Engine:
             "start": utterance.start,
             "speaker": utterance.speaker,
             "chapter": utterance.chapter,
+            "path": utterance.below,
             **result,
         }
         try:

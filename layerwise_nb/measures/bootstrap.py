@@ -244,7 +244,8 @@ def _few_groups(n_groups: int, by: str, lost: np.ndarray) -> list[Note]:
         raise ValueError(f"expected a value from nearly every resample; found {found}: {remedy}")
     if lost.any():
         why = f"fewer than four different {by}s, or a layer without structure between them"
-        notes += [Note("intervals", f"{lost.sum()} of {len(lost)} resamples are left out of some cells: {why}", (), int(lost.sum()))]
+        text = f"{lost.sum()} of {len(lost)} resamples are left out of some cells: {why}"
+        notes += [Note("intervals", text, (), int(lost.sum()))]
     if n_groups < 10:
         notes += [Note("intervals", f"{n_groups} {by}s are few: intervals tend to be too narrow below 10", (), n_groups)]
     return notes

@@ -37,7 +37,8 @@ def _checked_error(value: float, error: float, pair, what: str) -> tuple[float, 
     "A value and what rounding may have added to it; refused if that is nearly all."
     if not error < _LARGE_ERROR:
         found = f"rounding of about {error:.1g} in {what} of {pair.x.name} and {pair.y.name}"
-        raise UndefinedError(pair.x.name, f"expected digits that are right; found {found}: leave out the largest frames or features")
+        remedy = "leave out the largest frames or features"
+        raise UndefinedError(pair.x.name, f"expected digits that are right; found {found}: {remedy}")
     return value, error
 
 
@@ -131,7 +132,7 @@ _MUCH = 0.15  # to reach by chance alone
 def _notes_cca(pair: CenteredPair, regularization: float = 0.0, variance: float | None = None) -> list[Note]:
     "What makes these canonical correlations say less than they seem to."
     x, y, notes = pair.x, pair.y, []
-    ranks = [len((layer.white[1] if variance is None else layer.directions(variance)[0])) for layer in (x, y)]
+    ranks = [len(layer.white[1] if variance is None else layer.directions(variance)[0]) for layer in (x, y)]
     if (ones := sum(ranks) - x.dof) > 0:
         text = (
             f"n = {x.n} frames for {ranks[0]} + {ranks[1]} directions of {x.name} and {y.name}: without regularization "

@@ -18,10 +18,15 @@ from fastcore.basics import patch
 from ..core.checks import check_frames, check_same_n
 from ..core.notes import Note, UndefinedError
 from . import linear, pairwise
-from .geometry import anisotropy, effective_rank, effective_rank_of, participation_ratio, participation_ratio_of
+from layerwise_nb.measures.geometry import (
+    anisotropy,
+    effective_rank,
+    effective_rank_of,
+    participation_ratio,
+    participation_ratio_of,
+)
 from .moments import Moments
 from layerwise_nb.measures.second_moments import (
-    NothingLeftError,
     centered_layer,
     cross,
     gram_pairs,
@@ -62,12 +67,12 @@ class Measure:
 
     @property
     def interval(self) -> str:
-        "How intervals are made: \"bootstrap\" (all resamples cost less than ten matrices) or \"jackknife\" (up to 20 times the work)."
+        "How intervals are made: \"bootstrap\", for less than ten matrices, or \"jackknife\", for up to 20."
         return "bootstrap" if self.kernel else "jackknife"
 
 # %% ../../nbs/05_measures/matrix.ipynb #bf9927ae
 @patch
-def settings(
+def all_options(
     self: Measure,
     options: dict,  # some options of the measure
 ) -> dict:
@@ -81,7 +86,8 @@ def settings(
 
 # %% ../../nbs/05_measures/matrix.ipynb #955e6ba1
 def _second_moments() -> list[Measure]:
-    ROTATION, LINEAR, OF_X = "rotation, scale, shift", "any invertible linear map, shift", "any linear map of x; rotation and scale of y"
+    ROTATION, LINEAR = "rotation, scale, shift", "any invertible linear map, shift"
+    OF_X = "any linear map of x; rotation and scale of y"
     explained = "share of the column's variance that the row explains"
     best = "mean over the row's features of the best with one of the column's"
     one_way, cca, r2 = dict(symmetric=False), dict(notes=linear._notes_cca), dict(notes=linear._notes_r2)
@@ -129,8 +135,8 @@ def measures_table() -> str:
     rows = ["| name | label | needs | ignores | range | intervals | a cell |", "|---|---|---|---|---|---|---|"]
     for m in MEASURES.values():
         given = " (given a third layer)" * m.given
-        low, high = m.range
-        rows += [f"| `{m.name}` | {m.label}{given} | {m.needs} | {m.ignores} | {low:g} to {high:g} | {m.interval} | {m.reading} |"]
+        about = (f"`{m.name}`", m.label + given, m.needs, m.ignores, "{:g} to {:g}".format(*m.range), m.interval, m.reading)
+        rows += [f"| {' | '.join(about)} |"]
     return "\n".join(rows)
 
 # %% ../../nbs/05_measures/matrix.ipynb #4a8b338f
@@ -368,7 +374,7 @@ def similarity_matrix(
     if metric not in MEASURES:
         raise ValueError(f"expected a metric among {', '.join(MEASURES)}; found {metric!r}")
     measure = MEASURES[metric]
-    options = measure.settings(options or {})
+    options = measure.all_options(options or {})
     sides, n = _check_sides([layers] if others is None else [layers, others])
     if measure.prepare and isinstance(layers, Moments):
         raise ValueError(f"{metric} needs frames; found Moments: give the frames of a Reservoir")

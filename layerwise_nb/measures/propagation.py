@@ -139,9 +139,10 @@ def input_propagation(
     curves, notes = _direct(moments, root, above)
     curves["progressive_r2"], ended = _progressive(moments, root, above)
     curves["correlation"], dead = _correlations(moments, root, names)
+    said = [*(error.note for error in undefined.values()), *notes, *ended, *dead, *moments.notes]
     return Propagation(
         tuple(originals), source,
         {curve: np.array([of.get(name, np.nan) for name in originals.values()]) for curve, of in curves.items()},
         moments.n, tuple(moments.layers.values()),
-        tuple({str(note): note for note in [*(e.note for e in undefined.values()), *notes, *ended, *dead, *moments.notes]}.values()),
+        tuple({str(note): note for note in said}.values()),
     )  # fmt: skip

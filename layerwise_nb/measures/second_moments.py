@@ -190,7 +190,8 @@ def centered_layer(
     x -= x.mean(axis=0)
     norms, scales = np.einsum("td,td->t", x, x), _scales(x, largest)
     if np.isinf(scales).all():
-        raise UndefinedError(name, f"expected frames that differ; found a constant layer up to rounding ({n} frames): leave it out")
+        found = f"a constant layer up to rounding ({n} frames)"
+        raise UndefinedError(name, f"expected frames that differ; found {found}: leave it out")
     compact = np.ascontiguousarray(np.linalg.qr(x.T, mode="r").T) if rotate and n < dim else x
     return CenteredLayer(name, n, dim, n - 1, float(norms @ norms), scales, x, compact)
 
