@@ -16,11 +16,53 @@ __version__ = "0.1.0"
 _moved.install()
 
 if TYPE_CHECKING:  # for editors and type checkers; at run time `__getattr__` does this, name by name
+    from .analyses.similarity import measure as measure
+    from .analyses.study import summarize as summarize
+    from .audio.alignment import read_alignment as read_alignment
     from .corpus.aligned import AlignedCorpus as AlignedCorpus
+    from .corpus.recording import find_recording as find_recording
+    from .corpus.summary import CorpusSummary as CorpusSummary
+    from .dynamics.lags import lagged_cka as lagged_cka
+    from .dynamics.statistics import TemporalStatistics as TemporalStatistics
+    from .dynamics.windows import windowed_cka as windowed_cka
+    from .explorers.layer import LayerExplorer as LayerExplorer
+    from .explorers.similarity import SimilarityExplorer as SimilarityExplorer
+    from .explorers.temporal import TemporalExplorer as TemporalExplorer
+    from .extract import extract as extract_features  # noqa: F401
+    from .features.store import FeatureStore as FeatureStore
+    from .measures.bootstrap import bootstrap_difference as bootstrap_difference
+    from .measures.bootstrap import bootstrap_matrix as bootstrap_matrix
+    from .measures.matrix import layer_curve as layer_curve
+    from .measures.matrix import linear_cka as linear_cka
+    from .measures.matrix import similarity_matrix as similarity_matrix
+    from .measures.null import circular_shift_null as circular_shift_null
+    from .measures.propagation import input_propagation as input_propagation
+    from .models.load import load_model as load_model
 
-# name -> the module that has it
+# name -> the module that has it, and its name there if that is another
 _HOME = {
     "AlignedCorpus": "corpus.aligned",
+    "bootstrap_difference": "measures.bootstrap",
+    "bootstrap_matrix": "measures.bootstrap",
+    "circular_shift_null": "measures.null",
+    "CorpusSummary": "corpus.summary",
+    "extract_features": "extract:extract",
+    "FeatureStore": "features.store",
+    "find_recording": "corpus.recording",
+    "input_propagation": "measures.propagation",
+    "lagged_cka": "dynamics.lags",
+    "layer_curve": "measures.matrix",
+    "LayerExplorer": "explorers.layer",
+    "linear_cka": "measures.matrix",
+    "load_model": "models.load",
+    "measure": "analyses.similarity",
+    "read_alignment": "audio.alignment",
+    "similarity_matrix": "measures.matrix",
+    "SimilarityExplorer": "explorers.similarity",
+    "summarize": "analyses.study",
+    "TemporalExplorer": "explorers.temporal",
+    "TemporalStatistics": "dynamics.statistics",
+    "windowed_cka": "dynamics.windows",
 }
 
 __all__ = sorted(_HOME)
@@ -28,7 +70,8 @@ __all__ = sorted(_HOME)
 
 def __getattr__(name: str):
     if name in _HOME:
-        value = globals()[name] = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+        module, _, renamed = _HOME[name].partition(":")
+        value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), renamed or name)
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
 

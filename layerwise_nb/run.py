@@ -5,25 +5,26 @@
 # %% auto #0
 __all__ = ['run', 'layerwise_run']
 
-# %% ../nbs/12_commands/run.ipynb #842ab353
+# %% ../nbs/12_commands/run.ipynb #061b11af
 from pathlib import Path
 
 from fastcore.script import call_parse
 
-from .core.commands import command_ending
-from .extract import INTERRUPTED, extract, format_summary
+from .analyses.pipeline import ANALYSES, check_choices, visualize
+from .analyses.study import flags_of
+from .core.commands import UsageError, command_ending
+from .extract import extract
+from .extraction.progress import INTERRUPTED, format_summary
+from .visualize import configured, old_settings, report
 
-# %% ../nbs/12_commands/run.ipynb #633a6b95
+# %% ../nbs/12_commands/run.ipynb #158766ba
 def run(
     audio_dir: str,  # folder of audio files, or "synthetic"
     output_dir: str,  # for features and results
     extraction: dict,  # settings of `extract`
     analysis: dict,  # settings of `visualize`
 ) -> int:  # exit status
-    "Extract, then analyse what was extracted."
-    from layerwise_nb.analyses.study import check_choices, visualize
-    from layerwise_nb.visualize import report
-
+    "Extract, then analyze what was extracted."
     check_choices(analysis)  # before hours of extraction
     summary = extract(audio_dir, str(Path(output_dir).expanduser() / "features"), **extraction)
     if not summary:  # a process beside the first
@@ -34,14 +35,9 @@ def run(
     status = report(visualize(summary["features_dir"], output_dir, **analysis))
     return status or int(bool(summary["failed"]))
 
-# %% ../nbs/12_commands/run.ipynb #23026d02
-def _settings(config: str | None) -> dict:
-    from layerwise_nb.analyses.study import read_config  # not before: `--help` answers at once
-
-    return read_config(config) if config else {}
-
-
+# %% ../nbs/12_commands/run.ipynb #e6a323d8
 @call_parse
+@flags_of(*ANALYSES.values())
 def layerwise_run(
     audio_dir: str = "synthetic",  # folder of audio files, searched with its subfolders; "synthetic": made on the spot
     output_dir: str = None,  # for features and results
@@ -50,18 +46,27 @@ def layerwise_run(
     num_files: int = 0,  # use a random sample of so many utterances; 0: all
     dtype: str = "float32",  # stored numbers: float32 or float16 (half the disk)
     device: str = "auto",  # auto (GPUs if there are any), cpu or cuda
-    config: str = None,  # TOML file with settings of the analysis, see layerwise_visualize --print_config
-    only: str = "",  # parts of the analysis, separated by commas: similarity, propagation, layers, temporal; empty: all
-    formats: str = "png,html",  # of the figures: png, svg, pdf, html
+    weights_seed: int = 0,  # of random weights (`--seed` is that of samples and resamples)
+    cut_alignments: str = None,  # folder of TextGrids, a CTM or a TSV: cut utterances into isolated words or phones
+    cut_tier: str = "words",  # tier of `cut_alignments` to cut at
+    config: str = None,  # TOML file with settings of the analyses; flags override it
+    only: str = "",  # analyses to make, separated by commas: similarity, propagation, layers, temporal, utterance; empty: all
+    alignments: str = None,  # old spelling of --labels
+    tier: str = None,  # old spelling of --label_tier
+    **kwargs,
 ):
     """From speech to figures. Exit status 0: all done, 1: some files or figures failed, 2: invalid arguments.
 
     Example: layerwise_run --audio_dir data/LibriSpeech --dataset_split dev-clean --num_files 50 --output_dir results
     """
-    extraction = {"dataset_split": dataset_split, "model": model, "num_files": num_files, "dtype": dtype, "device": device}
+    extraction = {"dataset_split": dataset_split, "model": model, "num_files": num_files, "dtype": dtype, "device": device,
+                  "seed": weights_seed, "alignments": cut_alignments, "tier": cut_tier}  # fmt: skip
     with command_ending("layerwise_run"):
         if not output_dir:
-            raise ValueError("--output_dir is needed: a folder for features and results")
-        analysis = {**_settings(config), "only": only, "formats": formats, "device": device}
+            raise UsageError("--output_dir is needed: a folder for features and results")
+        kwargs.pop("features_dir")
+        analysis = {"only": only, **kwargs, "device": device, **old_settings(alignments=alignments, tier=tier)}
+        if config:
+            analysis |= configured(layerwise_run.__wrapped__, config, analysis)
         if status := run(audio_dir, output_dir, extraction, analysis):
             raise SystemExit(status)

@@ -15,12 +15,13 @@ import pytest
 from playwright.sync_api import sync_playwright
 from running import extract, features_dir, free_port, noises
 
+from layerwise_nb.audio.synthetic import made_up_features
 from layerwise_nb.benchmarks.explorers import BROWSER_OPTIONS, BROWSERS, find_browser, many_utterances
 from layerwise_nb.dynamics.lags import lagged_cka
 from layerwise_nb.dynamics.windows import windowed_cka
 from layerwise_nb.explorers.base import Explorer
 from layerwise_nb.explorers.layer import LayerExplorer
-from layerwise_nb.explorers.views import Reader, made_up_features, pair_steps, sample_frames, subset_rows
+from layerwise_nb.explorers.views import Reader, pair_steps, sample_frames, subset_rows
 from layerwise_nb.measures.matrix import similarity_matrix
 
 TOKEN = "of-this-test"

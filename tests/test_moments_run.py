@@ -113,7 +113,7 @@ def test_similarity_reads_sums_as_it_reads_features(audio, tmp_path):
     for name, flags in {"features": TINY, "sums": SUMS}.items():
         assert extract("--audio_dir", audio, "--save_dir", tmp_path / name, *flags).status == 0
         flags = ("--metric", "linear_cka,svcca,rbf_cka", "--bootstrap", 20, "--formats", "png")
-        result = run("similarity_analysis", "--features_dir", tmp_path / name, "--output_dir", tmp_path / f"{name}_out", *flags)
+        result = run("similarity", "--features_dir", tmp_path / name, "--output_dir", tmp_path / f"{name}_out", *flags)
         assert result.status == 0, result.err
         files = sorted((tmp_path / f"{name}_out").rglob("*.npz"))
         values.append({path.name: load(path) for path in files})

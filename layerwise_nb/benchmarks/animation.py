@@ -19,7 +19,7 @@ def example_films(
     duration_s: float = 10.0,  # seconds of sound
 ) -> list:  # an `Animation` of each view
     "Films of made-up layers, the same at every run."
-    from layerwise_nb.audio.synthetic import make_speaker, synthesize
+    from layerwise_nb.audio.synthesizer import make_speaker, synthesize
     from layerwise_nb.figures.render import activity_animation, matrix_animation, trajectory_animation
 
     rng = np.random.default_rng(0)

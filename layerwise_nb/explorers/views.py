@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['ArrayCache', 'shrink', 'shrunk_times', 'plane', 'read_layer', 'LayerView', 'layer_view', 'movement', 'Reader',
-           'made_up_features', 'sample_names', 'sample_frames', 'subset_names', 'subset_rows', 'PairView', 'leading',
-           'pair_steps']
+           'sample_names', 'sample_frames', 'subset_names', 'subset_rows', 'PairView', 'leading', 'pair_steps']
 
 # %% ../../nbs/10_explorers/views.ipynb #5b4ebd1a
 import hashlib
@@ -205,47 +204,6 @@ class Reader:
         for layer in self.layers:
             yield layer, movement(self.frames(utterance, layer), self.clock["frame_rate"])
             self.view(utterance, layer)
-
-# %% ../../nbs/10_explorers/views.ipynb #f5adfe11
-def made_up_features(
-    folder,  # to write in
-    n_utterances: int = 4,
-    seconds: float = 2.0,  # of each
-    seed: int = 0,
-) -> None:
-    "A small features folder of random walks, for examples and tests."
-    import json
-    from dataclasses import asdict
-    from pathlib import Path
-
-    from layerwise_nb.core.files import write_text
-    from layerwise_nb.features.catalogue import Architecture, feature_catalogue
-    from layerwise_nb.features.npz import write_features
-
-    folder, samples = Path(folder), round(16_000 * seconds)
-    folder.mkdir(parents=True, exist_ok=True)
-    architecture = Architecture((8,) * 7, (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2), 12, 3)
-    catalogue, rng = feature_catalogue(architecture), np.random.default_rng(seed)
-    identity = {"model": "made-up", "weights": "random walks", "feature_type": "all"}
-    base = rng.standard_normal((n_utterances, samples // 80 + 1, 12)).cumsum(axis=1)
-    records = []
-    for u in range(n_utterances):
-        arrays, name = {}, f"{u % 2}_0_{u % 2}-0-{u:04}"
-        for feature in catalogue.values():
-            at = np.minimum(feature.centers(feature.n_frames(samples)) // 80, len(base[u]) - 1).astype(int)
-            x = base[u][at] @ rng.standard_normal((12, feature.dim)) + rng.standard_normal((len(at), feature.dim))
-            arrays[feature.name] = (x.T if feature.group == "cnn" else x)[None].astype(np.float32)
-        for copy, original in copies(catalogue).items():
-            x = arrays[original]
-            arrays[copy] = x if catalogue[copy].group == "cnn" else np.ascontiguousarray(x.swapaxes(1, 2))
-        provenance = identity | {"audio_file": f"{name}.flac", "audio_sha256": "", "sample_rate": 16_000, "start_sample": 0,
-                                 "n_samples": samples}  # fmt: skip
-        written = write_features(folder / f"{name}.npz", arrays, provenance)
-        records.append({"utterance": name, "status": "done", "samples": samples, "seconds": seconds,
-                        "speaker": str(u % 2), "chapter": "0", **written})  # fmt: skip
-    write_text(folder / "manifest.jsonl", "".join(json.dumps(r) + "\n" for r in records))
-    run = {"identity": identity, "architecture": asdict(architecture), "audio_dir": "audio"}
-    write_text(folder / "run.json", json.dumps(run))
 
 # %% ../../nbs/10_explorers/views.ipynb #451ec8fe
 def sample_names(

@@ -22,12 +22,13 @@ Batch = tuple[Utterance, ...]
 def plan_batches(
     utterances: Sequence[Utterance],  # in any order
     batch_samples: int = 0,  # most samples of a batch, padding included; 0: one utterance at a time
+    padded_to: int = 0,  # samples that the model pads every utterance to, if it does
 ) -> list[Batch]:  # longest first
     "Group utterances into batches, the same way whatever the order or the number of processes."
     batches: list[list[Utterance]] = []
     for utterance in sorted(utterances, key=lambda u: (-u.n_samples, u.name)):
         batch = batches[-1] if batches else []
-        if batch and (len(batch) + 1) * batch[0].n_samples <= batch_samples:
+        if batch and (len(batch) + 1) * max(batch[0].n_samples, padded_to) <= batch_samples:
             batch.append(utterance)
         else:
             batches.append([utterance])

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['N_FOLDS', 'MIN_GROUPS', 'fold_of', 'folds_of', 'split_in_halves', 'Estimate', 'too_few', 'jackknife_interval',
-           'bootstrap_interval', 'null_shift', 'shifted', 'permuted']
+           'bootstrap_interval', 'paired_p', 'holm', 'null_shift', 'shifted', 'permuted']
 
 # %% ../../nbs/05_measures/folds.ipynb #036e880c
 import hashlib
@@ -59,6 +59,7 @@ class Estimate:
     high: float = np.nan
     groups: int = 0  # that the interval is over
     note: str = ""  # why there is no interval, or no value
+    left_out: tuple[float, ...] = ()  # the value without each group (or fold of groups): for paired comparisons
 
     def __str__(self) -> str:
         bounds = f" [{self.low:.3f}, {self.high:.3f}]" if np.isfinite(self.low) else ""
@@ -81,16 +82,17 @@ def jackknife_interval(
     level: float = 0.95,
 ) -> Estimate:
     "A value and how far it would move with other groups, from the values without each fold."
-    left_out = np.asarray(left_out, float)
+    left_out, kept = np.asarray(left_out, float), tuple(map(float, left_out))
     if note := too_few(n_groups, what):
-        return Estimate(float(value), groups=n_groups, note=note)
+        return Estimate(float(value), groups=n_groups, note=note, left_out=kept)
     if len(left_out) < 4:
-        return Estimate(float(value), groups=n_groups, note=f"no interval: the {what} fall into {len(left_out)} folds")
+        note = f"no interval: the {what} fall into {len(left_out)} folds"
+        return Estimate(float(value), groups=n_groups, note=note, left_out=kept)
     from scipy.stats import t
 
     f = len(left_out)
     half = t.ppf((1 + level) / 2, f - 1) * np.sqrt((f - 1) / f * ((left_out - left_out.mean()) ** 2).sum())
-    return Estimate(float(value), float(value - half), float(value + half), n_groups)
+    return Estimate(float(value), float(value - half), float(value + half), n_groups, left_out=kept)
 
 # %% ../../nbs/05_measures/folds.ipynb #0c8ebc9c
 def bootstrap_interval(
@@ -105,10 +107,36 @@ def bootstrap_interval(
     value = float(statistic(np.ones(n_groups)))
     if note := too_few(n_groups, what):
         return Estimate(value, groups=n_groups, note=note)
+    left_out = tuple(float(statistic(row)) for row in 1 - np.eye(n_groups))
     draws = np.random.default_rng(seed).multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=n_resamples)
     values = np.array([statistic(weights) for weights in draws.astype(float)])
     low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(value, float(low), float(high), n_groups)
+    return Estimate(value, float(low), float(high), n_groups, left_out=left_out)
+
+# %% ../../nbs/05_measures/folds.ipynb #19779383
+def paired_p(
+    a: Estimate,  # with `left_out`
+    b: Estimate,  # of the same groups
+) -> float:  # two-sided; NaN where there are no values without groups
+    "Whether two values differ, group by group."
+    from scipy.stats import t
+
+    if len(a.left_out) < 4 or len(a.left_out) != len(b.left_out):
+        return np.nan
+    d, f = np.subtract(a.left_out, b.left_out), len(a.left_out)
+    error = np.sqrt((f - 1) / f * ((d - d.mean()) ** 2).sum())
+    difference = abs(a.value - b.value)
+    return float(2 * t.sf(difference / error, f - 1)) if error > 0 else float(difference == 0)
+
+
+def holm(
+    p: Sequence[float],  # p-values
+) -> np.ndarray:  # of the same comparisons, raised for their number
+    "p-values of several comparisons, so that the chance of any false one is bounded (Holm 1979)."
+    p = np.asarray(p, float)
+    order, found = np.argsort(p), np.empty(len(p))
+    found[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)
+    return found
 
 # %% ../../nbs/05_measures/folds.ipynb #253ace9d
 def null_shift(

@@ -22,25 +22,35 @@ def _unit_rows(features: np.ndarray) -> np.ndarray:
 def word_precision(
     features: np.ndarray,  # (n_segments, dim), one row a word segment
     items: Sequence[str],  # (n_segments,) its word
-) -> np.ndarray:  # (n_segments,) average precision at R of each query; NaN where its word occurs once
+    nulls: Sequence[np.ndarray] = (),  # orders (n_segments,) of the words that mean nothing
+) -> np.ndarray:  # (n_segments,) average precision at R of each query, NaN where its word occurs once
     "Average precision at R of each segment (Musgrave et al. 2020, eq. 3)."
     x, (_, word, counts) = _unit_rows(features), np.unique(np.asarray(items, str), return_inverse=True, return_counts=True)
     if len(word) != len(x):
         raise ValueError(f"expected a word for each segment; got {len(x)} segments and {len(word)} words")
-    found, r = np.full(len(x), np.nan), counts[word] - 1
-    for start in range(0, len(x), 512):
+    sets, k = [word, *(word[order] for order in nulls)], counts.max() - 1
+    found = np.full((len(sets), len(x)), np.nan)
+    for start in range(0, len(x) if k else 0, 512):
         rows = np.arange(start, min(start + 512, len(x)))
-        rows = rows[r[rows] > 0]
-        if not len(rows):
-            continue
-        cosine = x[rows] @ x.T
-        cosine[np.arange(len(rows)), rows] = -np.inf  # not itself
-        k = r[rows].max()
-        near = np.argpartition(-cosine, k - 1, axis=1)[:, :k]
-        near = np.take_along_axis(near, np.argsort(-np.take_along_axis(cosine, near, 1), axis=1, kind="stable"), 1)
-        right = (word[near] == word[rows][:, None]) & (np.arange(k) < r[rows][:, None])
-        found[rows] = (right * np.cumsum(right, 1) / np.arange(1, k + 1)).sum(1) / r[rows]
-    return found
+        near = _nearest(x, rows, k)
+        for out, own in zip(found, sets, strict=True):
+            out[rows] = _precision(own[near] == own[rows][:, None], counts[own[rows]] - 1)
+    return found if len(nulls) else found[0]
+
+
+def _nearest(x: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
+    "The k nearest neighbors of some rows by cosine, nearest first."
+    cosine = x[rows] @ x.T
+    cosine[np.arange(len(rows)), rows] = -np.inf  # not itself
+    near = np.argpartition(-cosine, k - 1, axis=1)[:, :k]
+    return np.take_along_axis(near, np.argsort(-np.take_along_axis(cosine, near, 1), axis=1, kind="stable"), 1)
+
+
+def _precision(same: np.ndarray, r: np.ndarray) -> np.ndarray:
+    "Average precision at r of rankings."
+    right = same & (np.arange(same.shape[1]) < r[:, None])
+    total = (right * np.cumsum(right, 1) / np.arange(1, same.shape[1] + 1)).sum(1)
+    return np.where(r > 0, total / np.maximum(r, 1), np.nan)
 
 
 def word_map(
