@@ -18,13 +18,7 @@ from fastcore.basics import patch
 from ..core.checks import check_frames, check_same_n
 from ..core.notes import Note, UndefinedError
 from . import linear, pairwise
-from layerwise_nb.measures.geometry import (
-    anisotropy,
-    effective_rank,
-    effective_rank_of,
-    participation_ratio,
-    participation_ratio_of,
-)
+from .geometry import anisotropy, effective_rank_of, participation_ratio_of
 from .moments import Moments
 from layerwise_nb.measures.second_moments import (
     centered_layer,
