@@ -128,8 +128,8 @@ def _save_beyond_input(shown: _Shown) -> None:
     from layerwise_nb.figures.panels import window_panel
 
     s, layers = shown.settings, shown.layers
-    source = next((name for name in reversed(layers) if name.startswith("conv_")), None)
-    others = {name: x for name, x in layers.items() if not name.startswith("conv_")}
+    front = [name for name in layers if shown.study.store.catalogue[name].group == "cnn"]
+    source, others = (front or [None])[-1], {name: x for name, x in layers.items() if name not in front}
     if source and len(others) > 1:
         given = windowed_partial_cka(others, layers[source], **shown.where, window_s=2 * s["window_s"], step_s=s["step_s"])
         caption = "What neighboring layers share once the leading components of the CNN output are taken out."

@@ -125,7 +125,7 @@ def _correlations(moments: Moments, source: str, names: list[str]) -> tuple[dict
 # %% ../../nbs/05_measures/propagation.ipynb #6f3bf40b
 def input_propagation(
     moments: Moments,  # of a model's layers
-    source: str = "cnn_final_raw",  # the layer to follow: the output of the CNN
+    source: str = "cnn_final_raw",  # the layer to follow: what the front end gives (HuBERT's by default)
 ) -> Propagation:
     "What is left of one layer in all others, and which way it went."
     if source not in moments.layers:
