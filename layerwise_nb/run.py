@@ -13,7 +13,8 @@ from fastcore.script import call_parse
 from .analyses.pipeline import ANALYSES, check_choices, visualize
 from .analyses.study import flags_of
 from .core.commands import UsageError, command_ending
-from .extract import INTERRUPTED, extract, format_summary
+from .extract import extract
+from .extraction.progress import INTERRUPTED, format_summary
 from .visualize import configured, old_settings, report
 
 # %% ../nbs/12_commands/run.ipynb #158766ba

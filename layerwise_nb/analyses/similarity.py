@@ -28,7 +28,7 @@ from ..measures.bootstrap import MatrixIntervals, bootstrap_difference, bootstra
 from ..measures.matrix import MEASURES, SimilarityMatrix, needs_frames, similarity_matrix
 
 # %% ../../nbs/09_analyses/similarity.ipynb #5541c069
-BOOTSTRAPPED = ("linear_cka", "rbf_cka")  # all resamples of these cost less than ten matrices
+BOOTSTRAPPED = tuple(name for name, m in MEASURES.items() if m.interval == "bootstrap")  # less than ten matrices
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def analyse_summary(
     settings: dict[str, Any] | None = None,  # what else the files should say of how they were made
 ) -> dict[str, Result]:  # metric -> result
     "Any number of measures between all layers of a corpus, with their files and figures."
-    from layerwise_nb.figures.heatmap import matrix_figure, matrix_plotly, save_figure
+    from layerwise_nb.figures.heatmap import heatmap
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -175,8 +175,7 @@ def analyse_summary(
     for metric in metrics:
         result = measure(summary, metric, bootstrap, by, seed, jackknife)
         files = _write(folder / metric, result, header)
-        for draw in (matrix_figure, matrix_plotly):
-            files += save_figure(draw(result.matrix, result.intervals, summary.title), folder / metric, formats)
+        files += heatmap(result.matrix, result.intervals, summary.title).save(folder / metric, formats)
         results[metric] = replace(result, files=files)
     return results
 
@@ -194,7 +193,7 @@ def analyse_difference(
     settings: dict[str, Any] | None = None,  # what else the files should say of how they were made
 ) -> dict[str, Result]:  # metric -> result, whose matrix is first minus second
     "First minus second model, for any number of measures."
-    from layerwise_nb.figures.heatmap import difference_figure, difference_plotly, save_figure
+    from layerwise_nb.figures.heatmap import difference_heatmap
 
     _check_same_frames(summary, other)
     folder, results = Path(folder), {}
@@ -209,8 +208,7 @@ def analyse_difference(
         difference = replace(matrices[0], values=matrices[0].values - matrices[1].values)
         result, stem = Result(difference, intervals, tuple(notes), []), folder / f"{metric}_difference"
         files = _write(stem, result, {**header, "failed": {**summary.failed, **other.failed}})
-        for draw in (difference_figure, difference_plotly):
-            files += save_figure(draw(*matrices, intervals, summary.corpus, models), stem, formats)
+        files += difference_heatmap(*matrices, intervals, summary.corpus, models).save(stem, formats)
         results[metric] = replace(result, files=files)
     return results
 
@@ -231,7 +229,7 @@ def _check_same_frames(summary: CorpusSummary, other: CorpusSummary) -> None:
 # %% ../../nbs/09_analyses/similarity.ipynb #b68f2212
 def _card(metric: str, result: Result, less: str = "") -> Card:
     "A matrix on the page: its figures and its table."
-    from layerwise_nb.figures.heatmap import measure_name
+    from layerwise_nb.figures.style import measure_name
 
     sure = "" if result.intervals is None else f", {result.intervals.level:.0%} intervals by {result.intervals.by}"
     facts = [f"{result.matrix.estimator}, n = {result.matrix.n:,} frames{sure}", *result.matrix.notes[:2], *result.notes]

@@ -190,14 +190,11 @@ def save(
     stem: str,  # path below the results folder, without a suffix
     title: str,  # what the figure shows, in a few words
     caption: str,  # how to read it, in a sentence or two
-    *figures: Any,  # the same, static and interactive
+    figure: Any,  # a `FigureSpec`
     files: Sequence[Path] = (),  # with its numbers
 ) -> Card:
     "A figure in the formats asked for, as a card for the page."
-    from layerwise_nb.figures.heatmap import save_figure
-
-    made = [path for figure in figures for path in save_figure(figure, self.folder / stem, self.formats)]
-    return Card(title, caption, [*made, *files])
+    return Card(title, caption, [*figure.save(self.folder / stem, self.formats), *files])
 
 # %% ../../nbs/09_analyses/study.ipynb #560db27a
 @patch
@@ -210,14 +207,12 @@ def save_curve(
     curves: Mapping[str, Sequence[float]],  # name -> a value for each layer
     ylabel: str,  # quantity and unit
     context: Sequence[str],  # model, corpus, n: lines below the title
-    **options: Any,  # of `layer_curve_figure`
+    **options: Any,  # of `layer_curves`
 ) -> Card:
     "Curves over the layers, as a card for the page."
-    from layerwise_nb.figures.heatmap import layer_curve_figure, layer_curve_plotly
+    from layerwise_nb.figures.curves import layer_curves
 
-    draw = (layer_curve_figure, layer_curve_plotly)
-    figures = (f(layers, curves, ylabel, title, context, **options) for f in draw)
-    return self.save(f"visualizations/{stem}", title, caption, *figures)
+    return self.save(f"visualizations/{stem}", title, caption, layer_curves(layers, curves, ylabel, title, context, **options))
 
 # %% ../../nbs/09_analyses/study.ipynb #cc24ffcd
 RESULTS_VERSION = 2  # raised with every change of a number that an analysis writes: older results are then made again

@@ -35,7 +35,8 @@ from layerwise_nb.explorers.widgets import (
     letters,
     wav_bytes,
 )
-from ..figures.heatmap import COLORS, DIVERGING, GREY, SEQUENTIAL, colorscale, layer_ticks
+from ..figures.plotly_renderer import layer_ticks
+from ..figures.style import COLORS, DIVERGING, GREY, SEQUENTIAL, colorscale
 
 # %% ../../nbs/10_explorers/layer.ipynb #37fae381
 class LayerExplorer(Explorer):

@@ -41,7 +41,8 @@ from layerwise_nb.explorers.widgets import (
     matrix_pixels,
 )
 from ..features.store import FeatureStore
-from ..figures.heatmap import COLORS, DIVERGING, GREY, SEQUENTIAL, colorscale, layer_ticks, measure_name
+from ..figures.plotly_renderer import layer_ticks
+from ..figures.style import COLORS, DIVERGING, GREY, SEQUENTIAL, colorscale, measure_name
 from ..measures.matrix import SimilarityMatrix, similarity_matrix
 
 # %% ../../nbs/10_explorers/similarity.ipynb #cd7cf262

@@ -30,7 +30,8 @@ from layerwise_nb.explorers.widgets import (
     letters,
     matrix_pixels,
 )
-from ..figures.heatmap import COLORS, SEQUENTIAL, layer_ticks
+from ..figures.plotly_renderer import layer_ticks
+from ..figures.style import COLORS, SEQUENTIAL
 
 # %% ../../nbs/10_explorers/temporal.ipynb #06eeca9c
 class TemporalExplorer(Explorer):

@@ -22,7 +22,7 @@ import numpy as np
 import plotly.graph_objects as go
 import traitlets
 
-from ..figures.heatmap import COLORS, TEMPLATE, colorscale
+from ..figures.style import COLORS, TEMPLATE, colorscale
 
 # %% ../../nbs/10_explorers/widgets.ipynb #729dd879
 _PLOTLY = "layerwise_plotly_" + version("plotly").replace(".", "_")  # its name in a page

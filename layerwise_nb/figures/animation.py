@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .heatmap import SEQUENTIAL
+from .style import SEQUENTIAL
 
 # %% ../../nbs/08_figures/animation.ipynb #0a15cc89
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import soundfile as sf
 
 from ..audio.spectrogram import envelope, spectrogram
 from .animation import TRAIL_S, Film, layer_colours
-from .heatmap import MISSING, layer_labels
+from .style import MISSING, layer_labels
 
 # %% ../../nbs/08_figures/film_page.ipynb #fce2d315
 def flac(

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from ..audio.spectrogram import envelope, spectrogram
 from .animation import TRAIL_S, Film, Scale, layer_colours, shared_plane, standardize
 from .film_page import film_page, flac
-from .heatmap import DIVERGING, MISSING, layer_labels
+from .style import DIVERGING, MISSING, layer_labels
 
 # %% ../../nbs/08_figures/render.ipynb #5625e791
 _INK, _SOFT, _LINE, _NOW = "#1a1a1a", "#5a5f66", "#c3c7cc", "#d55e00"  # text, quiet text, lines, what is spoken
