@@ -21,7 +21,7 @@ from ..core.commands import attempt, split_list
 from ..corpus.aligned import UtteranceFrames
 from ..corpus.recording import Recording, find_recording
 from ..dynamics.boundaries import alignment_boundaries, find_boundaries, score_boundaries
-from ..dynamics.change import change, clock, self_similarity
+from ..dynamics.change import change, frame_timing, self_similarity
 from ..dynamics.windows import evolution, windowed_cka, windowed_partial_cka
 
 # %% ../../nbs/09_analyses/utterance.ipynb #060e917e
@@ -61,7 +61,7 @@ class _Shown:
     @cached_property
     def where(self) -> dict[str, float]:
         "Where the frames lie in time."
-        return clock(self.study.corpus.grid)
+        return frame_timing(self.study.corpus.grid)
 
     @property
     def context(self) -> str:
