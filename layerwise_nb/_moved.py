@@ -9,6 +9,7 @@ import sys
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from types import ModuleType
 
 PACKAGE = __name__.rpartition(".")[0]
@@ -66,10 +67,9 @@ class _Finder(MetaPathFinder, Loader):
         pass
 
     def get_code(self, fullname: str):
-        """For `python -m`: the command that was in the module."""
-        command = next(p for p in MOVED[fullname.rpartition(".")[2]] if "." not in p)
-        run = f"import runpy; runpy.run_module({PACKAGE + '.' + command!r}, run_name='__main__', alter_sys=True)"
-        return compile(run, fullname, "exec")
+        """For `python -m`: the code of the command that the module is now."""
+        command = f"{PACKAGE}.{next(p for p in MOVED[fullname.rpartition('.')[2]] if '.' not in p)}"
+        return find_spec(command).loader.get_code(command)
 
 
 def install() -> None:
