@@ -28,7 +28,7 @@ from ..measures.bootstrap import MatrixIntervals, bootstrap_difference, bootstra
 from ..measures.matrix import MEASURES, SimilarityMatrix, needs_frames, similarity_matrix
 
 # %% ../../nbs/09_analyses/similarity.ipynb #5541c069
-BOOTSTRAPPED = ("linear_cka", "rbf_cka")  # all resamples of these cost less than ten matrices
+BOOTSTRAPPED = tuple(name for name, m in MEASURES.items() if m.interval == "bootstrap")  # less than ten matrices
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from ..core.files import write_text
 from ..corpus.aligned import AlignedCorpus
 from ..corpus.recording import find_recording
 from ..dynamics.boundaries import BoundaryScore, alignment_boundaries, find_boundaries, score_boundaries
-from ..dynamics.change import change, clock
+from ..dynamics.change import change, frame_timing
 from ..dynamics.lags import PooledLags, lagged_cka, pool_lags
 from ..dynamics.statistics import TemporalStatistics, TemporalSummary
 
@@ -60,7 +60,7 @@ def _dynamics(study: Study, by: str, bootstrap: int, problems: list[str]) -> lis
     problems += [f"{name}, {layer}: {why}" for (name, layer), why in statistics.failed.items()]
     statistics.save(folder / "statistics.npz")
     summary = statistics.pool(by=by, n_resamples=bootstrap, seed=study.settings["seed"])
-    rates = {name: clock(feature)["frame_rate"] for name, feature in statistics.catalogue.items()}
+    rates = {name: frame_timing(feature)["frame_rate"] for name, feature in statistics.catalogue.items()}
     write_text(folder / "measures.csv", _measures_csv(summary, rates))
     return [*_measure_cards(study, summary, rates), _autocorrelation_card(study, summary)]
 
@@ -124,7 +124,7 @@ def _lag_cards(study: Study, pooled: PooledLags, context: Sequence[str]) -> list
 
 def _leads(study: Study, by: str, bootstrap: int, max_utterances: int, max_lag_s: float, problems: list[str]) -> list[Card]:
     "Which layer leads which."
-    lagged, groups, rate = [], [], clock(study.corpus.grid)["frame_rate"]
+    lagged, groups, rate = [], [], frame_timing(study.corpus.grid)["frame_rate"]
     for u in study.read(sample_utterances(study, max_utterances), "leads", problems):
         with attempt(f"leads in {u.name}", problems):
             lagged.append(lagged_cka({name: u.frames[name] for name in study.distinct}, rate, max_lag_s))
@@ -151,7 +151,7 @@ def _boundary_scores(
         true_s, n = alignment_boundaries(recording.intervals, label_tier), n + 1
         for name in study.distinct:
             with attempt(f"boundaries of {name} in {u.name}", problems):
-                moved = change(u.frames[name], **clock(study.corpus.grid))
+                moved = change(u.frames[name], **frame_timing(study.corpus.grid))
                 score = score_boundaries(find_boundaries(moved.cosine_distance, moved.times), true_s, u.seconds)
                 scores[name] = scores[name] + score if name in scores else score
     return scores, n

@@ -35,7 +35,7 @@ def add_up(
 
     class Timed(CorpusAccumulator):
         def checkpoint(self) -> None:
-            self._summary.moments._settle()
+            self._summary.moments.flush()
             start = time.perf_counter()
             super().checkpoint()
             self.took_s = time.perf_counter() - start
