@@ -276,7 +276,7 @@ def test_bad_files_stop_nothing(bad_audio, tmp_path):
 
     expected = {
         "cut": ("truncated", "breaks off while decoding|is truncated"),
-        "text": ("not audio", "is not audio that libsndfile can read"),
+        "text": ("not audio", "is not audio that can be read here"),
         "empty": ("empty", "is an empty file: copy it again"),
         "399": ("too short", "has 399 samples; a frame needs at least 400: leave it out"),
         "nan": ("not finite", "holds NaN or Inf, first at sample 900"),

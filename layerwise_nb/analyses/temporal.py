@@ -19,7 +19,7 @@ from ..core.files import write_text
 from ..corpus.aligned import AlignedCorpus
 from ..corpus.recording import find_recording
 from ..dynamics.boundaries import BoundaryScore, alignment_boundaries, find_boundaries, score_boundaries
-from ..dynamics.change import change, clock
+from ..dynamics.change import change, frame_timing
 from ..dynamics.lags import PooledLags, lagged_cka, pool_lags
 from ..dynamics.statistics import TemporalStatistics, TemporalSummary
 
@@ -30,8 +30,11 @@ def corpus_statistics(
     "Statistics of every utterance, each layer at its own rate: read, or those kept by the extraction."
     kept = study.store.path / "summary/temporal.npz"
     if not study.store.has_features and kept.exists():
-        return TemporalStatistics.load(kept)
-    return TemporalStatistics.of(AlignedCorpus(study.store.path, study.layers, own_grid=True))
+        statistics = TemporalStatistics.load(kept)
+    else:
+        statistics = TemporalStatistics.of(AlignedCorpus(study.store.path, study.layers, own_grid=True))
+    statistics.name_speakers(study.speakers)
+    return statistics
 
 
 def _rates(rates: dict[str, float]) -> str:
@@ -60,7 +63,7 @@ def _dynamics(study: Study, by: str, bootstrap: int, problems: list[str]) -> lis
     problems += [f"{name}, {layer}: {why}" for (name, layer), why in statistics.failed.items()]
     statistics.save(folder / "statistics.npz")
     summary = statistics.pool(by=by, n_resamples=bootstrap, seed=study.settings["seed"])
-    rates = {name: clock(feature)["frame_rate"] for name, feature in statistics.catalogue.items()}
+    rates = {name: frame_timing(feature)["frame_rate"] for name, feature in statistics.catalogue.items()}
     write_text(folder / "measures.csv", _measures_csv(summary, rates))
     return [*_measure_cards(study, summary, rates), _autocorrelation_card(study, summary)]
 
@@ -124,8 +127,10 @@ def _lag_cards(study: Study, pooled: PooledLags, context: Sequence[str]) -> list
 
 def _leads(study: Study, by: str, bootstrap: int, max_utterances: int, max_lag_s: float, problems: list[str]) -> list[Card]:
     "Which layer leads which."
-    lagged, groups, rate = [], [], clock(study.corpus.grid)["frame_rate"]
-    for u in study.read(sample_utterances(study, max_utterances), "leads", problems):
+    lagged, groups, rate = [], [], frame_timing(study.corpus.grid)["frame_rate"]
+    names = sample_utterances(study, max_utterances)
+    known = [name for name in names if by == "utterance" or study.speakers[name]]
+    for u in study.read(known, "leads", problems):
         with attempt(f"leads in {u.name}", problems):
             lagged.append(lagged_cka({name: u.frames[name] for name in study.distinct}, rate, max_lag_s))
             groups.append(u.name if by == "utterance" else u.speaker)
@@ -133,6 +138,7 @@ def _leads(study: Study, by: str, bootstrap: int, max_utterances: int, max_lag_s
         raise ValueError("no utterance is long enough for lags: see the problems above, or take a smaller max_lag_s")
     pooled = pool_lags(lagged, groups, n_resamples=bootstrap, seed=study.settings["seed"])
     what = f"debiased linear CKA at lags of up to {1000 * max_lag_s:.0f} ms, {len(lagged)} utterances"
+    what += f"; {len(names) - len(known)} of unknown speaker are left out" if len(known) < len(names) else ""
     return _lag_cards(study, pooled, [what])
 
 # %% ../../nbs/09_analyses/temporal.ipynb #660aa5a3
@@ -151,7 +157,7 @@ def _boundary_scores(
         true_s, n = alignment_boundaries(recording.intervals, label_tier), n + 1
         for name in study.distinct:
             with attempt(f"boundaries of {name} in {u.name}", problems):
-                moved = change(u.frames[name], **clock(study.corpus.grid))
+                moved = change(u.frames[name], **frame_timing(study.corpus.grid))
                 score = score_boundaries(find_boundaries(moved.cosine_distance, moved.times), true_s, u.seconds)
                 scores[name] = scores[name] + score if name in scores else score
     return scores, n

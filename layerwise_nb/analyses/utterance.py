@@ -21,7 +21,7 @@ from ..core.commands import attempt, split_list
 from ..corpus.aligned import UtteranceFrames
 from ..corpus.recording import Recording, find_recording
 from ..dynamics.boundaries import alignment_boundaries, find_boundaries, score_boundaries
-from ..dynamics.change import change, clock, self_similarity
+from ..dynamics.change import change, frame_timing, self_similarity
 from ..dynamics.windows import evolution, windowed_cka, windowed_partial_cka
 
 # %% ../../nbs/09_analyses/utterance.ipynb #060e917e
@@ -61,7 +61,7 @@ class _Shown:
     @cached_property
     def where(self) -> dict[str, float]:
         "Where the frames lie in time."
-        return clock(self.study.corpus.grid)
+        return frame_timing(self.study.corpus.grid)
 
     @property
     def context(self) -> str:
@@ -128,8 +128,8 @@ def _save_beyond_input(shown: _Shown) -> None:
     from layerwise_nb.figures.panels import window_panel
 
     s, layers = shown.settings, shown.layers
-    source = next((name for name in reversed(layers) if name.startswith("conv_")), None)
-    others = {name: x for name, x in layers.items() if not name.startswith("conv_")}
+    front = [name for name in layers if shown.study.store.catalogue[name].group == "cnn"]
+    source, others = (front or [None])[-1], {name: x for name, x in layers.items() if name not in front}
     if source and len(others) > 1:
         given = windowed_partial_cka(others, layers[source], **shown.where, window_s=2 * s["window_s"], step_s=s["step_s"])
         caption = "What neighboring layers share once the leading components of the CNN output are taken out."

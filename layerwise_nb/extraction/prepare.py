@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..audio.files import AudioError, Utterance, list_utterances
+from ..audio.files import AudioError, Survey, Utterance, survey_folder
 from ..audio.segments import cut_spans, cut_windows
 from ..audio.synthetic import make_corpus
 from ..core.commands import UsageError
@@ -53,6 +53,7 @@ from layerwise_nb.features.run_folder import (
     check_same_run,
     lock_folder,
     merge_journals,
+    read_manifest,
     read_run,
     remove_stale,
     start_run,
@@ -61,14 +62,12 @@ from ..models.family import EXACT, batch_error
 from ..models.load import SpeechModel
 
 # %% ../../nbs/04_extraction/prepare.ipynb #2f77da54
-def _list(
-    s: ExtractionSettings, catalogue: Mapping[str, Feature], sample_rate: int
-) -> tuple[list[Utterance], dict[str, AudioError]]:
+def _list(s: ExtractionSettings, catalogue: Mapping[str, Feature], sample_rate: int) -> Survey:
     "Every utterance below the folder of audio, cut as asked; and what cannot be one."
     grid, shortest, folder = common_grid(catalogue), shortest_audio(catalogue), audio_folder(s)
     if is_synthetic(s):
         make_corpus(folder)
-    utterances, refused = list_utterances(folder, sample_rate, shortest)
+    utterances, refused, notes = survey_folder(folder, sample_rate, shortest, s.speaker_table, s.speaker_pattern)
     if s.segment_seconds:
         window = int(s.segment_seconds * sample_rate)
         utterances = cut_windows(utterances, window, grid.stride if grid.ceil else shortest, grid.stride)
@@ -79,16 +78,16 @@ def _list(
         raise UsageError(
             f"two utterances would both be called {twice[0]}, one of them cut from a longer one: rename a file"
         )
-    return utterances, refused
+    return Survey(utterances, refused, notes)
 
 
 def choose_utterances(
     s: ExtractionSettings,  # what is asked for
     catalogue: Mapping[str, Feature],  # all features of the model
     sample_rate: int,  # Hz, the model's
-) -> tuple[list[Utterance], dict[str, AudioError]]:  # in name order; name -> error of what was refused
+) -> Survey:  # utterances in name order, name -> error of what was refused, and what to say about the corpus
     "The utterances that a run is asked for, and what cannot be one."
-    utterances, refused = _list(s, catalogue, sample_rate)
+    utterances, refused, notes = _list(s, catalogue, sample_rate)
     names = sorted([*(u.name for u in utterances), *refused])
     if s.num_files and s.num_files < len(names):
         chosen = set(np.random.default_rng(s.sample).choice(names, s.num_files, replace=False).tolist())
@@ -96,7 +95,7 @@ def choose_utterances(
         refused = {name: error for name, error in refused.items() if name in chosen}
     long_names = {u.name: u for u in utterances if len(os.fsencode(f"{u.name}.npz")) > 255}
     refused |= {n: AudioError("bad name", f"{n[:60]}… is too long for a file name: rename it") for n in long_names}
-    return [u for u in utterances if u.name not in long_names], refused
+    return Survey([u for u in utterances if u.name not in long_names], refused, notes)
 
 # %% ../../nbs/04_extraction/prepare.ipynb #1855b698
 def identity_of(
@@ -269,14 +268,16 @@ def _open_records(s: ExtractionSettings, folder: Path, identity: dict, part: _Pa
 
 # %% ../../nbs/04_extraction/prepare.ipynb #35c6587a
 def _list_known(folder: Path, shard: str, part: _Part, done: dict[str, dict | None], failed: dict, sample_rate: int) -> None:
-    "Put into the manifest what was found finished but not listed, and what was refused."
-    journal = Journal(folder, shard=shard)
+    "Put into the manifest what was found finished but not listed, who is said to speak now, and what was refused."
+    journal, listed = Journal(folder, shard=shard), read_manifest(folder)
     for u in part.utterances:
+        who = {"start": u.start, "speaker": u.speaker, "chapter": u.chapter, "path": u.below}
         if record := done.get(u.name):
             seconds = round(u.n_samples / sample_rate, 4)
-            who = {"start": u.start, "speaker": u.speaker, "chapter": u.chapter}
             facts = {"utterance": u.name, "status": "done", "samples": u.n_samples, "seconds": seconds}
             journal.add({**facts, **who, **record})
+        elif u.name in done and listed.get(u.name, {}).get("speaker", u.speaker) != u.speaker:
+            journal.add({**listed[u.name], **who})
     for name, error in failed.items():
         journal.add({"utterance": name, "status": "failed", "reason": error.reason, "error": str(error)})
     journal.close()
@@ -304,7 +305,7 @@ def plan_run(
 ) -> Job:
     "On process 0: lock the folder, list, see what is done, and share out the rest."
     folder, device = features_dir(s), processes.device.type
-    utterances, refused = choose_utterances(s, speech.catalogue(), speech.sample_rate)
+    utterances, refused, notes = choose_utterances(s, speech.catalogue(), speech.sample_rate)
     held.enter_context(lock_folder(folder, shard_name(s.shard)))
     try:
         with change_records(folder):
@@ -315,7 +316,9 @@ def plan_run(
         plan, error = _plan_exactly(utterances, int(seconds * speech.sample_rate), speech, s.threads, before)
         part = _part(plan, refused, s.shard)
         settled = {"threads": s.threads, "batch_seconds": seconds, "device": device, "batch_error": error}
-        return _settle(s, speech, processes, accumulator, folder, part, settled)
+        job = _settle(s, speech, processes, accumulator, folder, part, settled)
+        job.notes[:0] = notes
+        return job
     except OSError as error:
         raise StoreError(cannot_write(folder, error)) from error
 

@@ -41,6 +41,8 @@ class ExtractionSettings:
     segment_seconds: float = 0.0  # cut longer utterances into windows of so many seconds; 0: never
     alignments: str | None = None  # cut at the words or phones of TextGrids below a folder, a CTM or a TSV
     tier: str = "words"  # tier of the alignments
+    speaker_table: str | None = None  # who speaks: a TSV file of utterance, tab, speaker; default: what the corpus's layout says
+    speaker_pattern: str | None = None  # or a regular expression with a group `speaker`, on the path below the corpus
     single_gpu: bool = False  # use one GPU
     max_gpus: int = 0  # use at most so many GPUs; 0: all
     wait_minutes: float = 10.0  # how long processes that were started together wait for one another at the start

@@ -113,7 +113,7 @@ def heading(
     "What a static figure says about itself."
     return " ".join(text.get_text() for text in figure.texts)
 
-# %% ../../nbs/08_figures/matplotlib_renderer.ipynb #8db304e4
+# %% ../../nbs/08_figures/matplotlib_renderer.ipynb #849f3685
 MARKERS = (("o", "circle"), ("s", "square"), ("^", "triangle-up"), ("D", "diamond"), ("v", "triangle-down"), ("P", "cross"))
 DASHES = (("-", "solid"), ("--", "dash"), (":", "dot"), ("-.", "dashdot"))
 _ROLES = {"control": ("#666666", MARKERS[1], DASHES[1]), "baseline": ("#8A6D3B", ("", ""), DASHES[3]),
@@ -125,7 +125,10 @@ def line_style(
     role: str = "curve",  # one of ROLES
 ) -> tuple[str, tuple[str, str], tuple[str, str]]:  # color; marker and dash, for matplotlib and for plotly
     "How a line looks."
-    return _ROLES.get(role) or (COLORS[i % 6], MARKERS[i % 6], DASHES[i // 6 % 4])
+    if role == "curve":
+        return COLORS[i % 6], MARKERS[i % 6], DASHES[i // 6 % 4]
+    color, marker, dash = _ROLES[role]
+    return color, marker, DASHES[(DASHES.index(dash) + i) % 4] if i else dash
 
 
 def thin(
@@ -208,7 +211,7 @@ def _spectrogram(ax, panel: Panel, sound: Spectrogram) -> None:
     extent = (0, sound.seconds, 0, sound.khz)
     ax.imshow(sound.grey, cmap="Greys", vmin=0, vmax=1, origin="lower", aspect="auto", extent=extent)
 
-# %% ../../nbs/08_figures/matplotlib_renderer.ipynb #1e6cd1b4
+# %% ../../nbs/08_figures/matplotlib_renderer.ipynb #9de33f52
 def text_colors(
     colors: np.ndarray,  # (..., 3 or 4) of the grounds
 ) -> np.ndarray:  # (...) "black" or "white"
@@ -232,13 +235,13 @@ def interval(image: Image, i: int, j: int, form) -> str:
 def _write_numbers(ax, image: Image) -> None:
     room, inks = max(image.values.shape) <= 8, cell_inks(image)  # room for the interval
     for i, j in np.ndindex(*image.values.shape):
-        number, ends = image.form(image.values[i, j]), interval(image, i, j, image.form) if room else ""
+        number, ends = image.form(image.told[i, j]), interval(image, i, j, image.form) if room else ""
         place = dict(ha="center", color=inks[i, j], in_layout=False, clip_on=True)
         ax.text(j, i, number, size=10 if room else 8, va="bottom" if ends else "center_baseline", **place)
         if ends:
             ax.text(j, i + 0.06, ends, size=7, va="top", **place)
 
-# %% ../../nbs/08_figures/matplotlib_renderer.ipynb #58e922d0
+# %% ../../nbs/08_figures/matplotlib_renderer.ipynb #f9a64070
 def _norm(scale):
     return (mpl.colors.LogNorm if scale.log else mpl.colors.Normalize)(scale.low, scale.high)
 
@@ -265,7 +268,8 @@ def _image(ax, panel: Panel, image: Image) -> None:
             ax.plot(j + 0.36, i - 0.36, ".", ms=5, color=inks[i, j], mew=0)
     ax.spines[:].set_visible(False)
     ax.tick_params(**{"length": 0} if panel.x.names else {})
-    _color_bar(ax, panel, image, shown)
+    if image.scale.label:
+        _color_bar(ax, panel, image, shown)
 
 # %% ../../nbs/08_figures/matplotlib_renderer.ipynb #374dd74d
 def _color_bar(ax, panel: Panel, image: Image, shown) -> None:

@@ -173,14 +173,14 @@ def _spectrogram(figure: go.Figure, panel: Panel, sound: Spectrogram, named: set
                             yref=figure.data[-1].yaxis, x=0, y=sound.khz, sizex=sound.seconds, sizey=sound.khz, sizing="stretch",
                             layer="below")  # fmt: skip
 
-# %% ../../nbs/08_figures/plotly_renderer.ipynb #0931b975
+# %% ../../nbs/08_figures/plotly_renderer.ipynb #4a5f2e34
 def _cell_hovers(panel: Panel, image: Image) -> list[list[str]]:
     "What is said of each cell."
     across, down = image.centers
 
     def one(i: int, j: int) -> str:
         names = panel.y.name(down[i]), panel.x.name(across[j])
-        value = image.values[i, j]
+        value = image.told[i, j]
         number = f"{value:.4f}" if np.isfinite(value) else image.reasons.get(names, image.missing)
         said = f"{plotly_text(number)} {interval(image, i, j, '{:.4f}'.format)}".strip()
         return f"<b>{plotly_text(names[0])}</b> and <b>{plotly_text(names[1])}</b><br>{said}"
@@ -205,7 +205,7 @@ def _hatch(figure: go.Figure, panel: Panel, image: Image, **where) -> None:
                    hovertemplate="%{customdata}<extra></extra>", **where)  # fmt: skip
     figure.update_layout(barmode="overlay", bargap=0)
 
-# %% ../../nbs/08_figures/plotly_renderer.ipynb #37410217
+# %% ../../nbs/08_figures/plotly_renderer.ipynb #3766481d
 def _log_bar(scale) -> dict:
     "Ticks of a color bar whose numbers are logarithms."
     powers = range(int(np.floor(np.log10(scale.low))), int(np.ceil(np.log10(scale.high))) + 1)
@@ -224,7 +224,7 @@ def _image(figure: go.Figure, panel: Panel, image: Image, named: set, **where) -
                outlinewidth=0)
     bar |= _log_bar(scale) if scale.log else {}
     if cells:
-        numbers = [[image.form(v) for v in row] for row in image.values] if image.form else None
+        numbers = [[image.form(v) for v in row] for row in image.told] if image.form else None
         big = max(image.values.shape)
         facts |= dict(customdata=_cell_hovers(panel, image), hovertemplate="%{customdata}<extra></extra>", text=numbers,
                       xgap=0.5,
@@ -236,7 +236,7 @@ def _image(figure: go.Figure, panel: Panel, image: Image, named: set, **where) -
         facts |= dict(x=across, y=rows,
                       hovertemplate=f"<b>%{{y}}</b><br>%{{x:.{panel.x.digits}f}} {panel.x.unit}: %{{z:.4g}}<extra></extra>")
     figure.add_heatmap(**facts, **where)
-    figure.data[-1].colorbar = bar
+    figure.data[-1].update(colorbar=bar, showscale=bool(scale.label))
     _hatch(figure, panel, image, **where)
     _dots(figure, image, **where)
 

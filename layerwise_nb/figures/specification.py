@@ -112,7 +112,7 @@ class Area:
     def rows(self, x: Axis, y: Axis) -> Iterator[tuple]:
         yield from ((self.name, x.name(a), b - a_, a_, b, "") for a, a_, b in zip(self.x, self.low, self.high, strict=True))
 
-# %% ../../nbs/08_figures/specification.ipynb #1d861c64
+# %% ../../nbs/08_figures/specification.ipynb #9a1003f9
 @dataclass
 class Image:
     "A heat map."
@@ -127,6 +127,7 @@ class Image:
     reasons: dict = field(default_factory=dict)  # (row, column): why there is no value
     missing: str = "no value"  # what a hatched cell means
     form: Callable[[float], str] | None = None  # how the number in a cell is written; None: no numbers
+    numbers: np.ndarray | None = None  # (rows, columns) written and told instead of values, which then only give the color
 
     @property
     def centers(self) -> tuple[np.ndarray, np.ndarray]:
@@ -143,6 +144,11 @@ class Image:
             ends += [float(at[0] - half), float(at[-1] + half)]
         return tuple(ends)
 
+    @property
+    def told(self) -> np.ndarray:
+        "The numbers that are written and told."
+        return np.asarray(self.values if self.numbers is None else self.numbers, dtype=float)
+
     def gaps(self) -> Iterator[tuple[int, int, int]]:
         "Runs of cells without a value: row, first column, last + 1."
         for i, row in enumerate(~np.isfinite(self.values)):
@@ -155,7 +161,7 @@ class Image:
             names = y.name(down[i]), x.name(across[j])
             ends = (np.nan, np.nan) if self.low is None else (self.low[i, j], self.high[i, j])
             why = "" if np.isfinite(self.values[i, j]) else self.reasons.get(names, self.missing)
-            yield (*names, self.values[i, j], *ends, why)
+            yield (*names, self.told[i, j], *ends, why)
 
 # %% ../../nbs/08_figures/specification.ipynb #8854f100
 @dataclass
@@ -280,7 +286,7 @@ class FigureSpec:
                     rows.writerow([panel.y.title or i, series, x, *cells, note])
         return table.getvalue()
 
-# %% ../../nbs/08_figures/specification.ipynb #03eed224
+# %% ../../nbs/08_figures/specification.ipynb #d2628f03
 def _seen(panel: Panel) -> str:
     "What a panel shows, in words."
     lines = [m for m in panel.marks if isinstance(m, Line) and m.name and np.isfinite(m.y).any()]
@@ -289,7 +295,7 @@ def _seen(panel: Panel) -> str:
     for m in panel.marks:
         if isinstance(m, Image):
             rows, columns = m.values.shape
-            known = m.values[np.isfinite(m.values)]
+            known = m.told[np.isfinite(m.values)]
             reach = f", {known.min():.3g} to {known.max():.3g}" if known.size else ""
             missing = f", {m.values.size - known.size} without a value" if known.size < m.values.size else ""
             parts.append(f"{m.scale.label}: {rows} x {columns} cells{reach}{missing}")

@@ -28,9 +28,12 @@ SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
 MISSING = "#BDBDBD"  # where there is no value
 GREY = "#777777"  # lines that are seen on white and on black; never text
 INK = "#333333"  # text: 12.6 : 1 on white
-_LABELS = {"cnn_final_raw": "CNN out", "after_transpose": "transp.", "after_projection": "proj.", "transformer_input": "T in"}
+_LABELS = {"cnn_final_raw": "CNN out", "after_transpose": "transp.", "after_projection": "proj.", "transformer_input": "T in",
+           "log_mel": "mel", "final_norm": "norm"}  # fmt: skip
 _KNOWN = re.compile(r"^(?:(conv_)|transformer_layer_)(?=\d+$)")
-_PREFIXES = {"conv_": "CNN", "cnn_": "CNN", "after_": "projection", "transformer_": "transformer"}
+_PREFIXES = {"conv_": "CNN", "cnn_": "CNN", "log_mel": "CNN", "fbank": "CNN", "after_": "projection", "projection": "projection",
+             "pos_conv_": "projection", "transformer_": "transformer", "final_norm": "transformer", "upsampled": "transformer",
+             "downsampled": "transformer", "quantized_": "transformer"}  # fmt: skip
 
 
 def _shared_ends(names: list[str]) -> tuple[int, int]:
