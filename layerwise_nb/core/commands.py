@@ -117,6 +117,13 @@ def _steady_streams() -> Iterator[tuple[_SteadyStream, _SteadyStream]]:
             stream.flush()
         sys.stdout, sys.stderr = before
 
+# %% ../../nbs/00_core/commands.ipynb #717a1df1
+def _need_utf8() -> None:
+    "Start this program again with UTF-8 names, where Python was told that names are ASCII."
+    if sys.getfilesystemencoding() in ("ascii", "us-ascii") and not os.environ.get("LAYERWISE_RESTARTED"):
+        env = {**os.environ, "PYTHONUTF8": "1", "LAYERWISE_RESTARTED": "1"}
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], env)
+
 # %% ../../nbs/00_core/commands.ipynb #edfec52f
 @contextmanager
 def command_ending(
@@ -125,6 +132,7 @@ def command_ending(
     output_is_result: bool = False,  # all that the command makes is what it prints
 ) -> Iterator[None]:
     "Run the body of a command: each kind of error becomes its message on stderr and its exit status."
+    _need_utf8()
     with _steady_streams() as (out, err):
         status = None
         try:
@@ -136,7 +144,7 @@ def command_ending(
             if status is None:
                 raise
             out.flush()
-            if status != 130 or int(os.environ.get("RANK") or 0) == 0:  # of several processes, one says it
+            if status != 130 or os.environ.get("RANK", "0") == "0":  # of several processes, one says it
                 print(f"{chr(10) * (status == 130)}{name}: {_message(error, interrupted)}", file=err)
         out.flush()
         if out.error and not isinstance(out.error, BrokenPipeError):

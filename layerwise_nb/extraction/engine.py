@@ -19,6 +19,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from fastcore.basics import patch
 
 from ..audio.files import AudioError, Utterance, load_utterance
 from ..core.files import cannot_write
@@ -47,7 +48,7 @@ def reproducible(
         torch.set_num_threads(before[0])
         matmul.allow_tf32, cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark = before[1:]
 
-# %% ../../nbs/04_extraction/engine.ipynb #38ed9704
+# %% ../../nbs/04_extraction/engine.ipynb #c1738f20
 STORED = {"float32": torch.float32, "float16": torch.float16}
 
 
@@ -68,7 +69,7 @@ class EngineSettings:
     chunk_size: int = 100  # utterances after which the journal is put on the disk
     provenance: dict = field(default_factory=dict)  # of the run: goes into every file
 
-
+# %% ../../nbs/04_extraction/engine.ipynb #e3d26138
 class RunStopped(RuntimeError):
     "The run cannot go on: the reason is the same for every utterance."
 
@@ -97,7 +98,7 @@ class AccumulatorKind(Protocol):
     def in_folder(self, features_dir: Path) -> Collection[str]:
         "Names of the utterances that are in the sums of a folder."
 
-# %% ../../nbs/04_extraction/engine.ipynb #877cdaef
+# %% ../../nbs/04_extraction/engine.ipynb #4374a8e1
 def _to_host(features: dict[str, torch.Tensor], dtype: torch.dtype) -> tuple[dict[str, np.ndarray], Callable[[], None]]:
     "Start the copy of features to the host; returns them and a function that waits until they are there."
     host: dict[int, torch.Tensor] = {}
@@ -116,7 +117,7 @@ def _to_host(features: dict[str, torch.Tensor], dtype: torch.dtype) -> tuple[dic
     arrays = {name: host[id(tensor)].numpy() for name, tensor in features.items()}
     return arrays, ready.synchronize if ready else lambda: None
 
-
+# %% ../../nbs/04_extraction/engine.ipynb #04bd1d68
 _FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOENT, errno.ESTALE}
 
 
@@ -159,8 +160,10 @@ def _forward(
     yield from _forward(speech, waveforms[:middle], settings)
     yield from _forward(speech, waveforms[middle:], settings)
 
-# %% ../../nbs/04_extraction/engine.ipynb #f7034d5e
+# %% ../../nbs/04_extraction/engine.ipynb #e7766914
 class _Engine:
+    "What the threads of one process share."
+
     def __init__(
         self,
         speech: SpeechModel,
@@ -179,125 +182,184 @@ class _Engine:
         self._since_sync = 0
         self._pending = threading.Semaphore(settings.queue)  # computed, not yet written
 
-    def record(self, utterance: Utterance, **result) -> None:
-        "A line in the journal; on the disk after every chunk. `RunStopped` if it cannot be written."
-        line = {
-            "utterance": utterance.name,
-            "samples": utterance.n_samples,
-            "seconds": round(utterance.n_samples / self.speech.sample_rate, 4),
-            "start": utterance.start,
-            "speaker": utterance.speaker,
-            "chapter": utterance.chapter,
-            "path": utterance.below,
-            **result,
-        }
-        try:
-            with self._lock:
-                self.journal.add(line)
-                self._since_sync += 1
-                if self._since_sync >= self.settings.chunk_size:
-                    self.journal.sync()
-                    self._since_sync = 0
-        except OSError as error:
-            raise RunStopped(cannot_write(self.features_dir, error)) from error
-
-    def failed(self, utterance: Utterance, error: BaseException) -> None:
-        "An utterance that cannot be done: its reason goes to the journal."
-        known = isinstance(error, AudioError)
-        reason, message = (error.reason if known else type(error).__name__), str(error)
-        if isinstance(error, NotFiniteError):
-            reason = "features not finite"
-        elif _out_of_memory(error):
-            reason, message = "out of memory", f"{message}; cut long utterances with --segment_seconds 30"
-        details = {} if known else {"traceback": "".join(traceback.format_exception(error))}
-        self.record(utterance, status="failed", reason=reason, error=message, audio_path=str(utterance.path), **details)
-
-    def done(self, utterance: Utterance, **result) -> None:
-        self.record(utterance, status="done", frames=self.grid.n_frames(utterance.n_samples), **result)
-
-    def abort(self, error: BaseException) -> None:
-        "Stop all threads; the first error is the one reported."
+# %% ../../nbs/04_extraction/engine.ipynb #b1c2e86e
+@patch
+def record(self: _Engine, utterance: Utterance, **result) -> None:
+    "A line in the journal; on the disk after every chunk. `RunStopped` if it cannot be written."
+    line = {
+        "utterance": utterance.name,
+        "samples": utterance.n_samples,
+        "seconds": round(utterance.n_samples / self.speech.sample_rate, 4),
+        "start": utterance.start,
+        "speaker": utterance.speaker,
+        "chapter": utterance.chapter,
+        "path": utterance.below,
+        **result,
+    }
+    try:
         with self._lock:
-            self.fatal = self.fatal or error
-        self.stop.set()
+            self.journal.add(line)
+            self._since_sync += 1
+            if self._since_sync >= self.settings.chunk_size:
+                self.journal.sync()
+                self._since_sync = 0
+    except OSError as error:
+        raise RunStopped(cannot_write(self.features_dir, error)) from error
 
-    def write(self, utterance: Utterance, provenance: dict, arrays: dict, wait_for_copy: Callable[[], None]) -> None:
-        try:
-            try:
-                path = self.features_dir / f"{utterance.name}.npz"
-                result = _save(arrays, wait_for_copy, path, {**self.settings.provenance, **provenance})
-                self.done(utterance, **result)
-            except RunStopped:
-                raise
-            except Exception as error:
-                self.failed(utterance, error)
-        except RunStopped as error:
-            self.abort(error)
-        finally:
-            self._pending.release()
+# %% ../../nbs/04_extraction/engine.ipynb #eba315d7
+@patch
+def failed(self: _Engine, utterance: Utterance, error: BaseException) -> None:
+    "An utterance that cannot be done: its reason goes to the journal."
+    known = isinstance(error, AudioError)
+    reason, message = (error.reason if known else type(error).__name__), str(error)
+    if isinstance(error, NotFiniteError):
+        reason = "features not finite"
+    elif _out_of_memory(error):
+        reason, message = "out of memory", f"{message}; cut long utterances with --segment_seconds 30"
+    details = {} if known else {"traceback": "".join(traceback.format_exception(error))}
+    self.record(utterance, status="failed", reason=reason, error=message, audio_path=str(utterance.path), **details)
 
-    def keep(self, utterance: Utterance, provenance: dict, features: dict, writers: ThreadPoolExecutor) -> None:
-        "Add the features of an utterance to the accumulator, hand them to a writer, or both."
-        if self.accumulator or self.settings.store == "pooled":
-            pooled = pool_features(features, self.catalogue)
-        if self.accumulator and utterance.name not in self.accumulator.counted:
-            self.accumulator.add(utterance, pooled)
-            if self.accumulator.due:
-                self.checkpoint()
-        if self.settings.store == "none":
-            self.done(utterance, bytes=0)
-            return
-        self._pending.acquire()
+
+@patch
+def done(self: _Engine, utterance: Utterance, **result) -> None:
+    self.record(utterance, status="done", frames=self.grid.n_frames(utterance.n_samples), **result)
+
+
+@patch
+def abort(self: _Engine, error: BaseException) -> None:
+    "Stop all threads; the first error is the one reported."
+    with self._lock:
+        self.fatal = self.fatal or error
+    self.stop.set()
+
+# %% ../../nbs/04_extraction/engine.ipynb #35992033
+@patch
+def write(self: _Engine, utterance: Utterance, provenance: dict, arrays: dict, wait_for_copy: Callable[[], None]) -> None:
+    try:
         try:
-            copied = _to_host(features if self.settings.store == "all" else pooled, STORED[self.settings.dtype])
-        except BaseException:
-            self._pending.release()
+            path = self.features_dir / f"{utterance.name}.npz"
+            result = _save(arrays, wait_for_copy, path, {**self.settings.provenance, **provenance})
+            self.done(utterance, **result)
+        except RunStopped:
             raise
-        writers.submit(self.write, utterance, provenance, *copied)
+        except Exception as error:
+            self.failed(utterance, error)
+    except RunStopped as error:
+        self.abort(error)
+    finally:
+        self._pending.release()
 
-    def checkpoint(self) -> None:
-        "`RunStopped` if the accumulator cannot put down what it has."
-        try:
-            self.accumulator.checkpoint()
-        except (OSError, ValueError) as error:
-            no_room = isinstance(error, OSError) and error.errno
-            raise RunStopped(cannot_write(self.features_dir, error) if no_room else str(error)) from error
 
-    def compute(self, batch: Batch, loaded: list[Future], todo: set[str], writers: ThreadPoolExecutor) -> None:
-        "One batch: the utterances that decode go through the model together, those still to do are kept."
-        usable = []
-        for utterance, future in zip(batch, loaded, strict=True):
-            if error := future.exception():
-                if utterance.name in todo:
-                    self.failed(utterance, error)
-            else:
-                usable.append((utterance, *future.result()))
-        if not usable:
-            return
-        try:
-            results = list(_forward(self.speech, [waveform for _, waveform, _ in usable], self.settings))
-        except Exception as error:  # of the batch: each of its utterances is told
-            results = [error] * len(usable)
-        for (utterance, _, provenance), features in zip(usable, results, strict=True):
-            if utterance.name not in todo:
-                continue
-            if isinstance(features, Exception):
-                self.failed(utterance, features)
-                continue
-            try:
-                self.keep(utterance, provenance, features, writers)
-            except RunStopped:
-                raise
-            except Exception as error:
-                self.failed(utterance, error)
+@patch
+def checkpoint(self: _Engine) -> None:
+    "`RunStopped` if the accumulator cannot put down what it has."
+    try:
+        self.accumulator.checkpoint()
+    except (OSError, ValueError) as error:
+        no_room = isinstance(error, OSError) and error.errno
+        raise RunStopped(cannot_write(self.features_dir, error) if no_room else str(error)) from error
 
-# %% ../../nbs/04_extraction/engine.ipynb #8b727970
+# %% ../../nbs/04_extraction/engine.ipynb #21aa5ae0
+@patch
+def keep(self: _Engine, utterance: Utterance, provenance: dict, features: dict, writers: ThreadPoolExecutor) -> None:
+    "Add the features of an utterance to the accumulator, hand them to a writer, or both."
+    if self.accumulator or self.settings.store == "pooled":
+        pooled = pool_features(features, self.catalogue)
+    if self.accumulator and utterance.name not in self.accumulator.counted:
+        self.accumulator.add(utterance, pooled)
+        if self.accumulator.due:
+            self.checkpoint()
+    if self.settings.store == "none":
+        self.done(utterance, bytes=0)
+        return
+    self._pending.acquire()
+    try:
+        copied = _to_host(features if self.settings.store == "all" else pooled, STORED[self.settings.dtype])
+    except BaseException:
+        self._pending.release()
+        raise
+    writers.submit(self.write, utterance, provenance, *copied)
+
+# %% ../../nbs/04_extraction/engine.ipynb #de965afc
+@patch
+def keep_or_fail(
+    self: _Engine, utterance: Utterance, provenance: dict, features: dict | Exception, writers: ThreadPoolExecutor
+) -> None:
+    "An utterance whose features cannot be had or kept fails alone."
+    try:
+        if isinstance(features, Exception):
+            raise features
+        self.keep(utterance, provenance, features, writers)
+    except RunStopped:
+        raise
+    except Exception as error:
+        self.failed(utterance, error)
+
+
+@patch
+def compute(self: _Engine, batch: Batch, loaded: list[Future], todo: set[str], writers: ThreadPoolExecutor) -> None:
+    "One batch: the utterances that decode go through the model together, those still to do are kept."
+    for utterance, future in zip(batch, loaded, strict=True):
+        if future.exception() and utterance.name in todo:
+            self.failed(utterance, future.exception())
+    usable = [(u, *future.result()) for u, future in zip(batch, loaded, strict=True) if not future.exception()]
+    try:
+        results = list(_forward(self.speech, [waveform for _, waveform, _ in usable], self.settings))
+    except Exception as error:  # of the batch: each of its utterances is told
+        results = [error] * len(usable)
+    for (utterance, _, provenance), features in zip(usable, results, strict=True):
+        if utterance.name in todo:
+            self.keep_or_fail(utterance, provenance, features, writers)
+
+# %% ../../nbs/04_extraction/engine.ipynb #08617a6d
+class _Ahead:
+    "The batches of a share in order, decoded ahead by readers."
+
+    def __init__(self, batches: Sequence[Batch], n_ahead: int, sample_rate: int, readers: ThreadPoolExecutor):
+        self._queue, self._n_ahead, self._sample_rate, self._readers = iter(batches), n_ahead, sample_rate, readers
+        self._ahead: list[tuple[Batch, list[Future]]] = []
+        self._lock = threading.Lock()
+
+    def next(self) -> tuple[Batch, list[Future]] | None:
+        "The next batch and its audio, or None at the end."
+        with self._lock:
+            while len(self._ahead) <= self._n_ahead and (batch := next(self._queue, None)) is not None:
+                loading = [self._readers.submit(load_utterance, u, self._sample_rate) for u in batch]
+                self._ahead.append((batch, loading))
+            return self._ahead.pop(0) if self._ahead else None
+
+# %% ../../nbs/04_extraction/engine.ipynb #3f5ac3b8
 def _use_device(device: torch.device) -> None:
     "Make a GPU the current one of this thread: a new thread starts with GPU 0, and its events would watch that one."
     if device.type == "cuda":
         torch.cuda.set_device(device)
 
 
+def _run_lanes(engine: _Engine, batches: Sequence[Batch], todo: set[str]) -> None:
+    "Compute batches in as many lanes as the settings say, until all are done or the run is stopped."
+    s, speech = engine.settings, engine.speech
+
+    def lane(ahead: _Ahead, writers: ThreadPoolExecutor) -> None:
+        try:
+            while not engine.stop.is_set() and (item := ahead.next()) is not None:
+                engine.compute(*item, todo, writers)
+        except BaseException as error:
+            engine.abort(error)
+
+    with (
+        ThreadPoolExecutor(s.writers, "writer") as writers,
+        ThreadPoolExecutor(s.readers, "reader") as readers,
+        ThreadPoolExecutor(s.lanes, "lane", _use_device, (speech.device,)) as lanes,
+    ):
+        ahead = _Ahead(batches, s.lanes, speech.sample_rate, readers)
+        running = [lanes.submit(lane, ahead, writers) for _ in range(s.lanes)]
+        try:
+            wait(running)
+        finally:  # also on Ctrl-C: no new batch, what is computed is written
+            engine.stop.set()
+            readers.shutdown(wait=False, cancel_futures=True)
+
+# %% ../../nbs/04_extraction/engine.ipynb #749ac0d6
 def extract_batches(
     speech: SpeechModel,  # on the device to compute on
     batches: Sequence[Batch],  # this process's share of the plan
@@ -309,37 +371,10 @@ def extract_batches(
 ) -> None:
     "Extract batches into a folder. Errors of single files go to the journal; `RunStopped` if the run cannot go on."
     engine = _Engine(speech, Path(features_dir), journal, settings, accumulator)
-    queue = iter([batch for batch in batches if any(u.name in todo for u in batch)])
-    ahead: list[tuple[Batch, list[Future]]] = []
-    lock = threading.Lock()
-
-    def next_batch(readers: ThreadPoolExecutor) -> tuple[Batch, list[Future]] | None:
-        "The next batch in order, with as many behind it being decoded as there are lanes."
-        with lock:
-            while len(ahead) <= settings.lanes and (batch := next(queue, None)) is not None:
-                ahead.append((batch, [readers.submit(load_utterance, u, speech.sample_rate) for u in batch]))
-            return ahead.pop(0) if ahead else None
-
-    def lane(readers: ThreadPoolExecutor, writers: ThreadPoolExecutor) -> None:
-        try:
-            while not engine.stop.is_set() and (item := next_batch(readers)) is not None:
-                engine.compute(*item, todo, writers)
-        except BaseException as error:
-            engine.abort(error)
-
+    left = [batch for batch in batches if any(u.name in todo for u in batch)]
     try:
-        with (
-            reproducible(settings.threads, settings.tf32),
-            ThreadPoolExecutor(settings.writers, "writer") as writers,
-            ThreadPoolExecutor(settings.readers, "reader") as readers,
-            ThreadPoolExecutor(settings.lanes, "lane", _use_device, (speech.device,)) as lanes,
-        ):
-            running = [lanes.submit(lane, readers, writers) for _ in range(settings.lanes)]
-            try:
-                wait(running)
-            finally:  # also on Ctrl-C: no new batch, what is computed is written
-                engine.stop.set()
-                readers.shutdown(wait=False, cancel_futures=True)
+        with reproducible(settings.threads, settings.tf32):
+            _run_lanes(engine, left, todo)
     finally:
         if accumulator:
             engine.checkpoint()
