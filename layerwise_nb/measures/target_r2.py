@@ -131,10 +131,11 @@ def _deviations(variance: np.ndarray) -> np.ndarray:
 def held_out_r2(
     sums: FoldSums,  # of a layer with targets
     ridges: Mapping[str, np.ndarray],  # target -> (folds,) penalty a training row
+    scale_y: bool = False,  # give every target column variance 1
 ) -> dict[str, float]:
     "Held-out R² of some targets."
     errors = {name: np.zeros(2) for name in ridges}
-    sums = _standard(sums, False)
+    sums = _standard(sums, scale_y)
     total = _total(sums)
     for f in range(len(sums.n)):
         fit = _fit(sums, np.arange(len(sums.n)) != f, total)
