@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from .content_sample import ContentSample, LayerFrames, Targets, items_of
+from .content_sample import ContentSample, LayerFrames, Targets, choose_utterances, items_of
 from ..measures.abx import abx
 from ..measures.clusters import unit_scores
-from ..measures.folds import Estimate, bootstrap_interval, folds_of, permuted, shifted
+from ..measures.folds import N_FOLDS, Estimate, bootstrap_interval, folds_of, permuted, shifted
 from ..measures.probes import ProbeResult, probe_accuracy
 from layerwise_nb.measures.subspaces import (
     class_directions,
@@ -69,8 +69,8 @@ class Shared:
     ):
         self.sample, self.targets, self.wanted, self.n_nulls, self.seed = sample, targets, tuple(wanted), n_nulls, seed
         self.folds = folds_of(sample.frames.groups)
-        self.utterance_folds = folds_of(sample.frames.utterances)
-        self.left_out: dict[str, str] = {}  # class -> why it takes no part
+        self.left_out: dict[str, str] = {}  # speaker -> why it takes no part as a class
+        self.utterance_folds = self._utterance_folds()
 
     @cached_property
     def values(self) -> dict[str, np.ndarray]:
@@ -86,16 +86,30 @@ class Shared:
     def phone_names(self) -> np.ndarray:
         return np.array([*self.sample.phones, ""])[self.sample.frames.phones]
 
+    def _utterance_folds(self) -> np.ndarray:
+        "Folds in which every speaker has as many utterances as in any other, or one more: no class is rare in training."
+        speakers, rank = self.sample.speakers, {}
+        own: dict[str, list[str]] = {}
+        for name in choose_utterances({name: speakers[name] for name in self.sample.frames.positions}, self.seed):
+            own.setdefault(speakers[name], []).append(name)
+        for who, names in own.items():
+            rank |= {name: i for i, name in enumerate(names)}
+            if len(names) < 2:
+                self.left_out[who] = "it has one utterance, which cannot be in training and in test"
+        n_folds = min([N_FOLDS, *(len(names) for names in own.values() if len(names) > 1)])
+        return np.array([rank[name] % n_folds for name in self.sample.frames.utterances.tolist()])
+
+    def deals(self, rows: np.ndarray) -> list[np.ndarray]:
+        "Nulls of labels that are the same in a whole utterance: dealt out anew within each fold, so that none gets rare."
+        utterances, folds = self.sample.frames.utterances[rows], self.utterance_folds[rows]
+        return [permuted(utterances, k, self.seed, folds) for k in range(self.n_nulls)]
+
     @cached_property
     def speaker_rows(self) -> np.ndarray:
-        "Rows of speakers with two or more utterances, in two or more folds."
-        frames, folds = self.sample.frames, self.utterance_folds
-        for who in np.unique(frames.speakers):
-            own = frames.speakers == who
-            if len(np.unique(folds[own])) < 2:
-                n = len(np.unique(frames.utterances[own]))
-                self.left_out[str(who)] = f"{n} utterance{'s' * (n != 1)} in one fold: it cannot be in training and in test"
-        return ~np.isin(frames.speakers, list(self.left_out)) if self.sample.groups == "speaker" else np.zeros(len(folds), bool)
+        "Rows of speakers with two or more utterances."
+        frames = self.sample.frames
+        known = (frames.speakers != "") & ~np.isin(frames.speakers, list(self.left_out))
+        return known & (len(np.unique(frames.speakers[known])) > 1)
 
 # %% ../../nbs/09_analyses/content_measures.ipynb #fffee7aa
 def _null_r2(shared: Shared, x: np.ndarray, y: np.ndarray, ridges: np.ndarray, decode: bool, folds, moves) -> np.ndarray:
@@ -179,12 +193,13 @@ def _of_utterances(shared: Shared) -> Iterator[tuple[str, np.ndarray, np.ndarray
     if "speaker" in shared.wanted and len(np.unique(frames.speakers[shared.speaker_rows])) > 1:
         rows = np.flatnonzero(shared.speaker_rows)
         names, codes = np.unique(frames.speakers[rows], return_inverse=True)
-        moves = [permuted(frames.utterances[rows], k, shared.seed) for k in range(shared.n_nulls)]
+        moves = shared.deals(rows)
         yield "speaker", one_hot(codes, len(names)).astype(np.float64), rows, moves
-    if "rate" in shared.wanted and shared.sample.phones and len(frames.positions) > 9:
+    several = len(frames.positions) > 9 and len(np.unique(shared.utterance_folds)) > 1
+    if "rate" in shared.wanted and shared.sample.phones and several:
         rows = np.arange(len(frames.phones))
         rate = {name: _rate(shared.sample, name) for name in frames.positions}
-        moves = [permuted(frames.utterances, k, shared.seed) for k in range(shared.n_nulls)]
+        moves = shared.deals(rows)
         yield "rate", np.array([[rate[name]] for name in frames.utterances.tolist()]), rows, moves
 
 
@@ -228,7 +243,7 @@ def _probe_accuracy(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]
     if "speaker" in shared.wanted and len(np.unique(frames.speakers[shared.speaker_rows])) > 1:
         rows = shared.speaker_rows
         who, utterances, folds = frames.speakers[rows], frames.utterances[rows], shared.utterance_folds[rows]
-        nulls = [who[permuted(utterances, k, shared.seed)] for k in range(shared.n_nulls)]
+        nulls = [who[moved] for moved in shared.deals(np.flatnonzero(rows))]
         found = probe_accuracy(data.frames[rows], who, utterances, None, nulls, folds, seed=shared.seed, what="utterances")
         yield from _probe_values(found, "speaker", data, "frames", len(np.unique(folds)))
     words = sample.word_segments

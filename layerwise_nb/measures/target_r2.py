@@ -100,8 +100,10 @@ def target_r2(
         picks = _choose(inner, own, n_folds) if n_folds > 2 else np.zeros(n_folds, int)
         chosen = np.array(ridges)[picks] if n_folds > 2 else np.full(n_folds, 0.01)
         value = held_out_r2(sums, {name: chosen})[name]
-        left_out = _left_out(inner, picks, own, n_folds) if n_folds > 2 else []
-        found[name] = TargetR2(jackknife_interval(value, left_out, n_groups, what), chosen, int(sums.n.sum()), note)
+        estimate = Estimate(value, groups=n_groups, note=f"no interval: the {what} fall into 2 folds")
+        if n_folds > 2:
+            estimate = jackknife_interval(value, _left_out(inner, picks, own, n_folds), n_groups, what)
+        found[name] = TargetR2(estimate, chosen, int(sums.n.sum()), note)
     return found
 
 
