@@ -23,7 +23,10 @@ setup(
     packages=find_packages(include=["layerwise_nb", "layerwise_nb.*"]),
     python_requires=f">={settings['min_python']}",
     install_requires=settings["requirements"].split(),
-    extras_require={"dev": settings["dev_requirements"].split()},
+    extras_require={
+        "align": settings["align_requirements"].split(),
+        "dev": [*settings["dev_requirements"].split(), *settings["align_requirements"].split()],
+    },
     entry_points={
         "console_scripts": settings["console_scripts"].split(),
         "nbdev": [f"{settings['lib_path']}={settings['lib_path']}._modidx:d"],

@@ -17,7 +17,7 @@ PACKAGE = __name__.rpartition(".")[0]
 MOVED = {}
 
 # "module:name" of release 0.1 -> "module:name" of today
-RENAMED = {}
+RENAMED = {"audio:speaker_chapter": "audio.speakers:layout_speaker"}
 
 
 def moved_name(module: str, name: str):

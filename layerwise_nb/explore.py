@@ -21,14 +21,19 @@ def check_folders(
     features_dir: str,  # features folder, or one above it
     audio_dir: str | None = None,  # where the audio is now
     against: str | None = None,  # features of another model
-) -> list[str | None]:  # the three, whole paths
+    labels: str | None = None,  # folder or file of labels
+) -> dict[str, str | None]:  # whole paths, by name
     "The folders of the explorers; ValueError for one that cannot be explored."
     from layerwise_nb.corpus.aligned import AlignedCorpus
 
     if audio_dir and not Path(audio_dir).is_dir():
         raise ValueError(f"expected a folder of audio; {audio_dir} does not exist: check --audio_dir")
-    opened = [folder and AlignedCorpus(folder).path for folder in (features_dir, against)]
-    return [folder and str(Path(folder).resolve()) for folder in (opened[0], audio_dir, opened[1])]
+    if labels and not Path(labels).exists():
+        raise ValueError(f"expected labels; {labels} does not exist: check --labels")
+    opened = {"features_dir": features_dir, "against": against}
+    found = {name: folder and AlignedCorpus(folder).path for name, folder in opened.items()}
+    found |= {"audio_dir": audio_dir, "labels": labels}
+    return {name: path and str(Path(path).resolve()) for name, path in found.items()}
 
 # %% ../nbs/12_commands/explore.ipynb #a278c876
 @call_parse
@@ -37,6 +42,7 @@ def layerwise_explore(
     port: int = 8866,  # the next free one if it is taken
     audio_dir: str = None,  # where the audio is now; default: where it was extracted from
     against: str = None,  # features of another model of the same corpus, to compare with
+    labels: str = None,  # folder or file of labels; default: those beside the audio
 ):
     """Open the explorers in the browser, on this machine and for you alone
 
@@ -45,13 +51,13 @@ def layerwise_explore(
     from layerwise_nb.explorers.server import app_notebook, free_port, invitation, proxy_path, served, server_settings
 
     with command_ending("layerwise_explore"):
-        folders, port = check_folders(features_dir, audio_dir, against), free_port(port)
+        folders, port = check_folders(features_dir, audio_dir, against, labels), free_port(port)
         token = secrets.token_urlsafe(24)
         said, opens = invitation(port, token, os.environ, features_dir)
         settings = server_settings(token, proxy_path(port, os.environ))
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         print(said, flush=True)
-        with served(app_notebook(*folders, os.getcwd()), port, settings, opens) as server:
+        with served(app_notebook(**folders, save_dir=os.getcwd()), port, settings, opens) as server:
             try:
                 status = server.wait()
             except KeyboardInterrupt:  # how it is meant to end

@@ -13,7 +13,8 @@ from fastcore.script import call_parse
 from .analyses.pipeline import ANALYSES, check_choices, visualize
 from .analyses.study import flags_of
 from .core.commands import UsageError, command_ending
-from .extract import INTERRUPTED, extract, format_summary
+from .extract import extract
+from .extraction.progress import INTERRUPTED, format_summary
 from .visualize import configured, old_settings, report
 
 # %% ../nbs/12_commands/run.ipynb #158766ba
@@ -64,6 +65,7 @@ def layerwise_run(
         if not output_dir:
             raise UsageError("--output_dir is needed: a folder for features and results")
         kwargs.pop("features_dir")
+        extraction |= {name: kwargs[name] for name in ("speaker_table", "speaker_pattern")}
         analysis = {"only": only, **kwargs, "device": device, **old_settings(alignments=alignments, tier=tier)}
         if config:
             analysis |= configured(layerwise_run.__wrapped__, config, analysis)

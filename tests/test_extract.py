@@ -166,7 +166,7 @@ def test_processes_write_the_same_bytes(speech, one_process, tmp_path, num_proce
     assert hashes(tmp_path) == expected
     same_bytes(tmp_path, one_process)
 
-    shares = re.findall(r"^process (\d+) +(\d+) files, (\d+\.\d) (min|h) of audio$", result.out, re.M)
+    shares = re.findall(r"^process (\d+) +(\d+) files, (\d+\.\d) (s|min|h) of audio$", result.out, re.M)
     assert [int(rank) for rank, *_ in shares] == list(range(num_processes))
     manifest = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
     did = [sum(record["rank"] == rank for record in manifest) for rank in range(num_processes)]
@@ -231,7 +231,7 @@ def test_an_error_under_a_launcher_is_told_once(tmp_path):
     assert result.status != 0
     assert "layerwise_extract: expected a folder of audio files" in result.err
     assert result.err.count("layerwise_extract: ") == 1
-    assert "layerwise_nb/extract.py" not in result.err  # the traceback is the launcher's, not ours
+    assert "layerwise_nb/extraction" not in result.err  # the traceback is the launcher's, not ours
 
 
 # ---- Flags

@@ -48,16 +48,14 @@ _LEVELS = (0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)  # quantiles o
 
 
 def _distribution(study: Study) -> Card:
-    from layerwise_nb.figures.curves import distribution_figure, distribution_plotly
-    from layerwise_nb.figures.heatmap import save_figure
+    from layerwise_nb.figures.curves import distribution
 
-    summary, files = study.summary, []
+    summary = study.summary
     quantiles = np.array([np.quantile(x, _LEVELS) for x in summary.reservoir.frames.values()])
     context = [summary.title, f"all features of {summary.reservoir.n:,} frames"]
-    for draw in (distribution_figure, distribution_plotly):
-        figure = draw(list(summary.layers), _LEVELS, quantiles, context)
-        files += save_figure(figure, study.folder / "visualizations/distribution", study.formats)
-    return Card("Distribution of the activations", "Outliers, sparsity and saturation of each layer at a glance.", files)
+    caption = "Outliers, sparsity and saturation of each layer."
+    figure = distribution(list(summary.layers), _LEVELS, quantiles, context)
+    return study.save("visualizations/distribution", "Distribution of the activations", caption, figure)
 
 # %% ../../nbs/09_analyses/layers.ipynb #b54ec11b
 def make_layers(

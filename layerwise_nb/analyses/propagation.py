@@ -7,6 +7,7 @@ __all__ = ['PROPAGATION', 'make_propagation']
 
 # %% ../../nbs/09_analyses/propagation.ipynb #7d9a21ca
 from .study import Analysis, Outcome, Study
+from ..features.catalogue import front_end_output
 from ..measures.propagation import input_propagation
 
 # %% ../../nbs/09_analyses/propagation.ipynb #10c6c9b6
@@ -23,7 +24,7 @@ def make_propagation(
     study: Study,  # features and shared settings
 ) -> Outcome:
     "What is left of the CNN output in each layer."
-    found = input_propagation(study.summary.moments)
+    found = input_propagation(study.summary.moments, front_end_output(study.store.catalogue).name)
     context = [study.summary.title, found.title, *found.notes[:2]]
     title, label = "What is left of the CNN output", "adjusted R²"
     caption = "Each curve is a regression; what it asks is in the legend. Where there are too few frames a curve ends."
@@ -33,7 +34,10 @@ def make_propagation(
 
 # %% ../../nbs/09_analyses/propagation.ipynb #bd661b2c
 def _missing(study: Study) -> str:
-    return "" if "cnn_final_raw" in study.layers else "it needs cnn_final_raw, which is not among the layers"
+    source = front_end_output(study.store.catalogue)
+    if source.group != "cnn":
+        return "it needs what the front end gives (group cnn), which these features do not hold"
+    return "" if source.name in study.layers else f"it needs {source.name}, which is not among the layers"
 
 
 PROPAGATION = Analysis(

@@ -19,7 +19,7 @@ from ..core.files import write_text
 from ..corpus.aligned import AlignedCorpus
 from ..corpus.recording import find_recording
 from ..dynamics.boundaries import BoundaryScore, alignment_boundaries, find_boundaries, score_boundaries
-from ..dynamics.change import change, clock
+from ..dynamics.change import change, frame_timing
 from ..dynamics.lags import PooledLags, lagged_cka, pool_lags
 from ..dynamics.statistics import TemporalStatistics, TemporalSummary
 
@@ -30,8 +30,11 @@ def corpus_statistics(
     "Statistics of every utterance, each layer at its own rate: read, or those kept by the extraction."
     kept = study.store.path / "summary/temporal.npz"
     if not study.store.has_features and kept.exists():
-        return TemporalStatistics.load(kept)
-    return TemporalStatistics.of(AlignedCorpus(study.store.path, study.layers, own_grid=True))
+        statistics = TemporalStatistics.load(kept)
+    else:
+        statistics = TemporalStatistics.of(AlignedCorpus(study.store.path, study.layers, own_grid=True))
+    statistics.name_speakers(study.speakers)
+    return statistics
 
 
 def _rates(rates: dict[str, float]) -> str:
@@ -60,7 +63,7 @@ def _dynamics(study: Study, by: str, bootstrap: int, problems: list[str]) -> lis
     problems += [f"{name}, {layer}: {why}" for (name, layer), why in statistics.failed.items()]
     statistics.save(folder / "statistics.npz")
     summary = statistics.pool(by=by, n_resamples=bootstrap, seed=study.settings["seed"])
-    rates = {name: clock(feature)["frame_rate"] for name, feature in statistics.catalogue.items()}
+    rates = {name: frame_timing(feature)["frame_rate"] for name, feature in statistics.catalogue.items()}
     write_text(folder / "measures.csv", _measures_csv(summary, rates))
     return [*_measure_cards(study, summary, rates), _autocorrelation_card(study, summary)]
 
@@ -76,25 +79,24 @@ _MEASURES = (  # stem, measures (none: the time scales), title, caption
 
 
 def _measure_cards(study: Study, summary: TemporalSummary, rates: dict[str, float]) -> list[Card]:
-    from layerwise_nb.figures.curves import temporal_measure_figure, temporal_measure_plotly
+    from layerwise_nb.figures.curves import temporal_curves
 
     cards = []
     for stem, measures, title, caption in _MEASURES:
         options = {"context": [study.title, _rates(rates)]} | ({"measures": measures} if measures else {})
-        figures = (draw(summary, **options) for draw in (temporal_measure_figure, temporal_measure_plotly))
-        cards.append(study.save(f"temporal_analysis/{stem}", title, caption, *figures))
+        cards.append(study.save(f"temporal_analysis/{stem}", title, caption, temporal_curves(summary, **options)))
     return cards
 
 
 def _autocorrelation_card(study: Study, summary: TemporalSummary) -> Card:
-    from layerwise_nb.figures.curves import autocorrelation_figure, autocorrelation_plotly
+    from layerwise_nb.figures.curves import autocorrelation_curves
 
     shown = spread(summary.layers)
     curves = {name: (summary.lags_s[name], summary.autocorrelation[name].value) for name in shown}
     bands = {name: (summary.autocorrelation[name].low, summary.autocorrelation[name].high) for name in shown}
-    figures = (draw(curves, study.title, bands) for draw in (autocorrelation_figure, autocorrelation_plotly))
+    figure = autocorrelation_curves(curves, study.title, bands)
     caption = "How similar two frames of a layer are that lie so far apart."
-    return study.save("temporal_analysis/autocorrelation", "Autocorrelation", caption, *figures)
+    return study.save("temporal_analysis/autocorrelation", "Autocorrelation", caption, figure)
 
 # %% ../../nbs/09_analyses/temporal.ipynb #f39dcd80
 def sample_utterances(
@@ -109,23 +111,26 @@ def sample_utterances(
 
 
 def _lag_cards(study: Study, pooled: PooledLags, context: Sequence[str]) -> list[Card]:
-    from layerwise_nb.figures import curves as plots
+    from layerwise_nb.figures.curves import lag_curves
+    from layerwise_nb.figures.heatmap import lead_heatmap
 
     ends, details = (pooled.lead_s, pooled.lead_low_s, pooled.lead_high_s), [*context, *pooled.notes]
-    figures = (draw(study.distinct, *ends, study.title, details) for draw in (plots.lead_figure, plots.lead_plotly))
+    figure = lead_heatmap(study.distinct, *ends, study.title, details)
     caption = "The lag at which two layers are most similar. Empty: no lag stands out from chance."
-    cards = [study.save("temporal_analysis/leads", "Which layer leads which", caption, *figures)]
+    cards = [study.save("temporal_analysis/leads", "Which layer leads which", caption, figure)]
     if pairs := [(study.few[0], name) for name in study.few[1:]]:
-        figures = (draw(pooled, pairs, study.title) for draw in (plots.lag_figure, plots.lag_plotly))
+        figure = lag_curves(pooled, pairs, study.title)
         caption = "A peak to the right of 0: the first layer is ahead of the second."
-        cards.append(study.save("temporal_analysis/lags", "CKA of two layers, by lag", caption, *figures))
+        cards.append(study.save("temporal_analysis/lags", "CKA of two layers, by lag", caption, figure))
     return cards
 
 
 def _leads(study: Study, by: str, bootstrap: int, max_utterances: int, max_lag_s: float, problems: list[str]) -> list[Card]:
     "Which layer leads which."
-    lagged, groups, rate = [], [], clock(study.corpus.grid)["frame_rate"]
-    for u in study.read(sample_utterances(study, max_utterances), "leads", problems):
+    lagged, groups, rate = [], [], frame_timing(study.corpus.grid)["frame_rate"]
+    names = sample_utterances(study, max_utterances)
+    known = [name for name in names if by == "utterance" or study.speakers[name]]
+    for u in study.read(known, "leads", problems):
         with attempt(f"leads in {u.name}", problems):
             lagged.append(lagged_cka({name: u.frames[name] for name in study.distinct}, rate, max_lag_s))
             groups.append(u.name if by == "utterance" else u.speaker)
@@ -133,6 +138,7 @@ def _leads(study: Study, by: str, bootstrap: int, max_utterances: int, max_lag_s
         raise ValueError("no utterance is long enough for lags: see the problems above, or take a smaller max_lag_s")
     pooled = pool_lags(lagged, groups, n_resamples=bootstrap, seed=study.settings["seed"])
     what = f"debiased linear CKA at lags of up to {1000 * max_lag_s:.0f} ms, {len(lagged)} utterances"
+    what += f"; {len(names) - len(known)} of unknown speaker are left out" if len(known) < len(names) else ""
     return _lag_cards(study, pooled, [what])
 
 # %% ../../nbs/09_analyses/temporal.ipynb #660aa5a3
@@ -151,7 +157,7 @@ def _boundary_scores(
         true_s, n = alignment_boundaries(recording.intervals, label_tier), n + 1
         for name in study.distinct:
             with attempt(f"boundaries of {name} in {u.name}", problems):
-                moved = change(u.frames[name], **clock(study.corpus.grid))
+                moved = change(u.frames[name], **frame_timing(study.corpus.grid))
                 score = score_boundaries(find_boundaries(moved.cosine_distance, moved.times), true_s, u.seconds)
                 scores[name] = scores[name] + score if name in scores else score
     return scores, n
@@ -159,7 +165,7 @@ def _boundary_scores(
 
 def _boundaries(study: Study, max_utterances: int, labels: str | None, label_tier: str, problems: list[str]) -> list[Card]:
     "F1 of the peaks of a layer's change against labeled boundaries."
-    from layerwise_nb.figures.heatmap import layer_curve_figure, layer_curve_plotly
+    from layerwise_nb.figures.curves import layer_curves
 
     scores, n = _boundary_scores(study, max_utterances, labels, label_tier, problems)
     if not scores:
@@ -170,9 +176,8 @@ def _boundaries(study: Study, max_utterances: int, labels: str | None, label_tie
                f"{1000 * some.tolerance_s:.0f} ms; chance: the found ones moved around the utterance"]  # fmt: skip
     title = f"Do layers change where {label_tier} meet?"
     caption = "F1 of the peaks of a layer's change against labeled boundaries."
-    draw = (layer_curve_figure, layer_curve_plotly)
-    figures = (f(layers, curves, "F1", title, context, limits=(0, 1)) for f in draw)
-    return [study.save("temporal_analysis/boundaries", title, caption, *figures)]
+    figure = layer_curves(layers, curves, "F1", title, context, limits=(0, 1))
+    return [study.save("temporal_analysis/boundaries", title, caption, figure)]
 
 # %% ../../nbs/09_analyses/temporal.ipynb #40119988
 def make_temporal(

@@ -21,7 +21,7 @@ from ..core.commands import attempt, split_list
 from ..corpus.aligned import UtteranceFrames
 from ..corpus.recording import Recording, find_recording
 from ..dynamics.boundaries import alignment_boundaries, find_boundaries, score_boundaries
-from ..dynamics.change import change, clock, self_similarity
+from ..dynamics.change import change, frame_timing, self_similarity
 from ..dynamics.windows import evolution, windowed_cka, windowed_partial_cka
 
 # %% ../../nbs/09_analyses/utterance.ipynb #060e917e
@@ -61,7 +61,7 @@ class _Shown:
     @cached_property
     def where(self) -> dict[str, float]:
         "Where the frames lie in time."
-        return clock(self.study.corpus.grid)
+        return frame_timing(self.study.corpus.grid)
 
     @property
     def context(self) -> str:
@@ -75,14 +75,14 @@ class _Shown:
     def path(self, stem: str) -> str:
         return f"temporal_analysis/{self.utterance.name}/{stem}"
 
-    def save(self, stem: str, title: str, caption: str, *figures: Any) -> None:
-        self.cards.append(self.study.save(self.path(stem), title, caption, *figures))
+    def save(self, stem: str, title: str, caption: str, figure: Any) -> None:
+        self.cards.append(self.study.save(self.path(stem), title, caption, figure))
 
     def panels(self, stem: str, title: str, caption: str, made: Sequence[Any]) -> None:
         "Panels over time, above the spectrogram and the labels."
-        from layerwise_nb.figures.panels import time_figure, time_plotly
+        from layerwise_nb.figures.panels import time_panels
 
-        self.save(stem, title, caption, *(draw(made, self.context, self.recording) for draw in (time_figure, time_plotly)))
+        self.save(stem, title, caption, time_panels(made, self.context, self.recording))
 
 # %% ../../nbs/09_analyses/utterance.ipynb #db9e3208
 def _save_change(shown: _Shown) -> None:
@@ -128,8 +128,8 @@ def _save_beyond_input(shown: _Shown) -> None:
     from layerwise_nb.figures.panels import window_panel
 
     s, layers = shown.settings, shown.layers
-    source = next((name for name in reversed(layers) if name.startswith("conv_")), None)
-    others = {name: x for name, x in layers.items() if not name.startswith("conv_")}
+    front = [name for name in layers if shown.study.store.catalogue[name].group == "cnn"]
+    source, others = (front or [None])[-1], {name: x for name, x in layers.items() if name not in front}
     if source and len(others) > 1:
         given = windowed_partial_cka(others, layers[source], **shown.where, window_s=2 * s["window_s"], step_s=s["step_s"])
         caption = "What neighboring layers share once the leading components of the CNN output are taken out."
@@ -137,16 +137,15 @@ def _save_beyond_input(shown: _Shown) -> None:
 
 # %% ../../nbs/09_analyses/utterance.ipynb #d1474fae
 def _save_self_similarity(shown: _Shown) -> None:
-    from layerwise_nb.figures.curves import self_similarity_figure, self_similarity_plotly
+    from layerwise_nb.figures.panels import self_similarity_panels
 
     caption = "Every two frames of the utterance: a square block is a stretch in which the layer hardly changes, a second one "
     caption += "like it a repetition."
     for name in dict.fromkeys((shown.study.few[0], shown.study.few[-1])):
         with attempt(f"self-similarity of {name}", shown.problems):
             result = self_similarity(shown.utterance.frames[name], **shown.where)
-            draw = (self_similarity_figure, self_similarity_plotly)
-            figures = (f(result, name, shown.context, shown.recording) for f in draw)
-            shown.save(f"self_similarity_{name}", f"Self-similarity of {name}", caption, *figures)
+            figure = self_similarity_panels(result, name, shown.context, shown.recording)
+            shown.save(f"self_similarity_{name}", f"Self-similarity of {name}", caption, figure)
 
 # %% ../../nbs/09_analyses/utterance.ipynb #87a2df42
 def _animations(shown: _Shown) -> dict[str, tuple[str, str, Callable]]:

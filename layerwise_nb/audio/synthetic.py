@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
-from .files import audio_sha256, find_audio, read_header, speaker_chapter
+from .files import audio_sha256, find_audio, read_header
 from .intervals import Interval
+from .speakers import layout_speaker
 from .synthesizer import PHONES, make_speaker, synthesize
 from .textgrid import write_textgrid
 from ..core.files import whole_file, write_text
@@ -196,7 +197,7 @@ def _made_up_recordings(n_utterances: int, seconds: float, audio_dir: str | Path
     found = {}
     for path in find_audio(audio_dir):
         below = path.relative_to(audio_dir)
-        speaker, chapter = speaker_chapter(below)
+        speaker, chapter = layout_speaker(path.absolute())
         found["_".join(below.with_suffix("").parts)] = {
             "audio_file": path.name, "audio_path": below.as_posix(), "audio_sha256": audio_sha256(path),
             "n_samples": read_header(path).n_samples, "speaker": speaker, "chapter": chapter,

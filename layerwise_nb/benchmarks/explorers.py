@@ -127,12 +127,13 @@ def bench_explore(
     work_dir: str | Path | None = None,  # where features are written and removed again; default: the temporary folder
 ) -> list[Row]:
     "Opening a corpus, and the layer slider in a browser."
-    from layerwise_nb.extract import extract
+    from layerwise_nb.extraction.run import extract_features
 
     browser_path = find_browser()
     sync_playwright = import_module("playwright.sync_api").sync_playwright  # not a requirement of this package
     with tempfile.TemporaryDirectory(prefix="layerwise_bench_", dir=work_dir) as folder:
-        features = Path(extract(str(audio_dir), f"{folder}/features", model=model, num_files=4, device="cpu")["features_dir"])
+        made = extract_features(str(audio_dir), f"{folder}/features", model=model, num_files=4, device="cpu")
+        features = Path(made["features_dir"])
         many_utterances(features, Path(folder, "many"), n_utterances)
         rows = [
             measure(f"{maker.__name__} of {n_utterances:,} utterances", lambda maker=maker: opened(maker, f"{folder}/many"))

@@ -5,20 +5,18 @@
 # %% auto #0
 __all__ = ['add_up', 'bench_moments']
 
-# %% ../../nbs/11_benchmarks/moments.ipynb #68a85ea7
+# %% ../../nbs/11_benchmarks/moments.ipynb #2f0ba715
 import json
 import math
-import statistics
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..audio.files import list_utterances, load_utterance
 from .extraction import bare_forward
-from .tool import Row, measure
+from .tool import Contender, Row, median_row, speed_ratio, spread_text, take_turns
 from ..core.machine import available_memory, available_processors
 from ..extraction.plan import Batch, plan_batches, plan_lanes
 from ..features.catalogue import Architecture
@@ -37,7 +35,7 @@ def add_up(
 
     class Timed(CorpusAccumulator):
         def checkpoint(self) -> None:
-            self._summary.moments._settle()
+            self._summary.moments.flush()
             start = time.perf_counter()
             super().checkpoint()
             self.took_s = time.perf_counter() - start
@@ -53,7 +51,7 @@ def add_up(
         raise RuntimeError(f"{len(lost)} utterances failed, such as {min(lost)}: run layerwise_extract to see why")
     return sums.took_s
 
-# %% ../../nbs/11_benchmarks/moments.ipynb #f2a186ad
+# %% ../../nbs/11_benchmarks/moments.ipynb #1226517b
 def bench_moments(
     audio_dir: str | Path,  # folder of audio files
     model: str = "random",  # hub name, folder, or random[:base|large|tiny]
@@ -61,6 +59,7 @@ def bench_moments(
     audio_s: float = 240.0,  # seconds of audio at least: the files are taken again, under other names, until it is reached
     device: str = "cpu",  # "cpu" or "cuda"
     work_dir: str | Path | None = None,  # where summaries are written and removed again; default: the temporary folder
+    say: Callable[[str], None] = lambda what: None,  # told what is being measured
 ) -> list[Row]:
     "Adding a corpus up against the bare forward pass."
     from layerwise_nb.models.load import load_model
@@ -79,33 +78,24 @@ def bench_moments(
         threads, memory = 1, available_memory() - 4 * 10**9
         lanes = plan_lanes(batches[0][0].n_samples, speech.catalogue(), threads, memory=memory)
     bare_forward(speech, waveforms[:2], cores)  # warm up
-    measured: list[list[Row]] = []
-    for _ in range(rounds):
-        with tempfile.TemporaryDirectory(prefix="layerwise_bench_", dir=work_dir) as folder:
-            bare = measure("bare forward", lambda: bare_forward(speech, waveforms, cores))
-            scheduled = measure("bare forward, scheduled", lambda: bare_forward(speech, waveforms, threads, lanes))
-            took: list[float] = []
-            sums = measure("sums", lambda f=folder, t=took: t.append(add_up(speech, batches, Path(f), lanes)))
-        sums = replace(sums, seconds=sums.seconds - took[0])
-        measured.append([bare, scheduled, sums, Row("checkpoint", took[0], 0)])
-    return _told(measured, times * length)
+    took: list[float] = []  # by the checkpoints
+    contenders = [
+        Contender("bare forward", lambda f: bare_forward(speech, waveforms, cores), times * length),
+        Contender("bare forward, scheduled", lambda f: bare_forward(speech, waveforms, threads, lanes), times * length),
+        Contender("sums", lambda f: took.append(add_up(speech, batches, f, lanes)), times * length),
+    ]
+    bare, scheduled, sums = take_turns(contenders, rounds, work_dir, say)
+    sums = [replace(row, seconds=row.seconds - s) for row, s in zip(sums, took, strict=True)]
+    return _noted([bare, scheduled, sums], took)
 
 
-def _told(measured: list[list[Row]], audio_s: float) -> list[Row]:
-    "The median of each contender, with the ratios of its rounds."
+def _noted(measured: Sequence[Sequence[Row]], took: Sequence[float]) -> list[Row]:
+    "The median round of each contender, with the ratios of its rounds."
     rows = []
-    for i, contender in enumerate(zip(*measured, strict=True)):
-        row = sorted(contender, key=lambda r: r.seconds)[len(contender) // 2]
-        if row.name == "checkpoint":
-            rows.append(row.noting(f"{row.seconds / 6:.1f} % of a run with one every ten minutes"))
-            continue
-        bare, scheduled = ([r[k].seconds / r[i].seconds for r in measured] for k in (0, 1))
-        speed = f"{audio_s / row.seconds:.1f} x real time; {_range(bare)} of the bare forward"
-        rows.append(row.noting(speed + (f", {_range(scheduled)} of the scheduled one" if row.name == "sums" else "")))
-    return rows
-
-
-def _range(values: Sequence[float]) -> str:
-    "Median, and the range where there is one."
-    spread = f" ({min(values):.2f} to {max(values):.2f})" if len(values) > 1 else ""
-    return f"{statistics.median(values):.2f}{spread}"
+    for each in measured:
+        row = median_row(each)
+        bare, scheduled = (spread_text(speed_ratio(each, base)) for base in measured[:2])
+        speed = f"{row.audio_s / row.seconds:.1f} x real time; {bare} of the bare forward"
+        rows.append(row.noting(speed + (f", {scheduled} of the scheduled one" if row.name == "sums" else "")))
+    longest = max(took)
+    return [*rows, Row("checkpoint", longest, 0, f"{longest / 6:.1f} % of a run with one every ten minutes")]

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from .notes import UndefinedError
+
 # %% ../../nbs/00_core/checks.ipynb #462532f5
 def check_range(
     value: float,  # what was given
@@ -70,7 +72,7 @@ def checked_frames(
         found = f"NaN or Inf in {len(bad)} of {len(x)} frames, the first is frame {bad[0]}"
         raise ValueError(f"{expected} finite numbers; found {found}: extract the layer again or leave them out")
     if (x == x[0]).all():
-        raise ValueError(f"{expected} frames that differ; found a constant layer ({len(x)} frames): leave it out")
+        raise UndefinedError(name, f"expected frames that differ; found a constant layer ({len(x)} frames): leave it out")
     return x
 
 

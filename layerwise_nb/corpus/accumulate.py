@@ -21,6 +21,7 @@ from fastcore.basics import patch
 from filelock import FileLock
 
 from ..audio.files import Utterance
+from ..core.arrays import read_version
 from .reservoir import Reservoir
 from .summary import CorpusSummary
 from ..dynamics.statistics import TemporalStatistics
@@ -29,7 +30,7 @@ from ..features.catalogue import Feature, pooled_catalogue
 from ..features.frame_grid import frames_of
 from ..features.npz import NotFiniteError
 from ..features.store import FeatureStore
-from ..measures.moments import Moments
+from ..measures.moments import VERSION, Moments
 
 # %% ../../nbs/07_corpus/accumulate.ipynb #548452f4
 def replace_folder(
@@ -83,6 +84,7 @@ class CorpusAccumulator:
         self._model, self._corpus = "{model} (weights: {weights})".format(**identity), store.path.name
         self._sample = reservoir_size, seed
         self.counted = set(self.in_folder(store.path))  # names of the utterances in memory and in the folder
+        self._check_version()
         self._state, self._lock = threading.Condition(), threading.Lock()
         self._adding, self._closed, self._broken = 0, False, ""
         self._start()
@@ -108,6 +110,13 @@ class CorpusAccumulator:
         moments = Moments.of(catalogue)
         dims = sum(dim for name, dim in moments.layers.items() if name not in moments.same_as)
         return moments.nbytes + 4 * reservoir_size * dims
+
+    def _check_version(self) -> None:
+        "Nothing is added to a summary of an older version: said before any work, not at the first checkpoint."
+        moments = self.folder / "moments.npz"
+        if moments.exists() and (found := read_version(moments, "moments")) != VERSION:
+            remedy = f"give a new --save_dir, or remove {self.folder} to compute all of it again"
+            raise ValueError(f"expected sums of version {VERSION} in {self.folder} to add to; found version {found}: {remedy}")
 
     def _start(self) -> None:
         "Forget what was gathered; what is in the folder is counted there."

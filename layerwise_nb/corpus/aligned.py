@@ -119,6 +119,17 @@ def _file(self: AlignedCorpus, name: str) -> FeatureFile:
     return file
 
 
+_LARGEST = 1e16  # of a value: what sums of squares of it can hold in float32
+
+
+def _usable(x: np.ndarray, path: Path, layer: str) -> np.ndarray:
+    "Frames, or a `DamagedFileError` if their values are beyond what any measure can use."
+    if (largest := max(float(x.max()), -float(x.min()))) >= _LARGEST:
+        found = f"{largest:.1e} in {layer}"
+        raise DamagedFileError(f"{path}: expected values below {_LARGEST:.0e}; found {found}: extract it again, or leave it out")
+    return x
+
+
 @patch
 def __getitem__(self: AlignedCorpus, name: str) -> UtteranceFrames:
     "The chosen layers of one utterance."
@@ -129,7 +140,7 @@ def __getitem__(self: AlignedCorpus, name: str) -> UtteranceFrames:
         target = feature if self.own_grid else self.grid
         n_frames = target.n_frames(record["samples"])
         x = to_grid(frames_of(file[feature.name], feature), feature, target, n_frames, self.method)
-        return np.ascontiguousarray(x, np.float32)
+        return _usable(np.ascontiguousarray(x, np.float32), file.path, feature.name)
 
     originals = [feature for layer, feature in self.catalogue.items() if layer not in same_as]
     try:

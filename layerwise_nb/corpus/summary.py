@@ -7,15 +7,19 @@ __all__ = ['CorpusSummary']
 
 # %% ../../nbs/07_corpus/summary.ipynb #a3ee6b19
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from fastcore.basics import patch
 from tqdm.auto import tqdm
 
 from ..core.files import DamagedFileError, write_text
+from ..core.notes import Note
 from .aligned import AlignedCorpus, context_line
 from .reservoir import Reservoir
+from ..features.run_folder import StoreError
 from ..measures.moments import Moments
 
 # %% ../../nbs/07_corpus/summary.ipynb #cfc71ff2
@@ -48,11 +52,18 @@ class CorpusSummary:
         summary = cls(moments, sample, corpus.model, corpus.corpus, {})
         bar = tqdm(corpus, "reading features", unit="utterance", disable=None if progress else True)
         for utterance in bar:
-            moments.update(utterance.frames)
+            try:
+                moments.update(utterance.frames)
+            except ValueError as error:  # of this utterance: nothing of it was added
+                corpus.failed[utterance.name] = str(error)
+                continue
             sample.update(utterance.frames, utterance.name, utterance.speaker)
             summary.speakers[utterance.name] = utterance.speaker
             summary.seconds += utterance.seconds
         summary.failed = dict(corpus.failed)
+        if not summary.speakers:
+            name, why = next(iter(summary.failed.items()))
+            raise StoreError(f"none of the {len(corpus)} utterances in {corpus.path} could be used; {name}: {why}")
         return summary
 
     @property
@@ -71,11 +82,47 @@ class CorpusSummary:
         return list(self.speakers)
 
     @property
+    def notes(self) -> tuple[Note, ...]:
+        "What makes all its numbers say less than they seem to."
+        return self.moments.notes
+
+    @property
+    def unknown_speakers(self) -> list[str]:
+        "Utterances of unknown speaker."
+        return [name for name, speaker in self.speakers.items() if not speaker]
+
+    @property
     def title(self) -> str:
         "Model, weights, corpus and number of utterances, in a line."
         return context_line(self.model, self.corpus, len(self.speakers))
 
 # %% ../../nbs/07_corpus/summary.ipynb #501f8b1d
+@patch
+def groups(
+    self: CorpusSummary,
+    by: str = "utterance",  # "utterance" or "speaker"
+) -> np.ndarray:  # (reservoir.n,) str
+    "The utterance or speaker of every frame in the sample; an error where a speaker is not known."
+    if by not in ("utterance", "speaker"):
+        raise ValueError(f"expected by to be utterance or speaker; found {by!r}")
+    if by == "utterance":
+        return self.reservoir.utterances
+    if unknown := self.unknown_speakers:
+        found = f"none for {len(unknown)} of {len(self.speakers)} ({unknown[0]}, …)"
+        raise ValueError(f"expected a speaker for every utterance; found {found}: give --speaker_table, or use by='utterance'")
+    return self.reservoir.speakers
+
+
+@patch
+def name_speakers(
+    self: CorpusSummary,
+    speakers: Mapping[str, str],  # utterance -> speaker, "" where unknown; utterances that are not named stay as they are
+) -> None:
+    "Say anew who speaks."
+    self.speakers = {name: speakers.get(name, who) for name, who in self.speakers.items()}
+    self.reservoir.name_speakers(self.speakers)
+
+
 @patch
 def merge(
     self: CorpusSummary,

@@ -12,7 +12,7 @@ from dataclasses import astuple, dataclass, replace
 import numpy as np
 
 from ..audio.alignment import Interval
-from ..measures.second_moments import check_share
+from ..core.checks import check_range
 
 # %% ../../nbs/06_dynamics/boundaries.ipynb #7798b7e8
 def find_boundaries(
@@ -24,7 +24,7 @@ def find_boundaries(
     from scipy.signal import find_peaks
 
     curve, times = np.asarray(curve, np.float64), np.asarray(times, np.float64)
-    check_share(prominence, "prominence", above_zero=True)
+    check_range(prominence, "prominence", above_zero=True)
     if curve.ndim != 1 or curve.shape != times.shape or np.isinf(curve).any():
         raise ValueError(f"expected a finite curve and a time for each value; found {curve.shape} and {times.shape}")
     if np.isnan(curve).all():
@@ -126,8 +126,8 @@ def score_boundaries(
     tolerance_s: float = 0.02,  # how far apart a hit may be
 ) -> BoundaryScore:
     "Found boundaries against true ones, and against chance."
-    check_share(duration_s, "duration_s", above_zero=True)
-    check_share(tolerance_s, "tolerance_s", above_zero=True, most=duration_s / 8)
+    check_range(duration_s, "duration_s", above_zero=True)
+    check_range(tolerance_s, "tolerance_s", above_zero=True, max_=duration_s / 8)
     found, true = (np.sort(np.asarray(times, np.float64)) for times in (found_s, true_s))
     for name, times in [("found_s", found), ("true_s", true)]:
         if times.ndim != 1 or not ((0 <= times) & (times <= duration_s)).all():

@@ -10,56 +10,94 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..core.checks import check_least, check_range
+from ..core.notes import Note, UndefinedError
 from .pooling import pool
 from .windows import around_mean, one_grid
-from ..measures.second_moments import RANK_RTOL, check_least, check_share
+from ..measures.second_moments import RANK_RTOL, unbiased_hsic
 
 # %% ../../nbs/06_dynamics/lags.ipynb #3844a4bf
-def _off_diagonal_grams(layers: dict[str, np.ndarray]) -> np.ndarray:
-    "Gram matrices with the diagonal set to 0, (L, n, n)."
-    grams = np.stack([x @ x.T for x in layers.values()])
-    i = np.arange(grams.shape[1])
-    grams[:, i, i] = 0
-    return grams
+class _Grams:
+    "Gram matrices of L layers without their diagonals: whole if they are small, a part at a time otherwise."
+
+    def __init__(self, layers: dict[str, np.ndarray], memory: int = 400_000_000):
+        self.layers, self.n = list(layers.values()), len(next(iter(layers.values())))
+        self.whole = self._rows(0, self.n) if 8 * len(layers) * self.n**2 <= memory else None
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def _rows(self, first: int, last: int) -> np.ndarray:
+        grams, i = np.stack([x[first:last] @ x.T for x in self.layers]), np.arange(last - first)
+        grams[:, i, first + i] = 0
+        return grams
+
+    def rows(self, first: int, last: int) -> np.ndarray:  # (L, last - first, n)
+        "Some rows."
+        return self._rows(first, last) if self.whole is None else self.whole[:, first:last]
+
+    def diagonals(self, first: int, last: int) -> np.ndarray:  # (L, last - first, n): entries t, t + m (modulo n)
+        "Some diagonals, m from `first` to `last` - 1, none of them 0."
+        t, m = np.arange(self.n), np.arange(first, last)[:, None]
+        if self.whole is not None:
+            return self.whole[:, t, (t + m) % self.n]
+        out, size = np.empty((len(self), last - first, self.n)), last - first
+        for start in range(0, self.n, size):
+            rows = np.arange(start, min(start + size, self.n))
+            columns = np.arange(start + first, rows[-1] + last) % self.n
+            for one, x in zip(out, self.layers, strict=True):
+                part = x[rows] @ x[columns].T  # the diagonals of a band, from its square
+                one[:, rows] = part[rows - start, rows - start + m - first]
+        return out
 
 
-def _at_lag(
-    off: np.ndarray,  # (L, n, n) Gram matrices without diagonal
-    k: int,  # 0 or more
-) -> np.ndarray:  # (L, L): rows at t, columns at t + k
-    "Debiased CKA of every layer with every other k frames later."
-    n_layers, n, _ = off.shape
-    m, products, squares = n - k, np.zeros((n_layers, n_layers)), np.zeros((2, n_layers))
-    for first in range(0, m, 64):  # rows at a time, so that nothing as large as `off` is copied
-        last = min(first + 64, m)
-        a, b = (x.reshape(n_layers, -1) for x in (off[:, first:last, :m], off[:, first + k : last + k, k:]))
-        products += a @ b.T
-        squares += [np.einsum("li,li->l", x, x) for x in (a, b)]
-    rows = np.stack([off[:, :m, :m].sum(axis=2), off[:, k:, k:].sum(axis=2)])
-    totals, row_squares = rows.sum(axis=2), np.einsum("slt,slt->sl", rows, rows)
-    own = squares + totals**2 / ((m - 1) * (m - 2)) - 2 / (m - 2) * row_squares
-    cross = products + np.outer(*totals) / ((m - 1) * (m - 2)) - 2 / (m - 2) * rows[0] @ rows[1].T
+def _at_lags(
+    grams: _Grams,  # of L layers
+    n_lags: int,  # the largest
+) -> np.ndarray:  # (n_lags + 1, L, L): rows at t, columns at t + k
+    "Debiased CKA of every layer with every other k frames later, for k from 0."
+    n, n_layers, lags = grams.n, len(grams), range(n_lags + 1)
+    products, squares = np.zeros((len(lags), n_layers, n_layers)), np.zeros((len(lags), 2, n_layers))
+    sums = np.zeros((len(lags), 2, n_layers, n))  # of rows
+    for first in range(0, n, 64):  # rows at a time, for all lags
+        block = grams.rows(first, min(first + 64 + n_lags, n))
+        for k in lags:
+            m, last = n - k, min(first + 64, n - k)
+            if last <= first:
+                continue
+            a, b = block[:, : last - first, :m], block[:, k : last - first + k, k:]
+            sums[k, :, :, first:last] = a.sum(axis=2), b.sum(axis=2)
+            a, b = (x.reshape(n_layers, -1) for x in (a, b))
+            products[k] += a @ b.T
+            squares[k] += [np.einsum("li,li->l", x, x) for x in (a, b)]
+    return np.stack([_cka_of_sums(products[k], squares[k], sums[k], n - k) for k in lags])
+
+
+def _cka_of_sums(products: np.ndarray, squares: np.ndarray, rows: np.ndarray, m: int) -> np.ndarray:
+    "Debiased CKA (L, L) from products, own squares (2, L) and row sums (2, L, n) of two sets of m frames."
+    totals = rows.sum(axis=2)
+    own = unbiased_hsic(squares, np.einsum("slt,slt->sl", rows, rows), totals**2, m)
     scale = np.sqrt(np.where(own > RANK_RTOL * squares, own, np.nan))
-    return cross / np.outer(*scale)
+    return unbiased_hsic(products, rows[0] @ rows[1].T, np.outer(*totals), m) / np.outer(*scale)
 
 # %% ../../nbs/06_dynamics/lags.ipynb #c3faa67c
-def _at_every_shift(off: np.ndarray) -> np.ndarray:  # (n, L, L)
+def _at_every_shift(grams: _Grams) -> np.ndarray:  # (n, L, L)
     "Debiased CKA when the second layer is turned by s = 0, …, n - 1 frames: rows at t, columns at t + s."
     from scipy.fft import irfft, rfft
 
-    n_layers, n, _ = off.shape
-    rows = off.sum(axis=2) / (n - 2)
+    n, size = grams.n, 64
+    rows = np.concatenate([grams.rows(i, min(i + size, n)).sum(axis=2) for i in range(0, n, size)], axis=1) / (n - 2)
     constant = rows.sum(axis=1)[:, None, None] / (n - 1)
     start, spectrum = np.arange(n), 0
-    for first in range(1, n // 2 + 1, 32):  # diagonals m and n - m are the same one
-        m = np.arange(first, min(first + 32, n // 2 + 1))[:, None]
-        end = (start + m) % n
-        diagonals = off[:, start, end] - rows[:, None, :] - rows[:, end] + constant
+    for first in range(1, n // 2 + 1, size):  # diagonals m and n - m are the same one
+        m = np.arange(first, min(first + size, n // 2 + 1))[:, None]
+        diagonals = grams.diagonals(first, first + len(m)) - rows[:, None, :] - rows[:, (start + m) % n] + constant
         f = rfft(diagonals, axis=2).transpose(2, 0, 1)  # (frequency, L, diagonal)
         twice = np.where(2 * m[:, 0] == n, 1, 2)
         spectrum = spectrum + (f.conj() * twice) @ f.transpose(0, 2, 1)
     hsic = irfft(spectrum, n, axis=0)
-    own = np.sqrt(np.diag(hsic[0]))
+    own = np.diag(hsic[0])
+    own = np.sqrt(np.where(own > 0, own, np.nan))
     return hsic / np.outer(own, own)
 
 # %% ../../nbs/06_dynamics/lags.ipynb #94681073
@@ -68,7 +106,7 @@ def _peak_p_values(shifts: np.ndarray, n_lags: int) -> np.ndarray:
     from scipy.ndimage import maximum_filter1d
 
     highest = maximum_filter1d(shifts, 2 * n_lags + 1, axis=0, mode="wrap")
-    return (highest >= highest[0]).mean(axis=0)
+    return np.where(np.isnan(highest[0]), np.nan, (highest >= highest[0]).mean(axis=0))
 
 # %% ../../nbs/06_dynamics/lags.ipynb #aac25e68
 @dataclass(frozen=True, eq=False)
@@ -79,12 +117,12 @@ class LaggedSimilarity:
     lags: np.ndarray  # (2K + 1,) frames, from -K to K
     lags_s: np.ndarray  # (2K + 1,) s
     values: np.ndarray  # (2K + 1, L, L): layer i at t with layer j at t + lag, so a peak at a positive lag: i leads
-    peaks: np.ndarray  # (L, L) frames, the lag of the highest value
+    peaks: np.ndarray  # (L, L) frames, the lag of the highest value; 0 where there is none
     chance: np.ndarray  # (L, L) mean value over shifts beyond the lags: what slow layers show by chance; NaN if none
     p_values: np.ndarray  # (L, L) of that peak, from circular shifts; (2K + 1) / n at least
     frame_rate: float  # Hz
     n: int  # frames
-    notes: tuple[str, ...] = ()  # that the utterance is short for p-values
+    notes: tuple[Note, ...] = ()  # layers without values, and that the utterance is short for p-values
 
     def leads(
         self,
@@ -94,35 +132,56 @@ class LaggedSimilarity:
         return np.where(self.p_values <= alpha, self.peaks / self.frame_rate, np.nan)
 
 # %% ../../nbs/06_dynamics/lags.ipynb #da768b18
+_MAX_FRAMES = 30_000  # the work grows with the square: minutes
+
+
+def _without_structure(values: np.ndarray, layers: tuple[str, ...], n: int, still: dict[str, Note]) -> dict[str, Note]:
+    "Layers that have no CKA with themselves at some lag, and why; an error if these are all."
+    why = f"expected structure; found none in {n} frames at some lag: leave it out"
+    found = {name: still.get(name) or UndefinedError(name, why).note
+             for i, name in enumerate(layers) if np.isnan(values[:, i, i]).any()}  # fmt: skip
+    if len(found) == len(layers):
+        raise UndefinedError(layers[0], found[layers[0]].partition(": ")[2])
+    return found
+
+
+def _notes_short(n: int, n_lags: int) -> tuple[Note, ...]:
+    enough = 20 * (2 * n_lags + 1)
+    short = f"{n} frames: p is {(2 * n_lags + 1) / n:.2g} or more; 0.05 takes {enough} frames, or a smaller max_lag_s"
+    return (Note("few_frames", short, (), n),) if n < enough else ()
+
+
 def lagged_cka(
-    layers: dict,  # name: frames (n_frames, n_features), all on one grid; 10 s of 21 layers take 100 MB
+    layers: dict,  # name: frames (n_frames, n_features), all on one grid, up to 30,000 frames (10 minutes)
     frame_rate: float,  # Hz
     max_lag_s: float = 0.1,  # largest lag; the larger, the longer the utterance that a significant peak needs
 ) -> LaggedSimilarity:
     "Debiased linear CKA of every two layers at every lag, and how significant the peak is."
-    check_share(frame_rate, "frame_rate (Hz)", above_zero=True)
-    check_share(max_lag_s, "max_lag_s", above_zero=True)
-    centred, n_lags = around_mean(one_grid(layers)), round(max_lag_s * frame_rate)
+    check_range(frame_rate, "frame_rate (Hz)", above_zero=True)
+    check_range(max_lag_s, "max_lag_s", above_zero=True)
+    scaled, still = one_grid(layers)
+    n_lags = round(max_lag_s * frame_rate)
     if n_lags < 1:
         raise ValueError(f"expected max_lag_s of a frame or more; found {max_lag_s:g}: give {1 / frame_rate:g} or more")
-    (name, first), *_ = centred.items()
+    (name, first), *_ = scaled.items()
     check_least(2 * n_lags + 4, n := len(first), f"{name} (lags up to {n_lags})")
-    off = _off_diagonal_grams(centred)
-    later = [_at_lag(off, k) for k in range(n_lags + 1)]
-    values = np.array([one.T for one in later[:0:-1]] + later)
-    for i, layer in enumerate(layers):
-        if np.isnan(values[:, i, i]).any():
-            raise ValueError(f"layer {layer}: expected structure; found none in {n} frames at some lag: leave it out")
-    shifts, beyond = _at_every_shift(off), 2 * n_lags + 1
-    p_values = _peak_p_values(shifts, n_lags)
+    if n > _MAX_FRAMES:
+        raise ValueError(f"expected {_MAX_FRAMES:,} frames at most; found {n:,}: pool them with to_grid, or cut the audio")
+    grams = _Grams(around_mean(scaled, still))
+    later = _at_lags(grams, n_lags)
+    values = np.concatenate([later[:0:-1].transpose(0, 2, 1), later])
+    undefined = _without_structure(values, tuple(layers), n, still)
+    empty = [name in undefined for name in layers]
+    values[:, empty], values[:, :, empty] = np.nan, np.nan
+    shifts, beyond = _at_every_shift(grams), 2 * n_lags + 1
+    shifts[:, empty], shifts[:, :, empty] = np.nan, np.nan
     far = shifts[beyond : n - beyond + 1]
+    p_values = _peak_p_values(shifts, n_lags)
     chance = far.mean(axis=0) if len(far) else np.full_like(p_values, np.nan)
-    least = 20 * (2 * n_lags + 1)
-    short = f"{n} frames: p is {(2 * n_lags + 1) / n:.2g} or more; 0.05 takes {least} frames, or a smaller max_lag_s"
-    notes = (short,) if n < least else ()
-    lags = np.arange(-n_lags, n_lags + 1)
-    peaks, lags_s = lags[values.argmax(axis=0)], lags / frame_rate
-    return LaggedSimilarity(tuple(layers), lags, lags_s, values, peaks, chance, p_values, float(frame_rate), n, notes)
+    lags, notes = np.arange(-n_lags, n_lags + 1), (*undefined.values(), *_notes_short(n, n_lags))
+    peaks = lags[np.where(np.isnan(values), -np.inf, values).argmax(axis=0)]
+    peaks[np.isnan(values[n_lags])] = 0
+    return LaggedSimilarity(tuple(layers), lags, lags / frame_rate, values, peaks, chance, p_values, float(frame_rate), n, notes)
 
 # %% ../../nbs/06_dynamics/lags.ipynb #39e62be5
 @dataclass(frozen=True, eq=False)
@@ -149,7 +208,17 @@ def _combined(p_values: np.ndarray) -> np.ndarray:
     "Fisher's method over utterances, (L, L)."
     from scipy.stats import chi2
 
-    return chi2.sf(-2 * np.log(p_values).sum(axis=0), 2 * len(p_values))
+    known = (~np.isnan(p_values)).sum(axis=0)
+    return np.where(known, chi2.sf(-2 * np.nansum(np.log(p_values), axis=0), 2 * np.maximum(known, 1)), np.nan)
+
+
+def _never_defined(lagged: list[LaggedSimilarity]) -> list[Note]:
+    "Layers without values in some utterances."
+    counts, first = {}, {}
+    for note in (note for one in lagged for note in one.notes if note.kind == "undefined"):
+        counts[note.layers[0]] = counts.get(note.layers[0], 0) + 1
+        first.setdefault(note.layers[0], note)
+    return [Note("undefined", f"{first[name]} (in {k} of {len(lagged)} utterances)", (name,), k) for name, k in counts.items()]
 
 
 def pool_lags(
@@ -166,10 +235,14 @@ def pool_lags(
         raise ValueError(f"expected utterances of the same layers, frame rate and lags; found {len(kinds)} kinds")
     one, curves, weights = lagged[0], np.stack([u.values for u in lagged]), [u.n for u in lagged]
     options = dict(groups=groups, weights=weights, level=level, n_resamples=n_resamples, seed=seed)
-    mean, peak = pool(curves, **options), pool(curves, **options, of=lambda mean: one.lags_s[mean.argmax(axis=0)])
+
+    def of_peak(mean: np.ndarray) -> np.ndarray:
+        return one.lags_s[np.where(np.isnan(mean), -np.inf, mean).argmax(axis=0)]
+
+    mean, peak = pool(curves, **options), pool(curves, **options, of=of_peak)
     chance = pool([u.chance for u in lagged], **options).value
     p_values = _combined(np.stack([u.p_values for u in lagged]))
     leads = [np.where(p_values <= alpha, end, np.nan) for end in (peak.value, peak.low, peak.high)]
     curves = (mean.value, mean.low, mean.high, chance)
-    n_groups, notes = mean.n_groups, mean.notes
+    n_groups, notes = mean.n_groups, (*_never_defined(lagged), *mean.notes)
     return PooledLags(one.layers, one.lags, one.lags_s, *curves, *leads, p_values, level, n_groups, notes)

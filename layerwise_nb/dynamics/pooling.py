@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..core.notes import Note
+
 # %% ../../nbs/06_dynamics/pooling.ipynb #4593b084
 def _means(
     values: np.ndarray,  # (n_utterances, ...)
@@ -47,7 +49,7 @@ class Pooled:
     level: float  # how often such intervals hold the true value
     n_groups: int  # utterances or speakers that were drawn
     n_resamples: int
-    notes: tuple[str, ...] = ()  # what makes the interval say less than it seems to
+    notes: tuple[Note, ...] = ()  # what makes the interval say less than it seems to
 
 
 _FEW = 10
@@ -86,5 +88,5 @@ def pool(
     if of is not None:
         means = np.array([of(mean) for mean in means])
     low, high = _ends(means[1:], level) if n > 1 else np.full((2, *means.shape[1:]), np.nan)
-    few = f"{n} group{'s' * (n > 1)}: " + ("too few for intervals" if n > 1 else "no interval, one is no spread")
-    return Pooled(means[0], low, high, level, n, n_resamples, (few,) if n < _FEW else ())
+    few = f"{n} group{'s' * (n > 1)}: " + ("too few for intervals" if n > 1 else "no interval, one says nothing of others")
+    return Pooled(means[0], low, high, level, n, n_resamples, (Note("intervals", few, (), n),) if n < _FEW else ())

@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['TemporalStatistics', 'TemporalSummary', 'Autocorrelation', 'BoundaryScore', 'Change', 'Evolution', 'LaggedSimilarity',
            'Pooled', 'PooledLags', 'SelfSimilarity', 'WindowedSimilarity', 'alignment_boundaries', 'autocorrelation',
-           'change', 'clock', 'evolution', 'find_boundaries', 'lagged_cka', 'pool', 'pool_lags', 'score_boundaries',
-           'self_similarity', 'timescales', 'windowed_cka', 'windowed_partial_cka']
+           'change', 'frame_timing', 'evolution', 'find_boundaries', 'lagged_cka', 'pool', 'pool_lags',
+           'score_boundaries', 'self_similarity', 'timescales', 'windowed_cka', 'windowed_partial_cka']
 
 # %% ../../nbs/06_dynamics/statistics.ipynb #091917fb
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,20 +19,20 @@ import numpy as np
 from fastcore.basics import patch
 
 from ..core.arrays import read_arrays, write_arrays
-from ..corpus.aligned import AlignedCorpus
+from ..core.checks import check_range
+from ..core.notes import Note
 from layerwise_nb.dynamics.change import (
     autocorrelation,
-    centred_frames,
+    centered_frames,
     change,
-    clock,
     e_folding_frames,
+    frame_timing,
     integrated_frames,
     timescales,
 )
 from .pooling import Pooled, pool
 from ..features.catalogue import Feature
 from ..measures.moments import copies
-from ..measures.second_moments import check_share
 
 # %% ../../nbs/06_dynamics/statistics.ipynb #3d9292e8
 from .boundaries import BoundaryScore, alignment_boundaries, find_boundaries, score_boundaries  # noqa: F401
@@ -47,7 +48,7 @@ from layerwise_nb.dynamics.windows import (  # noqa: F401
 
 # %% ../../nbs/06_dynamics/statistics.ipynb #4d36d2b8
 _all_ = ["Autocorrelation", "BoundaryScore", "Change", "Evolution", "LaggedSimilarity", "Pooled", "PooledLags",
-         "SelfSimilarity", "WindowedSimilarity", "alignment_boundaries", "autocorrelation", "change", "clock",
+         "SelfSimilarity", "WindowedSimilarity", "alignment_boundaries", "autocorrelation", "change", "frame_timing",
          "evolution", "find_boundaries", "lagged_cka", "pool", "pool_lags", "score_boundaries", "self_similarity",
          "timescales", "windowed_cka", "windowed_partial_cka"]  # fmt: skip
 
@@ -57,10 +58,10 @@ _MEANS = ("velocity", "cosine_distance", "norm")
 
 def _of_layer(x, feature: Feature, max_lag_s: float) -> tuple[list[float], np.ndarray]:
     "The means of one layer in one utterance, and its autocorrelation."
-    centred = centred_frames(x, feature.name)
-    moved = change(centred, **clock(feature))
-    values = autocorrelation(centred, clock(feature)["frame_rate"], max_lag_s).values
-    norm = np.linalg.norm(x, axis=1).mean(dtype=np.float64)
+    centered = centered_frames(x, feature.name)
+    moved = change(centered, **frame_timing(feature))
+    values = autocorrelation(centered, frame_timing(feature)["frame_rate"], max_lag_s).values
+    norm = np.linalg.norm(np.asarray(x, np.float64), axis=1).mean()  # squares of float16 overflow
     cosine = moved.cosine_distance
     cosine = float(np.nanmean(cosine)) if not np.isnan(cosine).all() else np.nan
     return [float(moved.velocity.mean()), cosine, float(norm)], values.astype(np.float32)
@@ -86,7 +87,7 @@ class TemporalStatistics:
         max_lag_s: float = 1.0,  # largest lag of the autocorrelation
         identity: Mapping[str, Any] | None = None,  # what makes frames comparable; only equal ones merge
     ):
-        check_share(max_lag_s, "max_lag_s", above_zero=True)
+        check_range(max_lag_s, "max_lag_s", above_zero=True)
         if not catalogue:
             raise ValueError("expected layers; found none: give {name: Feature}")
         same_as = copies(catalogue)
@@ -127,10 +128,24 @@ class TemporalStatistics:
             raise ValueError(f"expected by to be utterance or speaker; found {by!r}")
         if not self.n:
             raise ValueError("expected utterances; found none: update with some first")
-        unknown = [name for name, speaker in self.speakers.items() if not speaker]
-        if by == "speaker" and unknown:
-            raise ValueError(f"expected a speaker for every utterance; found none for {unknown[0]}: use by='utterance'")
-        return _summarise(self, by, level, n_resamples, seed)
+        unknown = [name for name, speaker in self.speakers.items() if not speaker] if by == "speaker" else []
+        if len(unknown) == self.n:
+            found = f"{self.n} utterances of unknown speaker"
+            raise ValueError(f"expected speakers; found {found}: say who speaks, or use by='utterance'")
+        known = copy(self)
+        known._records = {name: record for name, record in self._records.items() if name not in unknown}
+        summary = _summarise(known, by, level, n_resamples, seed)
+        if not unknown:
+            return summary
+        text = f"{len(unknown)} of {self.n} utterances are left out: their speaker is unknown"
+        return replace(summary, notes=(Note("unknown_speaker", text, n=len(unknown)), *summary.notes))
+
+    def name_speakers(
+        self,
+        speakers: Mapping[str, str],  # utterance -> speaker; others stay
+    ) -> None:
+        "Say anew who speaks."
+        self._records = {name: replace(r, speaker=speakers.get(name, r.speaker)) for name, r in self._records.items()}
 
 # %% ../../nbs/06_dynamics/statistics.ipynb #5380deef
 @patch
@@ -162,17 +177,20 @@ def update(
 @patch(cls_method=True)
 def of(
     cls: TemporalStatistics,
-    corpus: AlignedCorpus,  # with own_grid=True
+    utterances: Iterable,  # each with name, speaker, seconds and frames (layer -> (n_frames, dim)), every layer on its own grid
+    catalogue: Mapping[str, Feature] | None = None,  # the layers; None: those of a corpus, which `utterances` is then
     max_lag_s: float = 1.0,  # largest lag of the autocorrelation
     progress: bool = True,  # show a bar, where there is a terminal or a notebook
 ) -> TemporalStatistics:
-    "Read a corpus once."
+    "Take every utterance once: an `AlignedCorpus`, or any others."
     from tqdm.auto import tqdm
 
-    if not corpus.own_grid:
+    if not getattr(utterances, "own_grid", True):
         raise ValueError("expected a corpus with every layer on its own grid: make it with own_grid=True")
-    statistics = cls(corpus.catalogue, max_lag_s, corpus.identity)
-    for utterance in tqdm(corpus, "reading features", unit="utterance", disable=None if progress else True):
+    if catalogue is None:
+        catalogue = utterances.catalogue
+    statistics = cls(catalogue, max_lag_s, getattr(utterances, "identity", None))
+    for utterance in tqdm(utterances, "reading features", unit="utterance", disable=None if progress else True):
         statistics.update(utterance.frames, utterance.name, utterance.speaker, utterance.seconds)
     return statistics
 
@@ -260,7 +278,7 @@ class TemporalSummary:
     n_utterances: int
     by: str  # what was drawn for the intervals: "utterance" or "speaker"
     level: float  # of the intervals
-    notes: tuple[str, ...] = ()  # why a value is NaN, and what intervals say less than they seem to
+    notes: tuple[Note, ...] = ()  # why a value is NaN, and what intervals say less than they seem to
 
     @property
     def title(self) -> str:
@@ -319,16 +337,17 @@ def _summarise(statistics: TemporalStatistics, by: str, level: float, n_resample
     means = pool([r.means for r in records], weights=np.repeat(n_frames[:, :, None], len(_MEANS), 2), **options)
     curves, scales, lags_s, why = {}, [], {}, {}
     for i, (layer, feature) in enumerate(statistics.catalogue.items()):
-        rate, rho = clock(feature)["frame_rate"], statistics._rho(i)
+        rate, rho = frame_timing(feature)["frame_rate"], statistics._rho(i)
         curves[layer], one, reasons = _pool_layer(rho, n_frames[:, i], rate, **options)
         lags_s[layer] = np.arange(rho.shape[1]) / rate
         scales.append(one)
         for reason in reasons:
             why.setdefault(reason, []).append(layer)
-    notes = [*means.notes, *(f"{_some(layers)}: {reason}" for reason, layers in why.items())]
+    notes = [*means.notes, *(Note("undefined", f"{_some(layers)}: {reason}", layers) for reason, layers in why.items())]
     if statistics.failed:
         (name, layer), why = next(iter(sorted(statistics.failed.items())))
-        notes.append(f"{len(statistics.failed)} layers of utterances have no values; the first: {name}, {why}")
+        text = f"{len(statistics.failed)} layers of utterances have no values; the first: {name}, {why}"
+        notes.append(Note("undefined", text, (layer,), len(statistics.failed)))
     both = np.array(scales)  # (L, 3, 2)
     ends = {name: [getattr(means, end)[:, i] for end in _ENDS] for i, name in enumerate(_MEANS)}
     ends |= {name: list(both[:, :, i].T) for i, name in enumerate(("e_folding_s", "integrated_s"))}

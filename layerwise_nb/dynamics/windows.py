@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..measures.second_moments import RANK_RTOL, check_frames, check_same_n, check_share
+from ..core.checks import as_numpy, check_frames, check_range, check_same_n
+from ..core.machine import available_memory
+from ..core.notes import Note, UndefinedError
+from ..measures.second_moments import RANK_RTOL, u_centered
 
 # %% ../../nbs/06_dynamics/windows.ipynb #dc388afe
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class _Windows:
 
     n_frames: int  # in the utterance
     frame_rate: float  # Hz
-    start_s: float  # where frame 0 is centred
+    start_s: float  # where frame 0 is centered
     n: int  # frames in a window
     step: int  # frames from one to the next
 
@@ -42,37 +45,58 @@ class _Windows:
         return dict(times=times, window_s=self.n / self.frame_rate, step_s=self.step / self.frame_rate, n=self.n)
 
 # %% ../../nbs/06_dynamics/windows.ipynb #c73f5b2e
-def _windows(n_frames: int, frame_rate: float, start_s: float, window_s: float, step_s: float, least: int) -> _Windows:
-    "Windows of `least` frames or more, and room for one."
+def _windows(n_frames: int, frame_rate: float, start_s: float, window_s: float, step_s: float, min_: int) -> _Windows:
+    "Windows of `min_` frames or more, and room for one."
     for name, value in [("frame_rate (Hz)", frame_rate), ("window_s", window_s), ("step_s", step_s)]:
-        check_share(value, name, above_zero=True)
+        check_range(value, name, above_zero=True)
     n, step = round(window_s * frame_rate), round(step_s * frame_rate)
-    if n < least:
-        found = f"{window_s:g} s, {n} at {frame_rate:g} frames a second: give window_s >= {least / frame_rate:g}"
-        raise ValueError(f"expected a window of {least} frames or more; found {found}")
+    if n < min_:
+        found = f"{window_s:g} s, {n} at {frame_rate:g} frames a second: give window_s >= {min_ / frame_rate:g}"
+        raise ValueError(f"expected a window of {min_} frames or more; found {found}")
     if step < 1:
         raise ValueError(f"expected a step of a frame or more; found {step_s:g} s: give step_s >= {1 / frame_rate:g}")
     if n > n_frames:
         found = f"{n_frames} frames ({n_frames / frame_rate:g} s)"
-        remedy = f"give window_s <= {n_frames / frame_rate:g}" if n_frames >= least else "leave the utterance out"
+        remedy = f"give window_s <= {n_frames / frame_rate:g}" if n_frames >= min_ else "leave the utterance out"
         raise ValueError(f"expected an utterance of one window or more ({n} frames); found {found}: {remedy}")
     return _Windows(n_frames, frame_rate, start_s, n, step)
 
 # %% ../../nbs/06_dynamics/windows.ipynb #bbe0edda
-def one_grid(layers: dict) -> dict[str, np.ndarray]:
+def one_grid(
+    layers: dict,  # name: frames (n_frames, n_features)
+) -> tuple[dict[str, np.ndarray], dict[str, Note]]:  # the frames, and notes on layers that do not move
     "Layers of the same frames, in float64 and about 1."
     if not layers:
         raise ValueError("expected layers; found none: give {name: frames}")
     (first, x), *rest = layers.items()
     for name, other in rest:
         check_same_n(len(x), len(other), f"{first} and {name}")
-    checked = {name: check_frames(x, name) for name, x in layers.items()}
-    return {name: x / np.abs(x).max() for name, x in checked.items()}
+    scaled, still, last = {}, {}, None
+    for name, x in layers.items():
+        try:
+            x = check_frames(x, name)
+        except UndefinedError as error:
+            still[name], last, x = error.note, error, as_numpy(x).astype(np.float64)
+        scaled[name] = x / (np.abs(x).max() or 1)
+    if len(still) == len(layers):
+        raise last
+    return scaled, still
 
 
-def around_mean(layers: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    "Every layer around its mean over the utterance."
-    return {name: x - x.mean(axis=0) for name, x in layers.items()}
+def around_mean(
+    layers: dict[str, np.ndarray],  # name -> (n_frames, n_features)
+    still: dict[str, Note],  # layers that do not move
+) -> dict[str, np.ndarray]:
+    "Every layer around its mean over the utterance; a layer that does not move is exactly 0."
+    return {name: 0 * x if name in still else x - x.mean(axis=0) for name, x in layers.items()}
+
+
+def _check_memory(windows: _Windows, n_layers: int, copies: int) -> None:
+    "Refuse, before anything is allocated, what would not fit."
+    need, there = 8 * 2 * copies * len(windows.starts) * n_layers * windows.n**2, available_memory()
+    if need > 0.8 * there:
+        found = f"{len(windows.starts):,} windows of {n_layers} layers, {need / 1e9:.1f} GB of {there / 1e9:.1f} GB"
+        raise ValueError(f"expected windows that fit into memory; found {found}: give a larger step_s, or cut the audio")
 
 
 def _grams(layers: dict[str, np.ndarray], windows: _Windows) -> Iterator[np.ndarray]:
@@ -82,21 +106,13 @@ def _grams(layers: dict[str, np.ndarray], windows: _Windows) -> Iterator[np.ndar
         yield np.stack([part @ part.T for part in parts])
 
 # %% ../../nbs/06_dynamics/windows.ipynb #dfddf176
-def _u_centred(grams: np.ndarray) -> np.ndarray:  # (L, n, n), the same shape; the diagonal is 0
-    n = grams.shape[-1]
-    off = grams * (1 - np.eye(n))
-    rows = off.sum(axis=-1)
-    total = rows.sum(axis=-1)[:, None, None] / ((n - 1) * (n - 2))
-    return (off - (rows[:, :, None] + rows[:, None, :]) / (n - 2) + total) * (1 - np.eye(n))
-
-
-def _double_centred(grams: np.ndarray) -> np.ndarray:
+def _double_centered(grams: np.ndarray) -> np.ndarray:
     rows = grams.mean(axis=-1)
     return grams - rows[:, :, None] - rows[:, None, :] + rows.mean(axis=-1)[:, None, None]
 
 # %% ../../nbs/06_dynamics/windows.ipynb #75325fae
 def _compare(
-    a: list[np.ndarray],  # of each window: centred Gram matrices (L, n²), bias (L,), energy (L,)
+    a: list[np.ndarray],  # of each window: centered Gram matrices (L, n²), bias (L,), energy (L,)
     b: list[np.ndarray],  # the same
     order: np.ndarray | None = None,  # the window of `b` for each window of `a`; None: the same
 ) -> np.ndarray:  # (W, L, L)
@@ -132,7 +148,7 @@ class WindowedSimilarity:
     metric: str  # "linear_cka" or "partial_cka"
     estimator: str  # "debiased", …
     chance: np.ndarray  # (L, L) mean similarity in windows half an utterance apart; NaN if it is too short for that
-    notes: tuple[str, ...] = ()  # what makes values say less than they seem to
+    notes: tuple[Note, ...] = ()  # what makes values say less than they seem to
     n_components: int | None = None  # partial: of the given layer, taken out
     explained: np.ndarray | None = None  # partial: (W, L) share of each layer's variance they explain, adjusted
     given_share: np.ndarray | None = None  # partial: (W,) share of the given layer's own variance that they hold
@@ -149,15 +165,18 @@ class WindowedSimilarity:
         return "\n".join([self.title, *(f"note: {note}" for note in self.notes)])
 
 # %% ../../nbs/06_dynamics/windows.ipynb #a9601e17
-def _notes_nan(layers: tuple[str, ...], undefined: np.ndarray, why: str) -> tuple[str, ...]:
+def _notes_nan(layers: tuple[str, ...], undefined: np.ndarray, why: str, still: dict[str, Note]) -> tuple[Note, ...]:
     "One note for every layer that is NaN in some windows; `undefined` is (W, L)."
-    counts = zip(layers, undefined.sum(axis=0), strict=True)
-    return tuple(f"{name}: NaN in {k} of {len(undefined)} windows, {why}" for name, k in counts if k)
+    counts = [(name, k) for name, k in zip(layers, undefined.sum(axis=0), strict=True) if k]
+    return tuple(
+        still.get(name) or Note("undefined", f"{name}: NaN in {k} of {len(undefined)} windows, {why}", (name,), int(k))
+        for name, k in counts
+    )
 
 
-def _notes_chance(chance: np.ndarray) -> tuple[str, ...]:
+def _notes_chance(chance: np.ndarray) -> tuple[Note, ...]:
     why = "the utterance is too short for windows half of it apart"
-    return (f"no level of chance: {why}",) if np.isnan(chance).all() else ()
+    return (Note("frames", f"no level of chance: {why}"),) if np.isnan(chance).all() else ()
 
 
 _NO_STRUCTURE = "where it does not move or has no structure beyond chance"
@@ -166,24 +185,25 @@ _NO_STRUCTURE = "where it does not move or has no structure beyond chance"
 def windowed_cka(
     layers: dict,  # name: frames (n_frames, n_features), all on one grid
     frame_rate: float,  # Hz
-    start_s: float = 0.0,  # where frame 0 is centred
+    start_s: float = 0.0,  # where frame 0 is centered
     window_s: float = 0.5,  # 4 frames at least
     step_s: float = 0.1,  # from one window to the next
 ) -> WindowedSimilarity:
     "Debiased linear CKA of every two layers, window by window."
-    checked = one_grid(layers)
-    windows = _windows(len(next(iter(checked.values()))), frame_rate, start_s, window_s, step_s, least=4)
+    checked, still = one_grid(layers)
+    windows = _windows(len(next(iter(checked.values()))), frame_rate, start_s, window_s, step_s, min_=4)
+    _check_memory(windows, len(checked), 1)
     flat = np.empty((len(windows.starts), len(checked), windows.n**2))
     energy = np.empty(flat.shape[:2])
-    for w, grams in enumerate(_grams(around_mean(checked), windows)):
-        flat[w] = _u_centred(grams).reshape(len(grams), -1)
+    for w, grams in enumerate(_grams(around_mean(checked, still), windows)):
         energy[w] = np.einsum("lii->l", grams) ** 2
+        flat[w] = u_centered(grams).reshape(len(grams), -1)
     here = [flat, np.zeros_like(energy), energy]
     values, elsewhere = _compare(here, here), windows.elsewhere
     chance = np.full(values.shape[1:], np.nan)
     if elsewhere is not None:
         chance = _mean_over_windows(_compare(here, here, elsewhere))
-    notes = _notes_nan(tuple(layers), np.isnan(np.einsum("wll->wl", values)), _NO_STRUCTURE) + _notes_chance(chance)
+    notes = _notes_nan(tuple(layers), np.isnan(np.einsum("wll->wl", values)), _NO_STRUCTURE, still) + _notes_chance(chance)
     return WindowedSimilarity(
         layers=tuple(layers),
         values=values,
@@ -218,10 +238,10 @@ def _residuals(
     basis: np.ndarray,  # (n, k) to take out
 ) -> tuple[np.ndarray, ...]:  # residuals (L, n²), their bias (L,), the energy before (L,), adjusted R² (L,)
     "What is left of the layers, and what was taken out, in one window."
-    (n, k), centred = basis.shape, _double_centred(grams)
+    (n, k), centered = basis.shape, _double_centered(grams)
     left, dof = np.eye(n) - basis @ basis.T, n - 1 - k
-    rest = left @ centred @ left
-    energy, total, trace = (np.einsum("lii->l", g) for g in (grams, centred, rest))
+    rest = left @ centered @ left
+    energy, total, trace = (np.einsum("lii->l", g) for g in (grams, centered, rest))
     total = np.where(total > RANK_RTOL * energy, total, np.nan)
     return rest.reshape(len(rest), -1), trace / np.sqrt(dof), total**2, 1 - trace / total * ((n - 1) / dof)
 
@@ -230,18 +250,22 @@ def windowed_partial_cka(
     layers: dict,  # name: frames (n_frames, n_features), all on one grid
     given,  # frames (n_frames, n_features) to take out: the CNN output
     frame_rate: float,  # Hz
-    start_s: float = 0.0,  # where frame 0 is centred
+    start_s: float = 0.0,  # where frame 0 is centered
     window_s: float = 1.0,  # 9 frames at least
     step_s: float = 0.1,  # from one window to the next
     n_components: int | None = None,  # of the given layer; None: a quarter of a window's degrees of freedom
 ) -> WindowedSimilarity:
     "CKA of what the leading components of a given layer leave of every two layers, window by window."
-    checked = around_mean(one_grid({**layers, "given": given}))  # the given layer goes along, as the last
-    windows = _windows(len(given), frame_rate, start_s, window_s, step_s, least=9)
+    checked, still = one_grid({**layers, "given": given})  # the given layer goes along, as the last
+    if "given" in still:
+        raise UndefinedError("given", still["given"].partition(": ")[2])
+    checked = around_mean(checked, still)
+    windows = _windows(len(given), frame_rate, start_s, window_s, step_s, min_=9)
     k = (windows.n - 1) // 4 if n_components is None else n_components
     if not 1 <= k <= windows.n - 4:
         found = f"{k} for {windows.n} frames"
         raise ValueError(f"expected n_components from 1 to {windows.n - 4}; found {found}: give a longer window")
+    _check_memory(windows, len(checked), 3)
     scores = _components(checked["given"], k)
     grams = list(_grams(checked, windows))
     bases = [_basis(scores[start : start + windows.n]) for start in windows.starts]
@@ -251,11 +275,11 @@ def windowed_partial_cka(
     if elsewhere is not None:  # what is taken out of both is that of one window, as it is where they meet
         *other, _ = map(np.array, zip(*map(_residuals, [grams[w] for w in elsewhere], bases), strict=True))
         chance = _mean_over_windows(_compare(here, other))
-    return _partial_result(tuple(layers), checked, values, chance, explained, k, windows)
+    return _partial_result(tuple(layers), checked, values, chance, explained, k, windows, still)
 
 # %% ../../nbs/06_dynamics/windows.ipynb #08884910
 def _partial_result(
-    names: tuple, checked: dict, values, chance, explained, k: int, windows: _Windows
+    names: tuple, checked: dict, values, chance, explained, k: int, windows: _Windows, still: dict[str, Note]
 ) -> WindowedSimilarity:
     "The given layer, which went along as the last, is told apart."
     undefined = np.isnan(np.einsum("wll->wl", values))[:, :-1]
@@ -266,7 +290,7 @@ def _partial_result(
         metric="partial_cka",
         estimator=f"debiased, {k} components of the given layer taken out",
         chance=chance[:-1, :-1],
-        notes=_notes_nan(names, undefined, "where nothing beyond chance is left") + _notes_chance(chance),
+        notes=_notes_nan(names, undefined, "where nothing beyond chance is left", still) + _notes_chance(chance),
         n_components=k,
         explained=explained[:, :-1],
         given_share=explained[:, -1],
@@ -286,13 +310,13 @@ class Evolution:
     window_s: float  # s
     step_s: float  # s
     n: int  # frames in a window
-    notes: tuple[str, ...] = ()  # why a value is NaN
+    notes: tuple[Note, ...] = ()  # why a value is NaN
 
 
 def _effective_ranks(grams: np.ndarray) -> np.ndarray:
     "Of every layer in one window, (L,); NaN where it stands still."
     energy = np.einsum("lii->l", grams)
-    values = np.linalg.eigvalsh(_double_centred(grams)).clip(0)
+    values = np.linalg.eigvalsh(_double_centered(grams)).clip(0)
     total = values.sum(axis=1)
     shares = values / np.where(total > RANK_RTOL * energy, total, np.nan)[:, None]
     return np.exp(-np.sum(shares * np.log(np.where(shares > 0, shares, 1)), axis=1))
@@ -309,18 +333,19 @@ def _anisotropies(x: np.ndarray, windows: _Windows) -> np.ndarray:
 def evolution(
     layers: dict,  # name: frames (n_frames, n_features), all on one grid
     frame_rate: float,  # Hz
-    start_s: float = 0.0,  # where frame 0 is centred
+    start_s: float = 0.0,  # where frame 0 is centered
     window_s: float = 0.5,  # 4 frames at least
     step_s: float = 0.1,  # from one window to the next
 ) -> Evolution:
     "Norm, effective rank and anisotropy of every layer, window by window."
-    checked, names = one_grid(layers), tuple(layers)
-    windows = _windows(len(next(iter(checked.values()))), frame_rate, start_s, window_s, step_s, least=4)
+    (checked, still), names = one_grid(layers), tuple(layers)
+    windows = _windows(len(next(iter(checked.values()))), frame_rate, start_s, window_s, step_s, min_=4)
     frames = windows.starts[:, None] + np.arange(windows.n)
-    norm = [np.linalg.norm(checked[name], axis=1)[frames].mean(axis=1) * np.abs(layers[name]).max() for name in names]
-    rank = np.array([_effective_ranks(grams) for grams in _grams(around_mean(checked), windows)])
+    sizes = {name: float(np.abs(as_numpy(x)).max()) for name, x in layers.items()}
+    norm = [np.linalg.norm(checked[name], axis=1)[frames].mean(axis=1) * sizes[name] for name in names]
+    rank = np.array([_effective_ranks(grams) for grams in _grams(around_mean(checked, still), windows)])
     cosine = np.stack([_anisotropies(x, windows) for x in checked.values()], axis=1)
-    notes = _notes_nan(names, np.isnan(rank), "where it does not move (effective rank)")
-    notes += _notes_nan(names, np.isnan(cosine), "where a frame is all zeros (anisotropy)")
+    notes = _notes_nan(names, np.isnan(rank), "where it does not move (effective rank)", still)
+    notes += _notes_nan(names, np.isnan(cosine), "where a frame is all zeros (anisotropy)", {})
     where = windows.where
     return Evolution(names, where.pop("times"), np.stack(norm, axis=1), rank, cosine, **where, notes=notes)

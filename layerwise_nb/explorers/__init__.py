@@ -2,7 +2,12 @@
 
 from importlib import import_module
 
-_HOME = {"LayerExplorer": "layer", "SimilarityExplorer": "similarity", "TemporalExplorer": "temporal"}
+_HOME = {
+    "LayerExplorer": "layer",
+    "SimilarityExplorer": "similarity",
+    "TemporalExplorer": "temporal",
+    "ContentExplorer": "content",
+}
 __all__ = list(_HOME)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import ipywidgets as w
 
+from .content import ContentExplorer
 from .layer import LayerExplorer
 from .similarity import SimilarityExplorer
 from .temporal import TemporalExplorer
@@ -22,12 +23,14 @@ def explorer_tabs(
     audio_dir: str | Path | None = None,  # where the audio is now; None: where it was extracted from
     against: str | Path | None = None,  # features of another model of the same corpus, to compare with
     save_dir: str | Path = ".",  # for saved figures
+    labels: str | Path | None = None,  # folder or file of labels; None: beside the audio
 ) -> w.Tab:
     "All explorers of a folder of features."
     makers = {
         "Moment": partial(LayerExplorer, features_dir, audio_dir, against, save_dir=save_dir),
         "Similarity": partial(SimilarityExplorer, features_dir, against, save_dir=save_dir),
         "Time": partial(TemporalExplorer, features_dir, save_dir=save_dir),
+        "Content": partial(ContentExplorer, features_dir, labels, audio_dir, against, save_dir=save_dir),
     }
     tabs = w.Tab([w.VBox() for _ in makers], titles=list(makers))
     tabs.observe(lambda _: _open_tab(tabs, makers), "selected_index")

@@ -21,7 +21,8 @@ import plotly.graph_objects as go
 from fastcore.basics import patch
 
 from .widgets import CopyButton, PlotlyPage, controls
-from ..figures.heatmap import COLORS, save_figure
+from ..figures.figure import save_figure
+from ..figures.style import COLORS
 
 # %% ../../nbs/10_explorers/base.ipynb #dc78c7af
 def exclusive(

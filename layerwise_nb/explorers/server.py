@@ -29,9 +29,10 @@ def app_notebook(
     audio_dir: str | None = None,  # where the audio is now
     against: str | None = None,  # features of another model
     save_dir: str = ".",  # for saved figures
+    labels: str | None = None,  # folder or file of labels
 ) -> dict:  # of JSON
     "The notebook that Voila shows."
-    call = f"explorer_tabs{(features_dir, audio_dir, against, save_dir)!r}"
+    call = f"explorer_tabs{(features_dir, audio_dir, against, save_dir, labels)!r}"
     code = f"from {explorer_tabs.__module__} import explorer_tabs\n\n{call}"
     cell = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": [], "source": code, "id": "explore"}
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}

@@ -37,13 +37,21 @@ from layerwise_nb.explorers.widgets import (
     controls,
     empty_figure,
     heat_map,
+    letters,
+    matrix_pixels,
 )
-from ..figures.heatmap import COLORS, DIVERGING, GREY, SEQUENTIAL, colorscale, layer_ticks, measure_name
+from ..features.store import FeatureStore
+from ..figures.plotly_renderer import layer_ticks
+from ..figures.style import COLORS, DIVERGING, GREY, SEQUENTIAL, colorscale, measure_name
 from ..measures.matrix import SimilarityMatrix, similarity_matrix
 
 # %% ../../nbs/10_explorers/similarity.ipynb #cd7cf262
 _METRICS = ("linear_cka", "svcca", "procrustes_similarity", "correlation", "mutual_knn")
 _METHODS = ("pool", "nearest", "linear")
+
+
+def _n_layers(source: str | Path | CorpusSummary) -> int:
+    return len(source.reservoir.layers if isinstance(source, CorpusSummary) else FeatureStore(source).catalogue)
 
 
 class SimilarityExplorer(Explorer):
@@ -77,12 +85,13 @@ class SimilarityExplorer(Explorer):
         self.samples, self.is_read, self._left_out = [], False, []  # of every source, as far as it was read
         self.is_drawn = False  # the matrix of what is chosen
         self._matrices: dict[tuple, SimilarityMatrix] = {}
-        self.figure, self.spectrum = self._matrix_figure(), self._spectrum_figure()
+        pixels = matrix_pixels(max(map(_n_layers, self.sources)))
+        self.figure, self.spectrum = self._matrix_figure(pixels), self._spectrum_figure()
         self.pair = w.HTML()
         for control in (self.metric, self.estimator, self.subset, self.show):
             control.observe(self._compare, "value")
         self.alignment.observe(self._read, "value")
-        self._columns = columns([self.figure], [self.pair])  # and the spectrum, when there is one
+        self._columns = columns([self.figure], [self.pair], pixels=pixels)  # and the spectrum, when there is one
         row = controls(self.metric, self.estimator, self.alignment, self.subset, self.show)
         self.lay_out(row, below=[self._columns])
         self._read()
@@ -97,8 +106,8 @@ class SimilarityExplorer(Explorer):
         state = {name: getattr(self, name).value for name in ("metric", "estimator", "alignment", "subset", "show")}
         return self.code_of(*self.sources, **state, n_frames=self.n_frames, n_utterances=self.n_utterances)
 
-    def _matrix_figure(self) -> LiveFigure:
-        figure = empty_figure(560, margin=MATRIX_MARGIN, dragmode=False, clickmode="event",
+    def _matrix_figure(self, pixels: int) -> LiveFigure:
+        figure = empty_figure(pixels, margin=MATRIX_MARGIN, dragmode=False, clickmode="event",
                          xaxis=dict(tickangle=-90, showgrid=False, constrain="domain"),
                          yaxis=dict(autorange="reversed", scaleanchor="x", constrain="domain", showgrid=False))  # fmt: skip
         figure.add_trace(heat_map(SEQUENTIAL, 0, 1, hovertemplate="%{customdata}: %{z:.4f}<extra></extra>", customdata=[[""]]))
@@ -217,10 +226,11 @@ def _draw(self: SimilarityExplorer, matrices: list[SimilarityMatrix]) -> None:
     values = one.values - matrices[1].values if difference else one.values
     reach = max(0.05, float(np.nanmax(np.abs(values)))) if difference else 1.0
     self.matrix, name = values, measure_name(one.metric)
-    hover = [[f"{a} and {b}" for b in one.names_b] for a in one.names_a]
+    hover = [[letters(f"{a} and {b}") for b in one.names_b] for a in one.names_a]
     first = f"{name}, {one.estimator}" + (": first minus second" if difference else "")
     context = self.titles[0] if difference else self.titles[("first", "second").index(self.show.value)]
-    text = f"{first}<br><span style='font-size:11px'>{escape(context)}; {self.subset.value}, n = {one.n:,} frames</span>"
+    about = letters(f"{context}; {self.subset.value}, n = {one.n:,} frames")
+    text = f"{first}<br><span style='font-size:11px'>{about}</span>"
     with self.figure.batch_update():
         self.figure.data[0].update(z=cells(values), zmin=-reach if difference else 0, zmax=reach, customdata=hover,
                                    colorscale=colorscale(DIVERGING if difference else SEQUENTIAL))  # fmt: skip

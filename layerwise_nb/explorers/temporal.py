@@ -7,7 +7,6 @@ __all__ = ['TemporalExplorer']
 
 # %% ../../nbs/10_explorers/temporal.ipynb #efc033ff
 from collections.abc import Iterator
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,11 @@ from layerwise_nb.explorers.widgets import (
     controls,
     empty_figure,
     heat_map,
+    letters,
+    matrix_pixels,
 )
-from ..figures.heatmap import COLORS, SEQUENTIAL, layer_ticks
+from ..figures.plotly_renderer import layer_ticks
+from ..figures.style import COLORS, SEQUENTIAL
 
 # %% ../../nbs/10_explorers/temporal.ipynb #06eeca9c
 class TemporalExplorer(Explorer):
@@ -64,7 +66,8 @@ class TemporalExplorer(Explorer):
         pair = pair or (self.layers[0], self.layers[-1])
         self.pair = [choice(name, self.layers, layer) for name, layer in zip(("lag of", "and"), pair, strict=True)]
         axis = dict(**layer_ticks(self.layers), constrain="domain", showgrid=False)
-        self.figure = empty_figure(560, margin=MATRIX_MARGIN, dragmode=False, xaxis=axis | dict(tickangle=-90),
+        pixels = matrix_pixels(len(self.layers))
+        self.figure = empty_figure(pixels, margin=MATRIX_MARGIN, dragmode=False, xaxis=axis | dict(tickangle=-90),
                               yaxis=axis | dict(autorange="reversed", scaleanchor="x"))  # fmt: skip
         self.figure.add_trace(heat_map(SEQUENTIAL, 0, 1, hovertemplate="%{z:.3f}<extra></extra>"))
         self.lags = empty_figure(300, xaxis_title_text="lag (ms)", yaxis_title_text="linear CKA")
@@ -75,7 +78,7 @@ class TemporalExplorer(Explorer):
             control.observe(self._slide, "value")
         self.window.observe(lambda _: self._draw(), "value")
         row = controls(self.utterance, self.window_s, self.step_s, self.window, self.play)
-        self.lay_out(row, below=[columns([self.figure], [controls(*self.pair), self.lags])])
+        self.lay_out(row, below=[columns([self.figure], [controls(*self.pair), self.lags], pixels=pixels)])
         self.result = None
         self._lag()
         self._slide()
@@ -121,7 +124,7 @@ def _draw(self: TemporalExplorer) -> None:
         return
     i, result = min(self.window.value, self.window.max), self.result
     about = f"{self.utterance.value}; {self.reader.corpus.model}, window {result.window_s:.2f} s, n = {result.n} frames"
-    text = f"Linear CKA (debiased) around {result.times[i]:.2f} s<br><span style='font-size:11px'>{escape(about)}</span>"
+    text = f"Linear CKA (debiased) around {result.times[i]:.2f} s<br><span style='font-size:11px'>{letters(about)}</span>"
     with self.figure.batch_update():
         self.figure.data[0].z = cells(result.values[i])
         self.figure.update_layout(title=dict(text=text, font_size=13, x=0.02, y=0.98))
@@ -138,6 +141,6 @@ def _lag(self: TemporalExplorer, _: Any = None) -> None:
     lagged = lagged_cka(frames, self.reader.clock["frame_rate"], 0.2)
     with self.lags.batch_update():
         self.lags.data[0].update(x=1000 * lagged.lags_s, y=lagged.values[:, 0, 1])
-        title = f"{names[0]} and, so much later, {names[1]}"
+        title = letters(f"CKA of {names[0]} with {names[1]}, by lag")
         self.lags.update_layout(title=dict(text=title, font_size=12, x=0.02, y=0.97))
     self.update_code()

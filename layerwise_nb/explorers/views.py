@@ -18,7 +18,7 @@ import numpy as np
 from ..core.files import DamagedFileError
 from ..corpus.aligned import AlignedCorpus
 from ..corpus.reservoir import Reservoir
-from ..dynamics.change import change, clock, self_similarity
+from ..dynamics.change import change, frame_timing, self_similarity
 from ..features.frame_grid import frames_of, to_grid
 from ..measures.bootstrap import bootstrap_matrix
 from ..measures.matrix import similarity_matrix
@@ -181,7 +181,7 @@ class Reader:
     ):
         self.corpus, self.cache = AlignedCorpus(features_dir, method=method), ArrayCache(max_bytes)
         self.layers, self.same_as = list(self.corpus.catalogue), copies(self.corpus.catalogue)
-        self.clock = clock(self.corpus.grid)
+        self.clock = frame_timing(self.corpus.grid)
         self._views: tuple[str, dict[str, LayerView]] = "", {}
 
     def frames(self, utterance: str, layer: str) -> np.ndarray:

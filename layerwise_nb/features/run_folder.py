@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['read_records', 'journal_path', 'Journal', 'read_manifest', 'merge_journals', 'StoreError', 'change_records',
-           'lock_folder', 'remove_stale', 'check_same_run']
+           'lock_folder', 'remove_stale', 'check_same_run', 'read_run', 'start_run', 'end_run']
 
 # %% ../../nbs/01_features/run_folder.ipynb #00d112ad
 import json
 import os
 from collections.abc import Collection, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -196,3 +197,49 @@ def check_same_run(
             f"{features_dir} was made with other settings ({'; '.join(differs)}): choose another --save_dir, or "
             f"repeat the settings it was made with"
         )
+
+# %% ../../nbs/01_features/run_folder.ipynb #0e75b469
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def read_run(
+    features_dir: str | Path,  # the folder of NPZ files
+) -> dict:
+    "The record of the folder's last run; empty if there is none."
+    path = Path(features_dir, "run.json")
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def start_run(
+    features_dir: str | Path,  # the folder of NPZ files
+    facts: dict,  # identity, catalogue, settings, …
+    shard: str = "",  # of a run that does a shard: "2of4"
+) -> None:
+    "Write `run.json` at the start of a run; under `change_records`."
+    path, before = Path(features_dir, "run.json"), read_run(features_dir)
+    times = {"started": before.get("started", _now()), "last_started": _now()}
+    run = {**facts, **times, "status": "running"}
+    if shard:
+        count = shard.partition("of")[2]
+        same = {name: s for name, s in before.get("shards", {}).items() if name.partition("of")[2] == count}
+        run["shards"] = {**same, shard: {"status": "running"}}
+    write_text(path, json.dumps(run, indent=1))
+
+
+def end_run(
+    features_dir: str | Path,  # the folder of NPZ files
+    status: str,  # "finished" or "stopped"
+    summary: dict,  # of what was done
+    shard: str = "",  # of a run that does a shard: "2of4"
+) -> None:
+    "Note in `run.json` how a run ended; under `change_records`."
+    path, ended = Path(features_dir, "run.json"), {"status": status, "finished": _now(), "summary": summary}
+    run = json.loads(path.read_text(encoding="utf-8"))
+    if shard:
+        run["shards"][shard] = ended
+        finished = sum(s["status"] == "finished" for s in run["shards"].values())
+        run["status"] = "finished" if finished == int(shard.partition("of")[2]) else "running"
+    else:
+        run |= ended
+    write_text(path, json.dumps(run, indent=1))

@@ -11,46 +11,34 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .matrix import SimilarityMatrix, similarity_matrix
+from ..core.checks import check_frames, check_same_n
+from ..core.notes import Note, UndefinedError
+from .matrix import MEASURES, SimilarityMatrix, similarity_matrix
 from .null import circular_shift_null, effective_n, split_by_group  # noqa: F401 (they belong here too)
-from .second_moments import check_frames, check_same_n
+from .outliers import massive_frames, usual_mean
 
 # %% ../../nbs/05_measures/bootstrap.ipynb #ec405789
 _all_ = ["circular_shift_null", "effective_n", "split_by_group"]  # with these, all that asks how sure a number is
 
 # %% ../../nbs/05_measures/bootstrap.ipynb #f69e7f7e
-def _linear_kernel(x: np.ndarray, name: str) -> Callable:
-    return lambda rows, columns: x[rows] @ x[columns].T
-
-
-def _rbf_kernel(x: np.ndarray, name: str, threshold: float = 0.5) -> Callable:
-    if not 0 < threshold < np.inf:
-        raise ValueError(f"expected a threshold above 0; found {threshold}: 0.5 is half the median distance")
-    norms, everything = np.einsum("td,td->t", x, x), slice(None)
-
-    def squares(rows, columns) -> np.ndarray:
-        return norms[rows, None] + norms[columns] - 2 * (x[rows] @ x[columns].T)
-
-    distances = squares(everything, everything)
-    median = np.median(distances[np.tri(len(x), k=-1, dtype=bool)])
-    if not median > 10 * np.finfo(x.dtype).eps * norms.max():
-        raise ValueError(f"layer {name}: expected frames that differ; found half of all pairs equal: leave copies out")
-    factor = x.dtype.type(-1 / (2 * threshold**2 * median))
-    means = np.exp(distances * factor).mean(axis=0)
+def _around_means(kernel: Callable) -> Callable:
+    "A kernel less its row means, so that the later sums over groups are small."
+    means = kernel(slice(None), slice(None)).mean(axis=0)
     means -= means.mean() / 2
-    return lambda rows, columns: np.exp(squares(rows, columns) * factor) - means[rows, None] - means[columns]
+    return lambda rows, columns: kernel(rows, columns) - means[rows, None] - means[columns]
 
 
-_KERNELS = {"linear_cka": _linear_kernel, "rbf_cka": _rbf_kernel}
-
-
-def _kernel(metric: str, x, name: str, **options) -> Callable:  # (rows, columns) -> their block of the Gram matrix
+def _kernel(metric: str, x, name: str, **options) -> Callable:  # (rows, columns) -> their block of the kernel matrix
     dtype, x = np.asarray(x).dtype, check_frames(x, name)
     x = x / np.abs(x).max()
-    x -= x.mean(axis=0)
+    x -= usual_mean(x)
+    massive = massive_frames(np.einsum("td,td->t", x, x)[:, None]).any()
     if len(x) < x.shape[1]:
         x = np.ascontiguousarray(np.linalg.qr(x.T, mode="r").T)  # the same inner products from fewer features
-    return _KERNELS[metric](x.astype(np.float32 if dtype in (np.float16, np.float32) else np.float64), name, **options)
+    single = dtype in (np.float16, np.float32) and not massive
+    kernel = MEASURES[metric].kernel(x.astype(np.float32 if single else np.float64), name, **options)
+    return _around_means(kernel) if MEASURES[metric].needs == "frames" else kernel
+
 
 # %% ../../nbs/05_measures/bootstrap.ipynb #be1e6adc
 @dataclass
@@ -144,19 +132,19 @@ class MatrixIntervals:
     __repr__ = __str__
 
 # %% ../../nbs/05_measures/bootstrap.ipynb #26a7a481
-_MOST_BUNDLES = {"bootstrap": 256, "jackknife": 20}
+_MAX_BLOCKS = {"bootstrap": 256, "jackknife": 20}
 
 
-def _bundles(
+def _blocks(
     groups,  # (n_frames,) utterance or speaker of each frame
-    most: int,  # bundles
+    max_: int,  # blocks
     seed: int,
-) -> tuple[np.ndarray, int]:  # the bundle of each frame, from 0; the number of groups
-    "Share out groups to bundles at random where there are more than `most`."
+) -> tuple[np.ndarray, int]:  # the block of each frame, from 0; the number of groups
+    "Share out groups to blocks at random where there are more than `max_`."
     names, group = np.unique(np.asarray(groups), return_inverse=True)
-    if len(names) <= most:
+    if len(names) <= max_:
         return group, len(names)
-    return np.random.default_rng(seed).permutation(len(names))[group] % most, len(names)
+    return np.random.default_rng(seed).permutation(len(names))[group] % max_, len(names)
 
 
 def _draws(
@@ -169,41 +157,59 @@ def _draws(
     return (drawn[:, :, None] == np.arange(n_groups)).sum(axis=1)
 
 
-def _cka_replicates(layers: list[tuple], bundle: np.ndarray, draws: np.ndarray, metric: str, options: dict) -> np.ndarray:
-    "CKA between groups of all frames (first) and of each resample, (1 + R, L, L)."
-    order, n_layers = np.argsort(bundle, kind="stable"), len(layers)
-    kernels = [_kernel(metric, np.asarray(x)[order], name, **options) for name, x in layers]
-    sums = _group_sums(kernels, np.bincount(bundle))
+def _cka_replicates(layers: list[tuple], block: np.ndarray, draws: np.ndarray, metric: str, options: dict):
+    "CKA between groups of all frames (first) and of each resample, (1 + R, L, L); NaN for layers without, and why, by number."
+    order, kernels, undefined = np.argsort(block, kind="stable"), {}, {}
+    for i, (name, x) in enumerate(layers):
+        try:
+            kernels[i] = _kernel(metric, np.asarray(x)[order], name, **options)
+        except UndefinedError as error:
+            undefined[i] = error
+    full = np.full((1 + len(draws), len(layers), len(layers)), np.nan)
+    if kernels:
+        sums = _group_sums(list(kernels.values()), np.bincount(block))
+        values, flat = _scaled_hsic(sums, draws)
+        full[np.ix_(range(len(full)), list(kernels), list(kernels))] = values
+        found = "none between groups once the bias is taken out"
+        why = f"expected structure; found {found}: take more groups and frames"
+        undefined |= {i: UndefinedError(layers[i][0], why) for i, no in zip(kernels, flat, strict=True) if no}
+    return full, undefined
+
+
+def _scaled_hsic(sums: _GroupSums, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    "CKA of all frames and of each resample, (1 + R, L, L), and which layers (L,) have no structure."
+    n_layers = len(sums.rows)
     full, (a, b) = np.empty((1 + len(draws), n_layers, n_layers)), np.triu_indices(n_layers)
     full[:, a, b] = full[:, b, a] = _hsic(sums, np.vstack([np.ones_like(draws[:1]), draws]))
     own = np.einsum("rll->rl", full).copy()
-    least = 1e3 * np.finfo(sums.products.dtype).eps * sums.products[:, a == b].mean(axis=0) / np.mean(sums.sizes) ** 2
-    if len(flat := np.flatnonzero(~(own[0] > least))):
-        found = "none between groups once the bias is taken out"
-        raise ValueError(f"layer {layers[flat[0]][0]}: expected structure; found {found}: take more groups and frames")
+    own_size = sums.products[:, a == b].mean(axis=0) / np.mean(sums.sizes) ** 2
+    flat = ~(own[0] > 1e3 * np.finfo(sums.products.dtype).eps * own_size)
+    own[:, flat] = np.nan
     own[~(own > 0)] = np.nan
-    return full / np.sqrt(own[:, :, None]) / np.sqrt(own[:, None])
+    return np.minimum(full / np.sqrt(own[:, :, None]) / np.sqrt(own[:, None]), 1), flat
 
 # %% ../../nbs/05_measures/bootstrap.ipynb #4cf3c7fa
-def _jackknife_replicates(sides: list[dict], bundle: np.ndarray, metric: str, options: dict) -> np.ndarray:
-    "The matrix without each bundle of groups in turn, (g, rows, columns)."
+def _jackknife_replicates(sides: list[dict], block: np.ndarray, metric: str, options: dict) -> np.ndarray:
+    "The matrix without each block of groups in turn, (g, rows, columns)."
 
     def without(j: int) -> np.ndarray:
-        first, *others = [{name: np.asarray(x)[bundle != j] for name, x in side.items()} for side in sides]
+        first, *others = [{name: np.asarray(x)[block != j] for name, x in side.items()} for side in sides]
         return similarity_matrix(first, metric, *others, options=options).values
 
-    return np.stack([without(j) for j in range(bundle.max() + 1)])
+    return np.stack([without(j) for j in range(block.max() + 1)])
 
 
 def _ends(
     value: np.ndarray,  # (rows, columns)
-    replicates: np.ndarray,  # (R, rows, columns): of resamples, or without each bundle
+    replicates: np.ndarray,  # (R, rows, columns): of resamples, or without each block
     level: float,
-    sizes: np.ndarray | None = None,  # (R,) frames of each bundle left out: jackknife; None: bootstrap
+    sizes: np.ndarray | None = None,  # (R,) frames of each block left out: jackknife; None: bootstrap
 ) -> tuple[np.ndarray, np.ndarray]:  # lower and upper ends
     "The interval of each cell."
     if sizes is None:
-        return tuple(np.nanquantile(replicates, [(1 - level) / 2, (1 + level) / 2], axis=0))
+        empty = np.isnan(replicates).all(axis=0)
+        ends = np.nanquantile(np.where(empty, 0, replicates), [(1 - level) / 2, (1 + level) / 2], axis=0)
+        return tuple(np.where(empty, np.nan, ends))
     from scipy.stats import t
 
     g, h = len(sizes), (sizes.sum() / sizes)[:, None, None]
@@ -229,18 +235,19 @@ def _check_plan(frames: dict, groups, n_resamples: int, level: float, method: st
         raise ValueError(f"expected {2 / (1 - level):.0f} or more resamples for level {level}; found {n_resamples}")
 
 
-def _few_groups(n_groups: int, by: str, lost: np.ndarray) -> list[str]:
+def _few_groups(n_groups: int, by: str, lost: np.ndarray) -> list[Note]:
     "Notes on intervals of few groups; `lost` (R,): resamples that gave no value somewhere."
     notes = []
-    if lost.mean() > 0.1:
+    if len(lost) and lost.mean() > 0.1:
         found = f"no value in {lost.sum()} of {len(lost)} resamples of {n_groups} {by}s"
         remedy = f"take more {by}s, or leave out layers with little structure"
         raise ValueError(f"expected a value from nearly every resample; found {found}: {remedy}")
     if lost.any():
         why = f"fewer than four different {by}s, or a layer without structure between them"
-        notes += [f"{lost.sum()} of {len(lost)} resamples are left out of some cells: {why}"]
+        text = f"{lost.sum()} of {len(lost)} resamples are left out of some cells: {why}"
+        notes += [Note("intervals", text, (), int(lost.sum()))]
     if n_groups < 10:
-        notes += [f"{n_groups} {by}s are few: intervals tend to be too narrow below 10"]
+        notes += [Note("intervals", f"{n_groups} {by}s are few: intervals tend to be too narrow below 10", (), n_groups)]
     return notes
 
 # %% ../../nbs/05_measures/bootstrap.ipynb #219be647
@@ -255,7 +262,7 @@ def _different(sides: list[dict]) -> tuple[list[tuple], list[list[int]]]:
     return layers, where
 
 
-def _cka(sides: list[dict], bundle: np.ndarray, draws: np.ndarray, metric: str, by: str, options: dict):
+def _cka(sides: list[dict], block: np.ndarray, draws: np.ndarray, metric: str, by: str, options: dict):
     "The matrix of CKA between groups, and its values for each resample (R, rows, columns)."
     defaults = {"debiased": True, **({"threshold": 0.5} if metric == "rbf_cka" else {})}
     if unknown := set(options) - set(defaults):
@@ -265,28 +272,35 @@ def _cka(sides: list[dict], bundle: np.ndarray, draws: np.ndarray, metric: str, 
         found = "debiased=False, whose value falls as frames are added: the interval would follow the bias"
         raise ValueError(f"expected debiased CKA for a bootstrap; found {found}")
     layers, where = _different(sides)
-    values = _cka_replicates(layers, bundle, draws, metric, options)[:, where[0]][:, :, where[-1]]
+    values, undefined = _cka_replicates(layers, block, draws, metric, options)
+    if len(undefined) == len(layers):
+        raise next(iter(undefined.values()))
+    values, notes = values[:, where[0]][:, :, where[-1]], tuple(error.note for error in undefined.values())
     dims = [tuple(np.shape(x)[1] for x in side.values()) for side in (sides[0], sides[-1])]
     estimator = ", ".join([f"debiased between {by}s", *(f"{name}={value}" for name, value in options.items())])
     names = tuple(sides[0]), tuple(sides[-1])
-    return SimilarityMatrix(*names, values[0], metric, estimator, len(bundle), *dims), values[1:]
+    return SimilarityMatrix(*names, values[0], metric, estimator, len(block), *dims, notes), values[1:]
 
 
 def _replicates(sides: list[dict], groups, metric: str, n_resamples: int, level: float, seed: int, options, by: str):
-    "The matrix, its replicates, and for a jackknife the frames of each bundle left out."
-    method, options = "bootstrap" if metric in _KERNELS else "jackknife", options or {}
+    "The matrix, its replicates, and for a jackknife the frames of each block left out."
+    if metric not in MEASURES:
+        raise ValueError(f"expected a metric among {', '.join(MEASURES)}; found {metric!r}")
+    method, options = MEASURES[metric].interval, options or {}
     for side in sides:
         _check_plan(side, groups, n_resamples, level, method)
-    bundle, n_groups = _bundles(groups, _MOST_BUNDLES[method], seed)
-    n_bundles, sizes = bundle.max() + 1, None
+    block, n_groups = _blocks(groups, _MAX_BLOCKS[method], seed)
+    n_blocks, sizes = block.max() + 1, None
     if method == "bootstrap":
-        matrix, values = _cka(sides, bundle, _draws(n_bundles, n_resamples, seed), metric, by, options)
+        matrix, values = _cka(sides, block, _draws(n_blocks, n_resamples, seed), metric, by, options)
     else:
         matrix = similarity_matrix(sides[0], metric, *sides[1:], options=options)
-        values, sizes = _jackknife_replicates(sides, bundle, metric, options), np.bincount(bundle)
-        matrix = replace(matrix, notes=("of the in-sample value at this n; its bias is not in the interval", *matrix.notes))
-    notes = [f"{n_groups:,} {by}s are shared out to {n_bundles} bundles"] if n_groups > n_bundles else []
-    notes += _few_groups(n_groups, by, np.isnan(values).any(axis=(1, 2)))
+        values, sizes = _jackknife_replicates(sides, block, metric, options), np.bincount(block)
+        bias = Note("intervals", "of the in-sample value at this n; its bias is not in the interval")
+        matrix = replace(matrix, notes=(bias, *matrix.notes))
+    shared = f"{n_groups:,} {by}s are shared out to {n_blocks} blocks"
+    notes = [Note("intervals", shared, (), n_groups)] if n_groups > n_blocks else []
+    notes += _few_groups(n_groups, by, np.isnan(values[:, ~np.isnan(matrix.values)]).any(axis=1))
     return replace(matrix, notes=(*notes, *matrix.notes)), values, sizes
 
 

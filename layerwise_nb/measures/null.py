@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..core.checks import check_frames, check_same_n
 from .matrix import SimilarityMatrix, similarity_matrix
-from .second_moments import check_frames, check_same_n
 
 # %% ../../nbs/05_measures/null.ipynb #1b9c6c9e
 @dataclass(frozen=True, eq=False, repr=False)

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .matrix import SimilarityWarning, correlation
+from ..core.notes import Note, UndefinedError
+from .linear import SimilarityWarning, correlation
 from .moments import Moments
 from layerwise_nb.measures.second_moments import (
-    CentredPair,
+    CenteredPair,
     NothingLeftError,
     pair_of_moments,
     regress_out,
@@ -31,7 +32,7 @@ class Propagation:
     curves: dict[str, np.ndarray]  # name -> (n_layers,); NaN where a question makes no sense or has no answer
     n: int  # frames
     dims: tuple[int, ...]  # features of each layer
-    notes: tuple[str, ...] = ()  # why values are missing, or say less than they seem to
+    notes: tuple[Note, ...] = ()  # why values are missing, or say less than they seem to
 
     @property
     def title(self) -> str:
@@ -41,28 +42,28 @@ class Propagation:
 
 # %% ../../nbs/05_measures/propagation.ipynb #f93c468f
 def _adjusted_r2(
-    pair: CentredPair,  # x explains y
+    pair: CenteredPair,  # x explains y
 ) -> float:
     "Variance of y explained by x, less what noise would explain; a `NothingLeftError` if there are too few frames."
-    white = pair.x.whitener()
-    k, m = white.shape[1], pair.x.dof
+    k, m = len(pair.x.white[1]), pair.x.dof
     if k >= m:
         raise NothingLeftError(f"{k} features of {pair.x.name} for {m} degrees of freedom: take more frames")
-    explained = white.T @ pair.scatter
-    return float(1 - (1 - np.vdot(explained, explained) / pair.y.trace) * m / (m - k))
+    return float(1 - (1 - np.vdot(pair.explained, pair.explained) / pair.y.trace) * m / (m - k))
 
-
+# %% ../../nbs/05_measures/propagation.ipynb #67313d65
 class _Layers:
-    "The layers of moments, each centred once, and what earlier layers left of them."
+    "The layers of moments, each centered once, and what earlier layers left of them."
 
     def __init__(self, moments: Moments):
-        self.moments = moments
-        self.whole = {
-            name: pair_of_moments(moments.pair(name, name)).x for name in moments.layers if name not in moments.same_as
-        }
+        self.moments, self.whole, self.undefined = moments, {}, {}
+        for name in (name for name in moments.layers if name not in moments.same_as):
+            try:
+                self.whole[name] = pair_of_moments(moments.pair(name, name)).x
+            except UndefinedError as error:
+                self.undefined[name] = error
         self.left = dict(self.whole)
 
-    def pair(self, a: str, b: str, whole: bool = False) -> CentredPair:
+    def pair(self, a: str, b: str, whole: bool = False) -> CenteredPair:
         "Two layers: as they were, or what is left of them."
         pair = pair_of_moments(self.moments.pair(a, b), self.whole[a], self.whole[b])
         a, b = self.left[a], self.left[b]
@@ -83,12 +84,12 @@ def _progressive(moments: Moments, source: str, above: list[str]) -> tuple[dict[
             if i + 1 < len(above):
                 layers.remove(name, [source, *above[i + 1 :]])
         except NothingLeftError as error:
-            return values, [f"progressive_r2 ends at {name}: {error}"]
+            return values, [Note("few_frames", f"progressive_r2 ends at {name}: {error}", (name,), moments.n)]
     return values, []
 
 # %% ../../nbs/05_measures/propagation.ipynb #a2247160
 def _direct(moments: Moments, source: str, above: list[str]) -> tuple[dict[str, dict[str, float]], list[str]]:
-    "The curves that concern one layer, or two neighbours: name -> layer -> value."
+    "The curves that concern one layer, or two neighbors: name -> layer -> value."
     layers, notes = _Layers(moments), []
     curves: dict[str, dict[str, float]] = {name: {} for name in ("recovered_r2", "explained_r2", "partial_r2")}
 
@@ -96,7 +97,7 @@ def _direct(moments: Moments, source: str, above: list[str]) -> tuple[dict[str, 
         try:
             curves[curve][layer] = _adjusted_r2(layers.pair(x, y, whole))
         except NothingLeftError as error:
-            notes.append(f"{curve} has no value for {layer}: {error}")
+            notes.append(Note("undefined", f"{curve} has no value for {layer}: {error}", (layer,)))
 
     for name in layers.whole:
         ask("recovered_r2", name, name, source, True)
@@ -107,36 +108,41 @@ def _direct(moments: Moments, source: str, above: list[str]) -> tuple[dict[str, 
             layers.remove(source, [name])
             known.add(name)
         except NothingLeftError as error:
-            notes.append(f"partial_r2 has no value for {name}: {error}")
+            notes.append(Note("undefined", f"partial_r2 has no value for {name}: {error}", (name,)))
     for below, name in zip(above, above[1:], strict=False):
         if {below, name} <= known:
             ask("partial_r2", name, below, name, False)
     return curves, notes
 
-
+# %% ../../nbs/05_measures/propagation.ipynb #ceb188c1
 def _correlations(moments: Moments, source: str, names: list[str]) -> tuple[dict[str, float], list[str]]:
     "The correlation of the source's features with those of each layer."
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", SimilarityWarning)
         values = {name: correlation(moments.pair(source, name)) for name in names}
-    return values, [str(warning.message) for warning in caught]
+    return values, [Note("rank", str(warning.message)) for warning in caught]
 
-
+# %% ../../nbs/05_measures/propagation.ipynb #6f3bf40b
 def input_propagation(
     moments: Moments,  # of a model's layers
-    source: str = "cnn_final_raw",  # the layer to follow: the output of the CNN
+    source: str = "cnn_final_raw",  # the layer to follow: what the front end gives (HuBERT's by default)
 ) -> Propagation:
     "What is left of one layer in all others, and which way it went."
     if source not in moments.layers:
         raise ValueError(f"expected a source among {', '.join(moments.layers)}; found {source!r}")
     originals = {name: moments.same_as.get(name, name) for name in moments.layers}
-    names, root = list(dict.fromkeys(originals.values())), originals[source]
+    undefined, root = _Layers(moments).undefined, originals[source]
+    if root in undefined:
+        raise undefined[root]
+    names = [name for name in dict.fromkeys(originals.values()) if name not in undefined]
     above = names[names.index(root) + 1 :]
     curves, notes = _direct(moments, root, above)
     curves["progressive_r2"], ended = _progressive(moments, root, above)
     curves["correlation"], dead = _correlations(moments, root, names)
+    said = [*(error.note for error in undefined.values()), *notes, *ended, *dead, *moments.notes]
     return Propagation(
         tuple(originals), source,
         {curve: np.array([of.get(name, np.nan) for name in originals.values()]) for curve, of in curves.items()},
-        moments.n, tuple(moments.layers.values()), tuple(dict.fromkeys([*notes, *ended, *dead])),
+        moments.n, tuple(moments.layers.values()),
+        tuple({str(note): note for note in said}.values()),
     )  # fmt: skip

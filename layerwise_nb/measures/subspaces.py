@@ -88,7 +88,7 @@ def pasad_cca(
     ridge: float = 1e-10,  # added to both covariances, as in SVCCA's code (epsilon)
 ) -> float:  # 0 to 1
     "PWCCA of pooled segments with one-hot labels, in-sample (Morcos et al. 2018; Pasad et al. 2021)."
-    from layerwise_nb.measures.matrix import pwcca
+    from layerwise_nb.measures.linear import pwcca
 
     classes, codes = np.unique(labels, return_inverse=True)
     if len(classes) < 2 or len(segments) <= segments.shape[1]:

@@ -23,11 +23,17 @@ except (ImportError, RuntimeError, OSError) as error:  # what a torch and torcha
         "needs a CUDA build of torch 2.11 to 2.14 (it runs without a GPU too): "
         "pip install 'torch>=2.11,<2.15' torchaudio==2.11.0"
     ) from error
+from .codec import CODEC
+from .conformer import CONFORMER
+from .data2vec import DATA2VEC
 from .family import Family, SpeechModel
 from .hubert import HUBERT
+from .sew import SEW
+from .w2v_bert import W2V_BERT
+from .whisper import WHISPER
 
 # %% ../../nbs/03_models/load.ipynb #e1408559
-FAMILIES = (HUBERT,)
+FAMILIES = (HUBERT, WHISPER, DATA2VEC, CONFORMER, W2V_BERT, SEW, CODEC)
 
 
 def family_of(

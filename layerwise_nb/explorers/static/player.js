@@ -17,6 +17,7 @@ export default {
       audio.hidden = !wav.byteLength;
       audio.src = wav.byteLength ? URL.createObjectURL(new Blob([wav], { type: "audio/wav" })) : "";
       audio.currentTime = model.get("time_s");
+      if (wav.byteLength && model.get("plays")) audio.play().catch(() => {}); // a page that nobody touched may not play
     };
 
     // Whether it is too early to send: Python has not drawn the last moment, or was told less than so long ago.
