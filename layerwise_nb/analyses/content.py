@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 from .content_measures import MEASURES, TARGETS, ContentValue, Shared, measure_layer
 from .content_sample import EFFORTS, ContentSample, Targets, collect
 from layerwise_nb.analyses.content_tables import (
+    BestLayer,
     content_rows,
     to_csv,
     value_from_json,
@@ -152,40 +153,65 @@ def _write_tables(folder: Path, values, control, facts: dict, same_as: dict, not
     return paths
 
 
-_TITLES = {"target_r2": "Held-out R²", "target_cca": "Held-out CCA", "probe_accuracy": "Probe accuracy", "pnmi": "PNMI",
-           "phone_purity": "Phone purity", "cluster_purity": "Cluster purity", "abx": "ABX error", "word_map": "Word MAP@R",
-           "variance_partition": "Share of the layer's variance", "subspace_angles": "Mean angle, degrees"}  # fmt: skip
-_CAPTION = "Band: 95 % over {what}. {null}Baselines are the sound itself, measured as if it were a layer."
+# %% ../../nbs/09_analyses/content.ipynb #7be04d11
+_LEFT_OUT = (("probe_accuracy", "balanced"), ("target_cca", "mean"), ("probe_accuracy", "without_speaker"))  # in the table only
+_CURVE = "Band: 95 % over {what}. Gray: labels that mean nothing. What sound or untrained weights reach is not due to training."
 
 
-def _curve(study: Study, name: tuple, own: list[ContentValue], control: list[ContentValue], what: str) -> Card:
-    "One property by one measure over the layers."
-    measure, variant, target = name
-    layers = [v for v in own if v.kind == "layer"]
-    curves = {study.corpus.model: [v.estimate.value for v in layers]}
-    bands = {study.corpus.model: tuple(np.array([getattr(v.estimate, b) for v in layers]) for b in ("low", "high"))}
-    if not np.isfinite(bands[study.corpus.model][0]).all():
-        bands = {}
-    theirs = {v.layer: v.estimate.value for v in control}
-    if all(v.layer in theirs for v in layers):
-        curves["untrained"] = [theirs[v.layer] for v in layers]
+def _cards(study: Study, rows: list[dict], best: list[BestLayer], values: list[ContentValue]) -> list[Card]:
+    "The figures: which layer, the profile, a curve a property, confusions, shares of variance."
+    from layerwise_nb.figures.content import best_layers, profile, property_curve, property_name
+
+    context, layers = [study.title], list(dict.fromkeys(row["layer"] for row in rows if row["kind"] == "layer"))
+    caption = "Dark: the best layer and its value. Light: layers that do not differ from it (paired by group, Holm)."
+    cards = [study.save("content/which_layer", "Which layer should I use?", caption,
+                        best_layers([vars(row) for row in best], layers, context))] if best else []  # fmt: skip
+    caption = "Each row from its worst (light) to its best layer (dark): where speakers fade and phones rise."
+    cards.append(study.save("content/profile", "All properties at a glance", caption, profile(rows, context)))
+    found: dict[tuple, list[dict]] = {}
+    for row in rows:
+        if row["kind"] != "copy" and (row["measure"], row["variant"]) not in _LEFT_OUT:
+            found.setdefault((row["target"], row["measure"], row["variant"]), []).append(row)
+    for (target, measure, variant), own in found.items():
+        if measure != "variance_partition" and any(np.isfinite(row["value"]) for row in own):
+            stem = "_".join(part for part in (measure, variant, target) if part)
+            caption = _CURVE.format(what=f"{own[0]['by']}s")
+            title = property_name(target, measure, variant)
+            cards.append(study.save(f"content/{stem}", title, caption, property_curve(own, context)))
+    return cards + _variance_card(study, values) + _confusion_cards(study, best, values)
+
+
+# %% ../../nbs/09_analyses/content.ipynb #c44f8a20
+def _variance_card(study: Study, values: list[ContentValue]) -> list[Card]:
+    "What only each property explains of each layer."
+    from layerwise_nb.figures.content import variance_areas
+
+    own = [v for v in values if v.measure == "variance_partition" and v.kind == "layer" and v.variant != "total"]
+    if not own:
+        return []
+    parts: dict[str, list[float]] = {}
     for v in own:
-        if v.kind == "baseline":
-            curves[v.layer] = [v.estimate.value] * len(layers)
-    null = [v.null.mean() if len(v.null) else v.chance for v in layers]
-    if np.isfinite(null).all():
-        curves["labels that mean nothing" if len(layers[0].null) else "chance"] = null
-    shown = f"{_TITLES[measure]}: {target}" + (f" ({variant.replace('_', ' ')})" if variant else "")
-    v, stem = layers[0], "_".join(part for part in (measure, variant, target) if part)
-    classes = f", {v.classes} classes" if v.classes else ""
-    context = [study.title, f"n = {v.n:,} {v.unit}{classes}, {v.estimate.groups} {what}"]
-    caption = _CAPTION.format(what=what, null="Lower is better. " if measure == "abx" else "")
-    from layerwise_nb.figures.heatmap import layer_curve_figure, layer_curve_plotly
+        parts.setdefault("shared" if v.variant == "shared" else v.target, []).append(v.estimate.value)
+    parts = {name: parts[name] for name in sorted(parts, key=lambda name: name == "shared")}
+    figure = variance_areas(list(dict.fromkeys(v.layer for v in own)), parts, [study.title])
+    caption = "Held-out R² of the layer: what is lost when one property is left out; what several share is gray."
+    return [study.save("content/variance_partition", "What explains each layer?", caption, figure)]
 
-    draw = (layer_curve_figure, layer_curve_plotly)
-    names = [v.layer for v in layers]
-    figures = (f(names, curves, _TITLES[measure], shown, context, bands=bands) for f in draw)
-    return study.save(f"content/{stem}", shown, caption, *figures)
+
+def _confusion_cards(study: Study, best: list[BestLayer], values: list[ContentValue]) -> list[Card]:
+    "What a probe of the best layer takes for what."
+    from layerwise_nb.figures.content import confusion
+
+    cards = []
+    for row in best:
+        if (row.measure, row.variant) == ("probe_accuracy", "accuracy") and row.target != "word":
+            wanted = (row.measure, row.variant, row.target, row.best)
+            v = next(v for v in values if (v.measure, v.variant, v.target, v.layer) == wanted)
+            title = f"What a probe of {row.best} takes for what: {row.target}"
+            figure = confusion(np.array(v.details["confusion"]), v.details["classes"], title, [study.title])
+            cards.append(study.save(f"content/confusion_{row.target}", title, "Rows are the true classes.", figure))
+    return cards
+
 
 # %% ../../nbs/09_analyses/content.ipynb #736da3da
 def make_content(
@@ -225,16 +251,11 @@ def make_content(
              "without_frames": sample.phone_segments.without_frames}  # fmt: skip
     same_as = {copy: of for copy, of in copies(study.store.catalogue).items() if of in study.distinct}
     files = _write_tables(folder, values, untrained, facts, same_as, notes)
-    cards, found = [], {}
-    for v in values:
-        found.setdefault((v.measure, v.variant, v.target), []).append(v)
-    for name, own in found.items():
-        theirs = [v for v in untrained if (v.measure, v.variant, v.target) == name]
-        if any(v.kind == "layer" for v in own):
-            cards.append(_curve(study, name, own, theirs, sample.what))
+    rows, best = content_rows(values, facts, untrained, same_as), which_layer(values)
+    cards = _cards(study, rows, best, values) if any(v.kind == "layer" for v in values) else []
     if cards:
         cards[0] = replace(cards[0], files=[*cards[0].files, *files])
-    return Outcome(cards, problems, {"values": values, "control": untrained, "which_layer": which_layer(values), "notes": notes})
+    return Outcome(cards, problems, {"values": values, "control": untrained, "which_layer": best, "notes": notes})
 
 
 def _acoustics(study: Study, sample: ContentSample) -> tuple[dict, dict, list[str]]:
