@@ -8,9 +8,13 @@ __all__ = ['extract', 'layerwise_extract']
 # %% ../nbs/12_commands/extract.ipynb #2d094818
 from fastcore.script import call_parse
 
+from ._moved import door
 from .core.commands import command_ending, flags_of
 from .extraction.progress import INTERRUPTED, format_summary
 from .extraction.settings import ExtractionSettings, audio_folder
+
+# %% ../nbs/12_commands/extract.ipynb #d002extr
+__getattr__ = door("extract")  # the names of release 0.1
 
 # %% ../nbs/12_commands/extract.ipynb #7a03e934
 @flags_of(ExtractionSettings)
