@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time `__getattr__` do
     from .measures.bootstrap import bootstrap_difference as bootstrap_difference
     from .measures.bootstrap import bootstrap_matrix as bootstrap_matrix
     from .measures.matrix import layer_curve as layer_curve
-    from .measures.matrix import linear_cka as linear_cka
+    from .measures.linear import linear_cka as linear_cka
     from .measures.matrix import similarity_matrix as similarity_matrix
     from .measures.null import circular_shift_null as circular_shift_null
     from .measures.propagation import input_propagation as input_propagation
@@ -53,7 +53,7 @@ _HOME = {
     "lagged_cka": "dynamics.lags",
     "layer_curve": "measures.matrix",
     "LayerExplorer": "explorers.layer",
-    "linear_cka": "measures.matrix",
+    "linear_cka": "measures.linear",
     "load_model": "models.load",
     "measure": "analyses.similarity",
     "read_alignment": "audio.alignment",
