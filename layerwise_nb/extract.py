@@ -42,7 +42,7 @@ def layerwise_extract(**kwargs):
 
     Example: layerwise_extract --audio_dir data/LibriSpeech --dataset_split dev-clean --save_dir features
     """
-    with command_ending("layerwise_extract", "finished files are kept, and the same command goes on where this one stopped"):
+    with command_ending("layerwise_extract", "the same command goes on where this one stopped"):
         if summary := extract(**kwargs):
             print(format_summary(summary))
             if summary["stopped"] == INTERRUPTED:
