@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time `__getattr__` do
     from .explorers.temporal import TemporalExplorer as TemporalExplorer
     from .extract import extract as extract_features  # noqa: F401
     from .features.store import FeatureStore as FeatureStore
+    from .figures.heatmap import heatmap as heatmap
     from .measures.bootstrap import bootstrap_difference as bootstrap_difference
     from .measures.bootstrap import bootstrap_matrix as bootstrap_matrix
     from .measures.matrix import layer_curve as layer_curve
@@ -49,6 +50,7 @@ _HOME = {
     "extract_features": "extract:extract",
     "FeatureStore": "features.store",
     "find_recording": "corpus.recording",
+    "heatmap": "figures.heatmap",
     "input_propagation": "measures.propagation",
     "lagged_cka": "dynamics.lags",
     "layer_curve": "measures.matrix",
