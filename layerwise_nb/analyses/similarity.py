@@ -23,6 +23,7 @@ from .study import Analysis, Outcome, Study, flags_of, run_analysis
 from ..core.arrays import write_arrays
 from ..core.commands import attempt, split_list
 from ..core.files import write_text
+from ..core.notes import Note
 from ..corpus.summary import CorpusSummary
 from ..measures.bootstrap import MatrixIntervals, bootstrap_difference, bootstrap_matrix
 from ..measures.matrix import MEASURES, SimilarityMatrix, needs_frames, similarity_matrix
@@ -45,13 +46,6 @@ class Result:
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
-def _groups(summary: CorpusSummary, by: str) -> np.ndarray:
-    "The utterance or speaker of every frame in the reservoir."
-    if by not in ("utterance", "speaker"):
-        raise ValueError(f"by must be utterance or speaker; got {by!r}")
-    return summary.reservoir.utterances if by == "utterance" else summary.reservoir.speakers
-
-
 def _intervals(
     make: Callable[..., MatrixIntervals],  # `bootstrap_matrix` or `bootstrap_difference` of the frames
     summary: CorpusSummary,
@@ -62,9 +56,14 @@ def _intervals(
     jackknife: bool,
 ) -> tuple[MatrixIntervals | None, list[str]]:
     "Intervals of a matrix, or the reason why there are none."
-    groups = _groups(summary, by)
+    if by not in ("utterance", "speaker"):
+        raise ValueError(f"by must be utterance or speaker; got {by!r}")
     if not bootstrap:
         return None, []
+    if by == "speaker" and (unknown := summary.unknown_speakers):
+        found = f"it is not known for {len(unknown)} of {len(summary.speakers)} utterances: give --speaker_table"
+        return None, [Note("intervals", f"no intervals: they need the speaker of every utterance, and {found}", (), len(unknown))]
+    groups = summary.groups(by)
     if metric not in BOOTSTRAPPED and not jackknife:
         return None, ["no intervals: those of this measure are asked for with jackknife, up to 20 times the work"]
     if (n := len(np.unique(groups))) < 2:
@@ -109,7 +108,7 @@ def features_facts(
     summary: CorpusSummary,  # of the corpus
 ) -> dict[str, Any]:  # anything JSON can say
     "Where the numbers of an analysis come from."
-    speakers = len(set(summary.speakers.values()))
+    speakers = len(set(summary.speakers.values()) - {""})  # those that are known
     facts = {"model": summary.model, "corpus": summary.corpus, "utterances": len(summary.speakers), "speakers": speakers}
     return {**facts, "seconds": summary.seconds, "frames": summary.n, "identity": summary.moments.identity}
 
