@@ -39,7 +39,7 @@ SECTIONS = {
         "How to",
         ["audio", "disk", "several_gpus", "several_machines", "slurm", "resume", "debug_remotely", "original_pipeline"],
     ),
-    "explanations": ("Background", ["architecture", "mathematics", "pitfalls", "faults", "benchmarks"]),
+    "explanations": ("Background", ["architecture", "mathematics", "hidden_states", "pitfalls", "faults", "benchmarks"]),
 }
 
 
@@ -184,7 +184,7 @@ class Source:
         "A function, class or constant."
         if names := constants(node):
             value, comment = ast.unparse(node.value), self.comment(node.end_lineno)
-            options = [f":value: {value}"] if len(value) <= 70 and len(names) == 1 else []
+            options = [f":value: {json.dumps(value)}"] if len(value) <= 70 and len(names) == 1 else []
             return "\n\n".join(directive("data", name, options, [comment], module) for name in names)
         docstring = [docstring_of(ast.get_docstring(node))]
         if owner := patched(node):
@@ -297,7 +297,8 @@ def linked(text: str) -> str:
 
     parts = re.split(r"(^ *```.*?^ *```|^#.*?$|\[[^\]\n]*\]\([^)\n]*\))", text, flags=re.M | re.S)
     parts[::2] = [re.sub(r"(?<![`\w])`([\w.]+(?:\(\))?)`(?!`)", link, part) for part in parts[::2]]
-    return re.sub(r"(\]\([./]*)\d\d_(\w+/)(\w+\.ipynb)", lambda m: m[1] + m[2].replace("commands/", "") + m[3], "".join(parts))
+    text = re.sub(r"\]\([./]*\d\d_(\w+/\w+\.ipynb)", r"](/\1", "".join(parts))
+    return text.replace("](/commands/", "](/")
 
 
 def shown_output(output: dict) -> dict:

@@ -65,6 +65,7 @@ def layerwise_run(
         if not output_dir:
             raise UsageError("--output_dir is needed: a folder for features and results")
         kwargs.pop("features_dir")
+        extraction |= {name: kwargs[name] for name in ("speaker_table", "speaker_pattern")}
         analysis = {"only": only, **kwargs, "device": device, **old_settings(alignments=alignments, tier=tier)}
         if config:
             analysis |= configured(layerwise_run.__wrapped__, config, analysis)

@@ -27,6 +27,7 @@ class Status:
     hours: float  # of audio done
     nbytes: int  # of features on the disk
     speakers: list[str]  # of the utterances done
+    unknown: int  # utterances of unknown speaker
     chapters: list[tuple[str, str]]  # (speaker, chapter) of the utterances done
     first: str  # first utterance done, by name
     last: str  # last utterance done, by name
@@ -55,6 +56,7 @@ def read_status(
         hours=sum(seconds) / 3600,
         nbytes=sum(r.get("bytes", 0) for r in done),
         speakers=sorted({r["speaker"] for r in done if r.get("speaker")}),
+        unknown=sum(not r.get("speaker") for r in done),
         chapters=sorted({(r["speaker"], r["chapter"]) for r in done if r.get("chapter")}),
         first=store.names[0] if store.names else "",
         last=store.names[-1] if store.names else "",
@@ -80,7 +82,7 @@ def format_status(
         f"utterances  {status.done} done of {status.found} found{share}, {n_failed} failed",
         f"audio       {status.hours:.2f} h, utterances of {status.shortest_s:.1f} to {status.longest_s:.1f} s",
         f"features    {format_bytes(status.nbytes)}",
-        f"speakers    {some(status.speakers)}",
+        f"speakers    {some(status.speakers)}" + (f"; unknown for {status.unknown} utterances" if status.unknown else ""),
         f"chapters    {some(['/'.join(chapter) for chapter in status.chapters])}",
         f"range       {status.first} … {status.last}" if status.first else "range       none yet",
     ]

@@ -1,6 +1,7 @@
-"""A film's page in a real browser: play moves the cursor, the slider seeks, sound and pictures are in step, nothing is asked
-of the network."""
+"""An animation's page in a real browser: play moves the cursor, the slider seeks, sound and pictures are in step, nothing is
+asked of the network."""
 
+import re
 import shutil
 from time import monotonic, sleep
 
@@ -21,7 +22,7 @@ RATE, WINDOWS, NAMES = 16_000, 30, ["conv_6", "transformer_input", "transformer_
 TIMES = (np.arange(WINDOWS) + 0.5) / 10  # three seconds
 rng = np.random.default_rng(0)
 MATRICES = rng.uniform(0, 1, (WINDOWS, 3, 3))
-MATRICES[:, 0, 1] = MATRICES[:, 1, 0] = np.linspace(0, 1, WINDOWS)  # so the colour of a cell says which frame is shown
+MATRICES[:, 0, 1] = MATRICES[:, 1, 0] = np.linspace(0, 1, WINDOWS)  # so the color of a cell says which frame is shown
 MATRICES[3, 2, 0] = np.nan
 SOUND = {
     "waveform": 0.3 * np.sin(2 * np.pi * 220 * np.arange(3 * RATE) / RATE),
@@ -30,7 +31,7 @@ SOUND = {
     "labels": [(0.5, 1.0, "AA"), (1.0, 2.5, "<S>")],
     "context": "random:tiny (weights: random, seed 0) · a test",
 }
-FILMS = {
+ANIMATIONS = {
     "matrix": matrix_animation(matrices=MATRICES, names=NAMES, window_s=0.4, **SOUND),
     "trajectory": trajectory_animation(frames={name: rng.standard_normal((WINDOWS, 5)) for name in NAMES}, **SOUND),
     "activity": activity_animation(activity=rng.uniform(size=(WINDOWS, 3)), names=NAMES, **SOUND),
@@ -49,21 +50,21 @@ def browser():
 
 @pytest.fixture
 def open_page(browser, tmp_path):
-    """Opens a film's page; fails at the end if anything went to the console or to the network."""
+    """Opens an animation's page; fails at the end if anything went to the console or to the network."""
     problems, contexts = [], []
 
     def abort(route):
         problems.append(f"asked for {route.request.url}")
         route.abort()
 
-    def open_it(film, **options):
+    def open_it(animation, **options):
         context = browser.new_context(**{"viewport": {"width": 1366, "height": 768}, **options})
         contexts.append(context)
         context.route(lambda url: not url.startswith(("file:", "data:", "about:")), abort)
         page = context.new_page()
         page.on("console", lambda message: READING in message.text or problems.append(message.text))
         page.on("pageerror", lambda error: problems.append(str(error)))
-        page.goto(film.save(tmp_path / f"{film.view}.html").as_uri())
+        page.goto(animation.save(tmp_path / f"{animation.view}.html").as_uri())
         wait(page, "audio.readyState === 4 && shown >= 0")
         return page
 
@@ -110,22 +111,22 @@ def pixel(page, canvas: str, x: float, y: float) -> list[int]:
 
 
 def cell(page, row: int, column: int) -> list[int]:
-    """The colour of a cell of the similarity matrix."""
+    """The color of a cell of the similarity matrix."""
     left, top, step = page.evaluate("[now.left, now.top, now.step]")
     return pixel(page, "view", left + (column + 0.5) * step, top + (row + 0.5) * step)
 
 
-def expected_colour(value: float) -> list[int]:
+def expected_color(value: float) -> list[int]:
     import matplotlib as mpl
 
     return (255 * np.array(mpl.colormaps["viridis"](int(min(255, 256 * value)))[:3])).round().astype(int).tolist()
 
 
-@pytest.mark.parametrize("view", FILMS)
+@pytest.mark.parametrize("view", ANIMATIONS)
 def test_play_moves_the_cursor(open_page, view):
-    page = open_page(FILMS[view])
+    page = open_page(ANIMATIONS[view])
     assert page.evaluate("audio.duration") == pytest.approx(3.0, abs=0.001)
-    assert page.title() == FILMS[view].title and FILMS[view].context in page.inner_text("header")
+    assert page.title() == ANIMATIONS[view].title and ANIMATIONS[view].context in page.inner_text("header")
     page.click("#play")
     wait(page, "audio.currentTime > 0.6")
     assert page.inner_text("#play") == "Pause"
@@ -143,7 +144,7 @@ def test_play_moves_the_cursor(open_page, view):
 
 
 def test_playing_keeps_time(open_page):
-    page = open_page(FILMS["matrix"])
+    page = open_page(ANIMATIONS["matrix"])
     pairs = page.evaluate(
         """async () => {
       const pairs = []; await audio.play();
@@ -152,12 +153,12 @@ def test_playing_keeps_time(open_page):
     }"""
     )
     assert len(pairs) > 15  # it moves, it does not jump
-    late = [abs(FILMS["matrix"].frame_at(at) - shown) for at, shown in pairs]
+    late = [abs(ANIMATIONS["matrix"].frame_at(at) - shown) for at, shown in pairs]
     assert max(late) <= 1 and np.mean(late) < 0.3  # a screen refresh, at the border of two frames
 
 
 def test_ends_and_starts_again(open_page):
-    page = open_page(FILMS["activity"])
+    page = open_page(ANIMATIONS["activity"])
     page.evaluate("seek(2.9)")
     page.click("#play")
     wait(page, "audio.ended")
@@ -168,19 +169,19 @@ def test_ends_and_starts_again(open_page):
 
 @pytest.mark.parametrize("seconds", [0.0, 0.72, 1.77, 2.99])
 def test_slider_seeks(open_page, seconds):
-    page = open_page(FILMS["matrix"])
+    page = open_page(ANIMATIONS["matrix"])
     page.locator("#slider").fill(str(seconds))
     assert time(page) == pytest.approx(seconds, abs=0.001)
     assert cursor_s(page) == pytest.approx(seconds, abs=0.01)
     wait(page, "!audio.seeking")  # what is heard, not only what was asked for
     assert time(page) == pytest.approx(seconds, abs=0.001)
-    shown = MATRICES[FILMS["matrix"].frame_at(seconds)]
+    shown = MATRICES[ANIMATIONS["matrix"].frame_at(seconds)]
     for row, column in ((0, 1), (2, 2), (1, 2), (2, 1)):  # the picture is that of this moment
-        np.testing.assert_allclose(cell(page, row, column), expected_colour(shown[row, column]), atol=2)
+        np.testing.assert_allclose(cell(page, row, column), expected_color(shown[row, column]), atol=2)
 
 
 def test_click_and_drag_seek(open_page):
-    page = open_page(FILMS["trajectory"])
+    page = open_page(ANIMATIONS["trajectory"])
     place = page.locator("#time").bounding_box()
 
     def at(seconds):
@@ -197,7 +198,7 @@ def test_click_and_drag_seek(open_page):
 
 
 def test_keyboard(open_page):
-    page = open_page(FILMS["matrix"])
+    page = open_page(ANIMATIONS["matrix"])
     for focus in ("body", "#slider", "#play"):
         page.evaluate("seek(0); document.activeElement.blur()")
         page.locator(focus).focus()
@@ -217,7 +218,7 @@ def test_keyboard(open_page):
 
 
 def test_speed(open_page):
-    page = open_page(FILMS["matrix"])
+    page = open_page(ANIMATIONS["matrix"])
     page.select_option("#speed", "0.5")
     assert page.evaluate("audio.playbackRate") == 0.5
 
@@ -229,7 +230,7 @@ def hover(page, panel: str, x: float, y: float) -> str:
 
 
 def test_values_under_the_pointer(open_page):
-    page = open_page(FILMS["matrix"])
+    page = open_page(ANIMATIONS["matrix"])
     page.evaluate("seek(0.35)")  # frame 3
     left, top, step = page.evaluate("[now.left, now.top, now.step]")
     for row, column, value in ((1, 2, f"{MATRICES[3, 1, 2]:.3f}"), (2, 0, "no value")):
@@ -239,19 +240,19 @@ def test_values_under_the_pointer(open_page):
     assert hover(page, "#time", x, top + 3) == f"conv 6 – T in · 2.05 s · {MATRICES[20, 0, 1]:.3f}"
     assert hover(page, "#time", x, 20) == "2.05 s · <S>"
 
-    page = open_page(FILMS["activity"])
+    page = open_page(ANIMATIONS["activity"])
     x, (top, bottom) = page.evaluate("[xOf(2.05), box.rows]")
     assert hover(page, "#time", x, bottom - 3).startswith("conv_6 · 2.05 s · ")  # the lowest layer is at the bottom
 
-    page = open_page(FILMS["trajectory"])
+    page = open_page(ANIMATIONS["trajectory"])
     page.evaluate("seek(1.05)")
     assert hover(page, "#now", *page.evaluate("now.at(10, 2)")) == NAMES[2]
 
 
-@pytest.mark.parametrize("view", FILMS)
+@pytest.mark.parametrize("view", ANIMATIONS)
 @pytest.mark.parametrize("width, height", [(1366, 768), (1920, 1080), (400, 800)])
 def test_fits_the_screen(open_page, view, width, height):
-    page = open_page(FILMS[view], viewport={"width": width, "height": height})
+    page = open_page(ANIMATIONS[view], viewport={"width": width, "height": height})
     wide, tall = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
     assert wide == width  # nothing to scroll sideways
     assert tall == height or width < 800  # nor, on a laptop, downwards
@@ -260,7 +261,7 @@ def test_fits_the_screen(open_page, view, width, height):
 
 
 def test_light_and_dark(open_page):
-    page = open_page(FILMS["matrix"], color_scheme="light")
+    page = open_page(ANIMATIONS["matrix"], color_scheme="light")
     corner = "() => getComputedStyle(document.body).backgroundColor"
     assert page.evaluate(corner) == "rgb(255, 255, 255)"
     x, y = page.evaluate("[box.left + 10, (box.wave[0] + box.wave[1]) / 2 + 3]")
@@ -276,9 +277,52 @@ def test_light_and_dark(open_page):
 def test_shows_itself_in_a_notebook(open_page, browser):
     """The page inside a frame of another page, as JupyterLab puts it there."""
     page = browser.new_page()
-    page.set_content(f"<!doctype html><p>a notebook</p>{FILMS['matrix']._repr_html_()}")
+    page.set_content(f"<!doctype html><p>a notebook</p>{ANIMATIONS['matrix']._repr_html_()}")
     frame = page.frames[1]
     wait(frame, "audio.readyState === 4 && shown >= 0")
     frame.click("#play")
     wait(frame, "audio.currentTime > 0.1")
     page.close()
+
+
+def test_still_where_frames_and_scripts_are_taken_away(browser):
+    """An untrusted notebook, or GitHub: the still and the line of text; where the page is shown, they are gone."""
+    html = ANIMATIONS["matrix"]._repr_html_()
+    page = browser.new_page()
+    page.set_content(f"<!doctype html>{html}")
+    assert page.locator("img").count() == 0 and page.locator("iframe").count() == 1
+    page.set_content("<!doctype html>" + re.sub(r"<(iframe|script).*?</\1>", "", html, flags=re.S))
+    assert page.locator("img").evaluate("image => image.naturalWidth") == 768
+    assert "3 layers, 3.00 s): trust the notebook" in page.inner_text("p")
+    page.close()
+
+
+@pytest.mark.parametrize("view", ["matrix", "activity", "trajectory"])
+def test_every_written_name_can_be_read(open_page, view):
+    """59 layers, and names and labels that are markup or mathematics: letter by letter, none over another."""
+    n, odd = 59, {**SOUND, "labels": [(0.5, 1.0, "$5-$10"), (1.0, 2.5, "<b>")], "context": "price_$5_$6 <i>"}
+    names = ["<b>$x_$</b>", *(f"encoder.layers.{i}.norm" for i in range(1, n))]
+    random = np.random.default_rng(1)
+    made = {
+        "matrix": lambda: matrix_animation(matrices=random.uniform(0, 1, (WINDOWS, n, n)), names=names, **odd),
+        "activity": lambda: activity_animation(activity=random.uniform(size=(WINDOWS, n)), names=names, **odd),
+        "trajectory": lambda: trajectory_animation(
+            frames={name: random.standard_normal((WINDOWS, 4)) for name in names}, **odd
+        ),
+    }[view]()
+    page = open_page(made)
+    assert "price_$5_$6 <i>" in page.inner_text("header")
+    page.evaluate("seek(1.5)")
+    assert page.inner_text("#label") == "<b>"
+    written = page.evaluate(  # every text that is drawn beside the rows at the cursor, and where
+        """() => { const found = [], draw = CanvasRenderingContext2D.prototype.fillText;
+          CanvasRenderingContext2D.prototype.fillText = function (text, ...xy) {
+            found.push([text, this.getTransform().f / (window.devicePixelRatio || 1)]); return draw.call(this, text, ...xy);
+          };
+          drawNow(); CanvasRenderingContext2D.prototype.fillText = draw; return found; }"""
+    )
+    short = {label for _, label in page.evaluate("data.names")}
+    assert len(short) == n
+    heights = sorted(y for text, y in written if text in short)
+    heights = sorted(set(heights))[:-1] if view == "matrix" else heights  # the names below the matrix stand in one line
+    assert len(heights) > 15 and np.diff(heights).min() >= 10

@@ -26,6 +26,10 @@ def scatter(x, y):
     return centered(x).T @ centered(y)
 
 
+def lengths(z):
+    return np.linalg.norm(centered(z))
+
+
 def hsic_u(K, L):
     n, one = len(K), np.ones(len(K))
     K, L = K - np.diag(np.diag(K)), L - np.diag(np.diag(L))
@@ -108,7 +112,7 @@ BY_DEFINITION = {
     "regression_r2": lambda: r2(X, Y),
     "partial_r2": lambda: r2(residual(X, W), residual(Y, W)),
     "partial_cka": lambda: partial_cka(X, Y),
-    "procrustes_similarity": lambda: np.linalg.norm(scatter(X, Y), "nuc") / np.sqrt(scatter(X, X).trace() * scatter(Y, Y).trace()),
+    "procrustes_similarity": lambda: np.linalg.norm(scatter(X, Y), "nuc") / lengths(X) / lengths(Y),
     "correlation": lambda: np.abs(np.corrcoef(X.T, Y.T)[:10, 10:]).max(axis=1).mean(),
     "rbf_cka": lambda: cka(rbf(X), rbf(Y)),
     "rsa": lambda: np.corrcoef(distances(X), distances(Y))[0, 1],

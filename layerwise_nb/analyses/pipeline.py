@@ -70,10 +70,12 @@ def _facts(study: Study) -> dict[str, str]:
     "What is shown under the title."
     store = study.store
     records = [store.manifest[name] for name in store.names]
-    seconds, speakers = sum(r["seconds"] for r in records), {r.get("speaker", "") for r in records}
+    seconds, speakers = sum(r["seconds"] for r in records), set(study.speakers.values()) - {""}
+    unknown = sum(not who for who in study.speakers.values())
+    who = f"{len(speakers)} speakers" + (f" ({unknown} utterances of unknown speaker)" if unknown else "")
     facts = {
         "model": "{model} (weights: {weights})".format(**store.run["identity"]),
-        "corpus": f"{len(records)} utterances of {len(speakers)} speakers, {seconds / 60:.1f} min",
+        "corpus": f"{len(records)} utterances of {who}, {seconds / 60:.1f} min",
         "features": f"{len(store.catalogue)} layers, {store.run['identity']['dtype']}",
     }
     return facts | ({"note": ". ".join(store.notes)} if store.notes else {})

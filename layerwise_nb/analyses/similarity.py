@@ -12,7 +12,6 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from .study import Analysis, Outcome, Study, flags_of, run_analysis
 from ..core.arrays import write_arrays
 from ..core.commands import attempt, split_list
 from ..core.files import write_text
-from ..core.notes import Note
 from ..corpus.summary import CorpusSummary
 from ..measures.bootstrap import MatrixIntervals, bootstrap_difference, bootstrap_matrix
 from ..measures.matrix import MEASURES, SimilarityMatrix, needs_frames, similarity_matrix
@@ -46,8 +44,16 @@ class Result:
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
+def _groups(summary: CorpusSummary, by: str) -> np.ndarray:
+    "The utterance or speaker of every frame in the reservoir."
+    if by not in ("utterance", "speaker"):
+        raise ValueError(f"by must be utterance or speaker; got {by!r}")
+    return summary.reservoir.utterances if by == "utterance" else summary.reservoir.speakers
+
+
 def _intervals(
-    make: Callable[..., MatrixIntervals],  # `bootstrap_matrix` or `bootstrap_difference` of the frames
+    make: Callable[..., MatrixIntervals],  # `bootstrap_matrix` or `bootstrap_difference`
+    sides: Sequence[dict[str, np.ndarray]],  # the frames of one model or of two
     summary: CorpusSummary,
     metric: str,
     bootstrap: int,
@@ -56,25 +62,31 @@ def _intervals(
     jackknife: bool,
 ) -> tuple[MatrixIntervals | None, list[str]]:
     "Intervals of a matrix, or the reason why there are none."
-    if by not in ("utterance", "speaker"):
-        raise ValueError(f"by must be utterance or speaker; got {by!r}")
+    groups = _groups(summary, by)
+    known, left_out = groups != "", sum(not who for who in summary.speakers.values()) if by == "speaker" else 0
     if not bootstrap:
         return None, []
-    if by == "speaker" and (unknown := summary.unknown_speakers):
-        found = f"it is not known for {len(unknown)} of {len(summary.speakers)} utterances: give --speaker_table"
-        return None, [Note("intervals", f"no intervals: they need the speaker of every utterance, and {found}", (), len(unknown))]
-    groups = summary.groups(by)
     if metric not in BOOTSTRAPPED and not jackknife:
         return None, ["no intervals: those of this measure are asked for with jackknife, up to 20 times the work"]
-    if (n := len(np.unique(groups))) < 2:
-        return None, [f"no intervals: they need two {by}s or more, and there is {n}"]
+    total = len(summary.speakers)
+    notes = [f"intervals leave out {left_out} of {total} utterances: their speaker is unknown"] if left_out else []
+    if (n := len(np.unique(groups[known]))) < 2:
+        return None, [f"no intervals: they need two {by}s or more, and there {'are' if n != 1 else 'is'} {n}", *notes]
     try:
-        intervals = make(groups, metric, n_resamples=bootstrap, seed=seed, by=by)
+        intervals = make(*(_rows(side, known) for side in sides), groups[known], metric, n_resamples=bootstrap, seed=seed, by=by)
     except ValueError as error:
-        return None, [f"no intervals: {error}"]
+        return None, [f"no intervals: {error}", *notes]
     if intervals.matrix.n < summary.n:
-        return intervals, [f"intervals are of {intervals.matrix.n:,} of {summary.n:,} frames (a random reservoir)"]
-    return intervals, []
+        notes.append(f"intervals are of {intervals.matrix.n:,} of {summary.n:,} frames (a random reservoir)")
+    return intervals, notes
+
+
+def _rows(frames: dict[str, np.ndarray], keep: np.ndarray) -> dict[str, np.ndarray]:
+    "Some rows of all layers; a copy stays the same array as its original."
+    if keep.all():
+        return frames
+    made = {id(x): x[keep] for x in frames.values()}
+    return {name: made[id(x)] for name, x in frames.items()}
 
 # %% ../../nbs/09_analyses/similarity.ipynb #f3a3ccc1
 def check_metrics(
@@ -99,8 +111,7 @@ def measure(
 ) -> Result:
     "One measure between all layers of a corpus, with intervals."
     matrix = similarity_matrix(summary.reservoir.frames if needs_frames(metric) else summary.moments, metric)
-    make = partial(bootstrap_matrix, summary.reservoir.frames)
-    intervals, notes = _intervals(make, summary, metric, bootstrap, by, seed, jackknife)
+    intervals, notes = _intervals(bootstrap_matrix, [summary.reservoir.frames], summary, metric, bootstrap, by, seed, jackknife)
     return Result(matrix, intervals, tuple(notes), [])
 
 # %% ../../nbs/09_analyses/similarity.ipynb #61a351bb
@@ -108,8 +119,9 @@ def features_facts(
     summary: CorpusSummary,  # of the corpus
 ) -> dict[str, Any]:  # anything JSON can say
     "Where the numbers of an analysis come from."
-    speakers = len(set(summary.speakers.values()) - {""})  # those that are known
+    speakers, unknown = len(set(summary.speakers.values()) - {""}), len(summary.unknown_speakers)
     facts = {"model": summary.model, "corpus": summary.corpus, "utterances": len(summary.speakers), "speakers": speakers}
+    facts |= {"unknown_speaker": unknown} if unknown else {}
     return {**facts, "seconds": summary.seconds, "frames": summary.n, "identity": summary.moments.identity}
 
 
@@ -202,8 +214,7 @@ def analyse_difference(
     for metric in metrics:
         first, second = ({name: s.reservoir.frames[name] for name in summary.layers} for s in (summary, other))
         matrices = [similarity_matrix(frames, metric) for frames in (first, second)]
-        make = partial(bootstrap_difference, first, second)
-        intervals, notes = _intervals(make, summary, metric, bootstrap, by, seed, jackknife)
+        intervals, notes = _intervals(bootstrap_difference, [first, second], summary, metric, bootstrap, by, seed, jackknife)
         difference = replace(matrices[0], values=matrices[0].values - matrices[1].values)
         result, stem = Result(difference, intervals, tuple(notes), []), folder / f"{metric}_difference"
         files = _write(stem, result, {**header, "failed": {**summary.failed, **other.failed}})

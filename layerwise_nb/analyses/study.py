@@ -25,6 +25,7 @@ from fastcore.basics import patch
 from tqdm.auto import tqdm
 
 from .page import Card
+from ..audio.speakers import assign_speakers
 from ..core.commands import results_folder, split_list
 from ..core.files import write_text
 from ..corpus.aligned import AlignedCorpus, UtteranceFrames
@@ -115,6 +116,8 @@ class Study:
         seed: int = 0,  # of the sample of frames and of the resamples
         device: str = "auto",  # where sums are taken: auto (a GPU if there is one), cpu or cuda
         formats: str = "png,html",  # of the figures: png, svg, pdf, html
+        speaker_table: str = None,  # who speaks, instead of what was recorded: a TSV file of utterance, tab, speaker
+        speaker_pattern: str = None,  # or a regular expression with a group `speaker`, on the path below the corpus
     ):
         self.settings = {name: value for name, value in locals().items() if name != "self"}
         check_settings(self.settings)
@@ -123,6 +126,11 @@ class Study:
         if unknown := [name for name in split_list(layers) if name not in stored]:
             raise ValueError(f"{self.store.path} has no layer {', '.join(unknown)}; it has {', '.join(stored)}")
         self.layers = split_list(layers) or list(stored)
+        records = {name: self.store.manifest[name] for name in self.store.names}
+        recorded = {name: record.get("speaker", "") for name, record in records.items()}
+        paths = {name: record.get("path", "") for name, record in records.items()}
+        who = assign_speakers(paths, recorded, speaker_table, speaker_pattern)
+        self.speakers, self.speaker_notes = who.speakers, who.notes if speaker_table or speaker_pattern else []
         self.formats = split_list(formats)
         self.folder = results_folder(output_dir)
 
@@ -137,7 +145,9 @@ class Study:
     ) -> CorpusSummary:
         "The summary of a folder under the settings of this study."
         shared = ("layers", "align", "reservoir_size", "seed", "device")
-        return summarize(features_dir, **{name: self.settings[name] for name in shared})
+        summary = summarize(features_dir, **{name: self.settings[name] for name in shared})
+        summary.name_speakers(self.speakers)
+        return summary
 
     @cached_property
     def summary(self) -> CorpusSummary:
@@ -147,7 +157,9 @@ class Study:
     @cached_property
     def corpus(self) -> AlignedCorpus:
         "Utterances by name, all layers on one time grid."
-        return AlignedCorpus(self.store.path, self.layers)
+        corpus = AlignedCorpus(self.store.path, self.layers)
+        corpus.speakers |= self.speakers
+        return corpus
 
     @cached_property
     def distinct(self) -> list[str]:
@@ -246,13 +258,16 @@ class Analysis:
         return [p.name for p in found if p.default is not p.empty]
 
 # %% ../../nbs/09_analyses/study.ipynb #82f3425a
+_ALWAYS = ("features_dir", "output_dir", "speaker_table", "speaker_pattern")  # settings that every analysis has
+
+
 def flags_of(
     *analyses: Analysis,  # whose settings the function passes on
 ) -> Callable:  # a decorator
     "Give a function with `**kwargs` the settings of analyses as parameters, with their comments."
 
     def decorate(function: Callable) -> Callable:
-        shared = {"features_dir", "output_dir", *(name for a in analyses for name in a.shares)}
+        shared = {*_ALWAYS, *(name for a in analyses for name in a.shares)}
         own = inspect.signature(function).parameters
         found = {name: p for name, p in own.items() if p.kind is not p.VAR_KEYWORD}
         for source in (Study.__init__, *(a.make for a in analyses)):
@@ -291,7 +306,7 @@ def open_study(
     for analysis in analyses:
         analysis.check(settings)
     study = Study(**{name: settings[name] for name in inspect.signature(Study).parameters})
-    for note in study.store.notes:
+    for note in [*study.store.notes, *study.speaker_notes]:
         print(f"note: {note}", file=sys.stderr)
     return study, settings
 
@@ -342,7 +357,7 @@ def analysis_key(
     "Changes with whatever would change the result of an analysis."
     used = {name: study.settings[name] for name in analysis.shares} | {name: settings[name] for name in analysis.settings}
     content = {name: _content(name, value) for name, value in used.items()}
-    facts = [features_fingerprint(study.store), RESULTS_VERSION, content]
+    facts = [features_fingerprint(study.store), RESULTS_VERSION, content, sorted(study.speakers.items())]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 # %% ../../nbs/09_analyses/study.ipynb #4a7834df

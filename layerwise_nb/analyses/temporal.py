@@ -30,8 +30,11 @@ def corpus_statistics(
     "Statistics of every utterance, each layer at its own rate: read, or those kept by the extraction."
     kept = study.store.path / "summary/temporal.npz"
     if not study.store.has_features and kept.exists():
-        return TemporalStatistics.load(kept)
-    return TemporalStatistics.of(AlignedCorpus(study.store.path, study.layers, own_grid=True))
+        statistics = TemporalStatistics.load(kept)
+    else:
+        statistics = TemporalStatistics.of(AlignedCorpus(study.store.path, study.layers, own_grid=True))
+    statistics.name_speakers(study.speakers)
+    return statistics
 
 
 def _rates(rates: dict[str, float]) -> str:
@@ -125,7 +128,9 @@ def _lag_cards(study: Study, pooled: PooledLags, context: Sequence[str]) -> list
 def _leads(study: Study, by: str, bootstrap: int, max_utterances: int, max_lag_s: float, problems: list[str]) -> list[Card]:
     "Which layer leads which."
     lagged, groups, rate = [], [], frame_timing(study.corpus.grid)["frame_rate"]
-    for u in study.read(sample_utterances(study, max_utterances), "leads", problems):
+    names = sample_utterances(study, max_utterances)
+    known = [name for name in names if by == "utterance" or study.speakers[name]]
+    for u in study.read(known, "leads", problems):
         with attempt(f"leads in {u.name}", problems):
             lagged.append(lagged_cka({name: u.frames[name] for name in study.distinct}, rate, max_lag_s))
             groups.append(u.name if by == "utterance" else u.speaker)
@@ -133,6 +138,7 @@ def _leads(study: Study, by: str, bootstrap: int, max_utterances: int, max_lag_s
         raise ValueError("no utterance is long enough for lags: see the problems above, or take a smaller max_lag_s")
     pooled = pool_lags(lagged, groups, n_resamples=bootstrap, seed=study.settings["seed"])
     what = f"debiased linear CKA at lags of up to {1000 * max_lag_s:.0f} ms, {len(lagged)} utterances"
+    what += f"; {len(names) - len(known)} of unknown speaker are left out" if len(known) < len(names) else ""
     return _lag_cards(study, pooled, [what])
 
 # %% ../../nbs/09_analyses/temporal.ipynb #660aa5a3

@@ -156,6 +156,16 @@ def speakers(self: Reservoir) -> np.ndarray:
     self._sort()
     return self._speakers[: self.n].astype(str)
 
+
+@patch
+def name_speakers(
+    self: Reservoir,
+    speakers: Mapping[str, str],  # utterance -> speaker; others stay
+) -> None:
+    "Say anew who speaks."
+    for row in range(self.n):
+        self._speakers[row] = speakers.get(self._utterances[row], self._speakers[row])
+
 # %% ../../nbs/07_corpus/reservoir.ipynb #90237fb5
 @patch
 def merge(

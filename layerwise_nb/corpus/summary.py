@@ -7,6 +7,7 @@ __all__ = ['CorpusSummary']
 
 # %% ../../nbs/07_corpus/summary.ipynb #a3ee6b19
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -110,6 +111,16 @@ def groups(
         found = f"none for {len(unknown)} of {len(self.speakers)} ({unknown[0]}, …)"
         raise ValueError(f"expected a speaker for every utterance; found {found}: give --speaker_table, or use by='utterance'")
     return self.reservoir.speakers
+
+
+@patch
+def name_speakers(
+    self: CorpusSummary,
+    speakers: Mapping[str, str],  # utterance -> speaker, "" where unknown; utterances that are not named stay as they are
+) -> None:
+    "Say anew who speaks."
+    self.speakers = {name: speakers.get(name, who) for name, who in self.speakers.items()}
+    self.reservoir.name_speakers(self.speakers)
 
 
 @patch

@@ -10,6 +10,7 @@ __all__ = ['TemporalStatistics', 'TemporalSummary', 'Autocorrelation', 'Boundary
 
 # %% ../../nbs/06_dynamics/statistics.ipynb #091917fb
 from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -127,10 +128,24 @@ class TemporalStatistics:
             raise ValueError(f"expected by to be utterance or speaker; found {by!r}")
         if not self.n:
             raise ValueError("expected utterances; found none: update with some first")
-        unknown = [name for name, speaker in self.speakers.items() if not speaker]
-        if by == "speaker" and unknown:
-            raise ValueError(f"expected a speaker for every utterance; found none for {unknown[0]}: use by='utterance'")
-        return _summarise(self, by, level, n_resamples, seed)
+        unknown = [name for name, speaker in self.speakers.items() if not speaker] if by == "speaker" else []
+        if len(unknown) == self.n:
+            found = f"{self.n} utterances of unknown speaker"
+            raise ValueError(f"expected speakers; found {found}: say who speaks, or use by='utterance'")
+        known = copy(self)
+        known._records = {name: record for name, record in self._records.items() if name not in unknown}
+        summary = _summarise(known, by, level, n_resamples, seed)
+        if not unknown:
+            return summary
+        text = f"{len(unknown)} of {self.n} utterances are left out: their speaker is unknown"
+        return replace(summary, notes=(Note("unknown_speaker", text, n=len(unknown)), *summary.notes))
+
+    def name_speakers(
+        self,
+        speakers: Mapping[str, str],  # utterance -> speaker; others stay
+    ) -> None:
+        "Say anew who speaks."
+        self._records = {name: replace(r, speaker=speakers.get(name, r.speaker)) for name, r in self._records.items()}
 
 # %% ../../nbs/06_dynamics/statistics.ipynb #5380deef
 @patch

@@ -178,9 +178,12 @@ def _click_curve(self: ContentExplorer, trace: Any, points: Any, _: Any) -> None
         self.layer.value = name
 
 # %% ../../nbs/10_explorers/content.ipynb #ad3414ba
+_HEADING = dict(title=dict(text="", font_size=13, x=0.02, y=0.97))
+
+
 @patch
 def _map_figure(self: ContentExplorer, side: int) -> LiveFigure:
-    figure = empty_figure(460, margin=MARGIN | dict(t=50), clickmode="event", dragmode=False, hovermode="closest",
+    figure = empty_figure(460, margin=MARGIN | dict(t=50), clickmode="event", dragmode=False, hovermode="closest", **_HEADING,
                           xaxis=dict(zeroline=False), yaxis=dict(scaleanchor="x", zeroline=False))  # fmt: skip
     figure.add_scatter(x=[], y=[], text=[], customdata=[], mode="markers+text", textposition="middle center", textfont_size=11,
                        marker=dict(size=[], color="rgba(0,114,178,0.25)", line=dict(color=COLORS[0], width=[])),
@@ -191,11 +194,12 @@ def _map_figure(self: ContentExplorer, side: int) -> LiveFigure:
 
 @patch
 def _confusion_figure(self: ContentExplorer, side: int) -> LiveFigure:
-    axis = dict(showgrid=False, constrain="domain", tickfont_size=9)
+    axis = dict(showgrid=False, constrain="domain", tickfont_size=9, type="category", dtick=1)
     figure = empty_figure(460, margin=dict(l=50, r=60, t=50, b=50, autoexpand=False), clickmode="event", dragmode=False,
-                          xaxis=axis | dict(title_text="taken for", tickangle=-90),
+                          **_HEADING, xaxis=axis | dict(title_text="taken for", tickangle=-90),
                           yaxis=axis | dict(title_text="said", autorange="reversed", scaleanchor="x"))  # fmt: skip
-    figure.add_trace(heat_map(SEQUENTIAL, 0, 1, customdata=[[""]], hovertemplate="%{customdata}<extra></extra>"))
+    names = list(map(letters, self.labels.names()))
+    figure.add_trace(heat_map(SEQUENTIAL, 0, 1, x=names, y=names, hovertemplate="%{y} taken for %{x}: %{z:.1%}<extra></extra>"))
     figure.data[0].on_click(lambda trace, points, _: self._choose_phone(side, [i[0] for i in points.point_inds]))
     return figure
 
@@ -254,6 +258,7 @@ def _read(self: ContentExplorer) -> None:
         kind, self.bar.value, self.bar.max, made = step
         if kind == "sample":
             self.samples.append(made)
+            self._name_phones()
             self._draw_phone()
         elif kind == "layer":
             self.contents[made[0], made[1].layer] = made[1]
@@ -332,9 +337,10 @@ def _curve_layout(self: ContentExplorer, curve: ContentCurve) -> dict:
 @patch
 def _markers(self: ContentExplorer) -> list[dict]:
     "Lines through the layers that are shown."
-    shown = [self.layer.value] if len(self.corpora) > 1 else [self.layer.value, self.second.value]
-    at = [(self.layer.options.index(name), COLORS[1 + i]) for i, name in enumerate(shown) if name in self.layer.options]
-    return [dict(type="line", x0=x, x1=x, y0=0, y1=1, yref="y domain", line=dict(color=color, width=2)) for x, color in at]
+    shown = [self.layer.value, self.layer.value if len(self.corpora) > 1 else self.second.value]
+    at = [self.layer.options.index(name if name in self.layer.options else self.layer.value) for name in shown]
+    return [dict(type="line", x0=x, x1=x, y0=0, y1=1, yref="y domain", line=dict(color=color, width=2))
+            for x, color in zip(at, (COLORS[3], COLORS[1]), strict=True)]  # fmt: skip
 
 # %% ../../nbs/10_explorers/content.ipynb #2e2aa0e9
 @patch
@@ -348,8 +354,9 @@ def _draw_layers(self: ContentExplorer) -> None:
         self._draw_map(side, content)
         self._draw_confusion(side, content)
         reasons += [] if content is None else [f"{content.layer}: {reason}" for reason in content.reasons]
-    lines = [shape for shape in self.curve.layout.shapes if shape.yref != "y domain"]
-    self.curve.layout.shapes = [*self._markers(), *lines]
+    with self.curve.batch_update():
+        for old, marker in zip(self.curve.layout.shapes, self._markers(), strict=False):
+            old.x0, old.x1 = marker["x0"], marker["x1"]
     if reasons:
         self.say("; ".join(reasons))
     self.update_code()
@@ -361,12 +368,11 @@ def _sample(self: ContentExplorer, side: int) -> SegmentSample:
 
 
 @patch
-def _heading(self: ContentExplorer, side: int, what: str, details: str) -> dict:
+def _heading(self: ContentExplorer, side: int, what: str, details: str) -> str:
     "The title of a figure of a layer."
     layer = (self.layer.value, self.second.value)[side]
     model = f" of {self.corpora[side].model}" if len(self.corpora) > 1 else ""
-    text = f"{letters(layer)}{letters(model)}: {what}<br><span style='font-size:11px'>{letters(details)}</span>"
-    return dict(text=text, font_size=13, x=0.02, y=0.97)
+    return f"{letters(layer)}{letters(model)}: {what}<br><span style='font-size:11px'>{letters(details)}</span>"
 
 # %% ../../nbs/10_explorers/content.ipynb #be469de2
 @patch
@@ -376,21 +382,27 @@ def _draw_map(self: ContentExplorer, side: int, content: LayerContent | None) ->
     if content is None or content.map is None:
         wait = "not read yet" if content is None else "undefined"
         with figure.batch_update():
-            figure.data[0].update(x=[], y=[], text=[], customdata=[], marker=dict(size=[], line=dict(width=[])))
-            figure.layout.title = self._heading(side, f"map of phones: {wait}", "")
+            figure.data[0].x = figure.data[0].y = []
+            figure.layout.title.text = self._heading(side, f"map of phones: {wait}", "")
         return
-    made, counts = content.map, self._sample(side).counts
-    size = 12 + 26 * np.sqrt(counts / counts.max())
-    hover = [letters(f"{name}: {count:,} segments") for name, count in zip(made.names, counts, strict=True)]
-    chosen = [4 if name == self.phone.value else 1 for name in made.names]
-    details = f"{len(made.names)} classes, n = {len(self._sample(side).segments):,} segments; "
-    details += f"{made.between:.0%} of the variance is between classes"
+    made = content.map
+    details = f"{len(made.names)} classes, n = {len(self._sample(side).segments):,} segments; {made.between:.0%} of the "
+    details += "variance is between classes, of it {:.0%} and {:.0%} on these axes".format(*made.shares)
     with figure.batch_update():
-        figure.data[0].update(x=cells(made.points[:, 0], 6), y=cells(made.points[:, 1], 6), text=list(map(letters, made.names)),
-                              customdata=hover, marker=dict(size=size, line=dict(width=chosen)))  # fmt: skip
-        figure.update_layout(title=self._heading(side, "map of phones", details),
-                             xaxis_title_text=f"axis 1 ({made.shares[0]:.0%} of that)",
-                             yaxis_title_text=f"axis 2 ({made.shares[1]:.0%})")  # fmt: skip
+        figure.data[0].x, figure.data[0].y = (cells(values, 6) for values in made.points.T)
+        figure.layout.title.text = self._heading(side, "map of phones", details)
+
+
+@patch
+def _name_phones(self: ContentExplorer) -> None:
+    "What stays the same from layer to layer: the names of the phones, how frequent they are."
+    for side in range(2):
+        if side < len(self.samples) or len(self.corpora) == 1:
+            sample = self._sample(side)
+            sizes = 12 + 26 * np.sqrt(sample.counts / sample.counts.max())
+            hover = [letters(f"{name}: {n:,} segments") for name, n in zip(sample.segments.names, sample.counts, strict=True)]
+            names = list(map(letters, sample.segments.names))
+            self.maps[side].data[0].update(text=names, customdata=hover, marker_size=sizes)
 
 # %% ../../nbs/10_explorers/content.ipynb #d4cb1ed2
 @patch
@@ -400,20 +412,14 @@ def _draw_confusion(self: ContentExplorer, side: int, content: LayerContent | No
     if content is None or content.confusion is None:
         wait = "not read yet" if content is None else "undefined"
         with figure.batch_update():
-            figure.data[0].update(z=[[None]], customdata=[[""]])
-            figure.layout.title = self._heading(side, f"confusion: {wait}", "")
+            figure.data[0].z = [[None]]
+            figure.layout.title.text = self._heading(side, f"confusion: {wait}", "")
         return
     made = content.confusion
-    n = made.counts.sum(axis=1)
-    hover = [[letters(f"{a} taken for {b}: {made.counts[i, j]} of {n[i]}") for j, b in enumerate(made.names)]
-             for i, a in enumerate(made.names)]  # fmt: skip
-    ticks = dict(tickvals=list(range(len(made.names))), ticktext=list(map(letters, made.names)))
     details = f"linear probe, held out by {made.by}: {made.accuracy:.1%} right, n = {made.counts.sum():,} segments"
     with figure.batch_update():
-        figure.data[0].update(z=cells(made.shares, 3), customdata=hover)
-        figure.update_layout(title=self._heading(side, "confusion", details))
-        figure.update_xaxes(**ticks)
-        figure.update_yaxes(**ticks)
+        figure.data[0].z = cells(made.shares, 3)
+        figure.layout.title.text = self._heading(side, "confusion", details)
 
 # %% ../../nbs/10_explorers/content.ipynb #9504577e
 @patch

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..audio.alignment import Alignments
 from ..audio.files import AudioError, Survey, Utterance, survey_folder
-from ..audio.segments import cut_spans, cut_windows
+from ..audio.segments import cut_spans, cut_windows, silence_note
 from ..audio.synthetic import make_corpus
 from ..core.commands import UsageError
 from ..core.files import cannot_write
@@ -72,8 +73,9 @@ def _list(s: ExtractionSettings, catalogue: Mapping[str, Feature], sample_rate: 
         window = int(s.segment_seconds * sample_rate)
         utterances = cut_windows(utterances, window, grid.stride if grid.ceil else shortest, grid.stride)
     if s.alignments:
-        utterances, more = cut_spans(utterances, s.alignments, s.tier, sample_rate, shortest)
-        refused |= more
+        labels = Alignments(s.alignments, [u.below for u in utterances])
+        utterances, more = cut_spans(utterances, labels, s.tier, sample_rate, shortest)
+        refused, notes = refused | more, [*notes, *silence_note(labels.silences)]
     if twice := [name for name, n in Counter(u.name for u in utterances).items() if n > 1]:
         raise UsageError(
             f"two utterances would both be called {twice[0]}, one of them cut from a longer one: rename a file"
