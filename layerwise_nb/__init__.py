@@ -30,10 +30,11 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time `__getattr__` do
     from .explorers.temporal import TemporalExplorer as TemporalExplorer
     from .extract import extract as extract_features  # noqa: F401
     from .features.store import FeatureStore as FeatureStore
+    from .figures.heatmap import heatmap as heatmap
     from .measures.bootstrap import bootstrap_difference as bootstrap_difference
     from .measures.bootstrap import bootstrap_matrix as bootstrap_matrix
     from .measures.matrix import layer_curve as layer_curve
-    from .measures.matrix import linear_cka as linear_cka
+    from .measures.linear import linear_cka as linear_cka
     from .measures.matrix import similarity_matrix as similarity_matrix
     from .measures.null import circular_shift_null as circular_shift_null
     from .measures.propagation import input_propagation as input_propagation
@@ -49,11 +50,12 @@ _HOME = {
     "extract_features": "extract:extract",
     "FeatureStore": "features.store",
     "find_recording": "corpus.recording",
+    "heatmap": "figures.heatmap",
     "input_propagation": "measures.propagation",
     "lagged_cka": "dynamics.lags",
     "layer_curve": "measures.matrix",
     "LayerExplorer": "explorers.layer",
-    "linear_cka": "measures.matrix",
+    "linear_cka": "measures.linear",
     "load_model": "models.load",
     "measure": "analyses.similarity",
     "read_alignment": "audio.alignment",

@@ -1,7 +1,7 @@
 """Where the modules and names of release 0.1 went: old imports go on, through one table and one finder.
 
 Written by hand. `MOVED` names, for each module that is gone, the modules that have its contents now; `RENAMED` the few
-public names that changed. A module that is still there but gave something away, such as `layerwise_nb.audio`, which is a
+public names that changed, `GONE` what serves instead of those that are no more. A module that is still there but gave something away, such as `layerwise_nb.audio`, which is a
 folder today, asks `moved_name` in its `__getattr__`.
 """
 
@@ -14,22 +14,149 @@ from types import ModuleType
 PACKAGE = __name__.rpartition(".")[0]
 
 # module of release 0.1 -> the modules of today that have its names
-MOVED = {}
+MOVED = {
+    "accumulate": ("corpus.accumulate",),
+    "alignment": ("audio.intervals", "audio.textgrid", "audio.label_files", "audio.alignment"),
+    "animate": ("figures.render",),
+    "arrays": ("core.arrays",),
+    "audio": ("audio.files", "audio.decode", "audio.containers"),
+    "bench_animate": ("benchmarks.animation",),
+    "bench_explore": ("explorers.server", "benchmarks.explorers"),
+    "bench_extract": ("benchmarks.extraction",),
+    "bench_moments": ("benchmarks.moments",),
+    "bench_similarity": ("benchmarks.similarity",),
+    "benchmark": ("benchmarks.tool",),
+    "boundaries": ("dynamics.boundaries",),
+    "corpus": ("corpus.aligned",),
+    "dashboard": ("analyses.page",),
+    "download": ("audio.librispeech",),
+    "dynamics": ("dynamics.change",),
+    "engine": ("extraction.engine",),
+    "explore": ("explorers.server",),
+    "explorers": ("explorers.layer", "explorers.similarity", "explorers.temporal"),
+    "extract": (
+        "extraction.progress",
+        "extraction.settings",
+        "extraction.distributed",
+        "extraction.prepare",
+        "extraction.resume",
+    ),
+    "film": ("figures.animation", "figures.specification"),
+    "film_page": ("figures.animation_page",),
+    "frame_pairs": ("measures.pairwise",),
+    "frames": ("features.frame_grid", "features.catalogue"),
+    "independence": ("measures.null",),
+    "lag_plots": ("figures.released",),
+    "lags": ("dynamics.lags",),
+    "layers": ("features.catalogue",),
+    "models": ("models.family", "models.load"),
+    "moments": ("measures.moments",),
+    "pipeline": ("analyses.pipeline", "analyses.study"),
+    "plan": ("core.machine", "extraction.plan"),
+    "plots": (
+        "figures.style",
+        "figures.figure",
+        "figures.matplotlib_renderer",
+        "figures.plotly_renderer",
+        "figures.released",
+        "figures.curves",
+    ),
+    "pooling": ("dynamics.pooling",),
+    "propagation": ("measures.propagation",),
+    "reservoir": ("corpus.reservoir",),
+    "second_moments": ("core.checks", "measures.second_moments"),
+    "segments": ("audio.segments",),
+    "similarity": ("measures.matrix", "measures.linear", "measures.geometry", "measures.pairwise"),
+    "similarity_analysis": ("core.commands", "analyses.similarity", "analyses.study", "similarity"),
+    "sound": ("audio.spectrogram", "corpus.recording"),
+    "store": ("features.npz", "features.run_folder", "features.store", "core.files"),
+    "summary": ("corpus.summary",),
+    "synthetic": ("audio.pronunciation", "audio.synthesizer", "audio.synthetic"),
+    "temporal": (
+        "dynamics.statistics",
+        "dynamics.change",
+        "dynamics.boundaries",
+        "dynamics.windows",
+        "dynamics.lags",
+        "dynamics.pooling",
+    ),
+    "temporal_analysis": ("analyses.utterance", "temporal"),
+    "temporal_plots": ("figures.matplotlib_renderer", "figures.panels", "figures.released"),
+    "uncertainty": ("measures.bootstrap", "measures.null"),
+    "verify": ("features.npz",),
+    "views": ("audio.synthetic", "explorers.views"),
+    "widgets": ("explorers.widgets", "explorers.base"),
+    "windows": ("dynamics.windows",),
+}
 
-# "module:name" of release 0.1 -> "module:name" of today
-RENAMED = {"audio:speaker_chapter": "audio.speakers:layout_speaker"}
+# "module:name" of release 0.1 -> "module:name" of today, where the name changed
+RENAMED = {
+    "animate:draw_film": "figures.render:draw_animation",
+    "bench_animate:example_films": "benchmarks.animation:example_animations",
+    "benchmark:measure": "benchmarks.tool:measure",
+    "dynamics:CentredFrames": "dynamics.change:CenteredFrames",
+    "dynamics:centred_frames": "dynamics.change:centered_frames",
+    "dynamics:clock": "dynamics.change:frame_timing",
+    "film:Film": "figures.animation:AnimationData",
+    "film:layer_colours": "figures.animation:layer_colors",
+    "film_page:film_page": "figures.animation_page:animation_page",
+    "frame_pairs:knn_signature": "measures.pairwise:knn_prepared",
+    "frame_pairs:rbf_signature": "measures.pairwise:rbf_prepared",
+    "frame_pairs:rsa_signature": "measures.pairwise:rsa_prepared",
+    "pipeline:Analysis": "analyses.study:Study",
+    "pipeline:PARTS": "analyses.pipeline:ANALYSES",
+    "pipeline:Part": "analyses.study:Analysis",
+    "second_moments:CentredLayer": "measures.second_moments:CenteredLayer",
+    "second_moments:CentredPair": "measures.second_moments:CenteredPair",
+    "second_moments:centred_layer": "measures.second_moments:centered_layer",
+    "second_moments:centred_pair": "measures.second_moments:centered_pair",
+    "second_moments:check_share": "core.checks:check_range",
+    "similarity_analysis:measure": "analyses.similarity:measure",
+    "similarity_analysis:summarise": "analyses.study:summarize",
+    "sound:Sound": "corpus.recording:Recording",
+    "sound:find_sound": "corpus.recording:find_recording",
+    "temporal:clock": "dynamics.change:frame_timing",
+}
+
+# "module:name" of release 0.1 -> what serves instead
+GONE = {
+    "audio:speaker_chapter": "who speaks is asked of layerwise_nb.audio.speakers",
+    "bench_extract:BARE": "benchmarks share `Row` and `take_turns` of layerwise_nb.benchmarks.tool",
+    "bench_extract:ExtractBench": "benchmarks share `Row` and `take_turns` of layerwise_nb.benchmarks.tool",
+    "bench_extract:SCHEDULED": "benchmarks share `Row` and `take_turns` of layerwise_nb.benchmarks.tool",
+    "bench_extract:Timing": "benchmarks share `Row` and `take_turns` of layerwise_nb.benchmarks.tool",
+    "bench_extract:USUAL": "benchmarks share `Row` and `take_turns` of layerwise_nb.benchmarks.tool",
+    "bench_extract:bench_json": "benchmarks share `Row` and `take_turns` of layerwise_nb.benchmarks.tool",
+    "bench_extract:format_bench": "benchmarks share `Row` and `take_turns` of layerwise_nb.benchmarks.tool",
+    "bench_extract:time_contender": "benchmarks share `Row` and `take_turns` of layerwise_nb.benchmarks.tool",
+    "frames:TRANSFORMER_GRID": "every features folder has its own grid, `AlignedCorpus(folder).grid`",
+    "models:FAMILY": "`layerwise_nb.models.load.FAMILIES` lists the families",
+    "plots:Cells": "figures are specifications now, drawn by layerwise_nb.figures.figure",
+    "plots:draw_cells": "figures are specifications now, drawn by layerwise_nb.figures.figure",
+    "plots:draw_groups": "figures are specifications now, drawn by layerwise_nb.figures.figure",
+    "plots:plotly_cells": "figures are specifications now, drawn by layerwise_nb.figures.figure",
+    "plots:plotly_groups": "figures are specifications now, drawn by layerwise_nb.figures.figure",
+    "plots:plotly_line": "figures are specifications now, drawn by layerwise_nb.figures.figure",
+    "temporal_plots:plotly_labels": "figures are specifications now, drawn by layerwise_nb.figures.figure",
+    "temporal_plots:write_labels": "figures are specifications now, drawn by layerwise_nb.figures.figure",
+    "verify:store_catalogue": "`FeatureStore(folder).catalogue` is read from run.json",
+    "widgets:alone": "explorers see to it themselves",
+    "widgets:said": "explorers see to it themselves",
+}
 
 
 def moved_name(module: str, name: str):
-    """What `layerwise_nb.<module>.<name>` of release 0.1 is today; an AttributeError where there is no such thing."""
-    if not name.startswith("__"):
-        home, _, renamed = RENAMED.get(f"{module}:{name}", "").partition(":")
-        for place in [home] if home else MOVED.get(module, ()):
-            found = import_module(f"{PACKAGE}.{place}")
-            if hasattr(found, renamed or name):
-                return getattr(found, renamed or name)
+    """What `layerwise_nb.<module>.<name>` of release 0.1 is today; an AttributeError that says what to use otherwise."""
+    if name.startswith("__"):
+        raise AttributeError(f"module '{PACKAGE}.{module}' has no attribute {name!r}")
+    home, _, renamed = RENAMED.get(f"{module}:{name}", "").partition(":")
+    for place in [home] if home else MOVED.get(module, ()):
+        found = import_module(f"{PACKAGE}.{place}")
+        if hasattr(found, renamed or name):
+            return getattr(found, renamed or name)
     places = ", ".join(f"{PACKAGE}.{place}" for place in MOVED.get(module, ())) or PACKAGE
-    raise AttributeError(f"module '{PACKAGE}.{module}' has no attribute {name!r}; its contents are now in {places}")
+    instead = GONE.get(f"{module}:{name}", f"its contents are now in {places}")
+    raise AttributeError(f"module '{PACKAGE}.{module}' has no attribute {name!r}: {instead}")
 
 
 def door(module: str):
@@ -66,10 +193,17 @@ class _Finder(MetaPathFinder, Loader):
         pass
 
     def get_code(self, fullname: str):
-        """For `python -m`: the command that was in the module."""
-        command = next(p for p in MOVED[fullname.rpartition(".")[2]] if "." not in p)
-        run = f"import runpy; runpy.run_module({PACKAGE + '.' + command!r}, run_name='__main__', alter_sys=True)"
-        return compile(run, fullname, "exec")
+        """For `python -m`."""
+        return _as_main.__code__
+
+
+def _as_main():
+    from runpy import run_module
+
+    from layerwise_nb._moved import MOVED
+
+    command = next(place for place in MOVED[__spec__.name.rpartition(".")[2]] if "." not in place)  # noqa: F821
+    run_module(f"layerwise_nb.{command}", run_name="__main__", alter_sys=True)
 
 
 def install() -> None:

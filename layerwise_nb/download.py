@@ -24,8 +24,12 @@ from urllib.request import Request, urlopen
 from fastcore.script import call_parse
 from tqdm import tqdm
 
+from ._moved import door
 from .audio.librispeech import ARCHIVES, OPENSLR, Archive
 from .core.commands import FailedError, command_ending
+
+# %% ../nbs/12_commands/download.ipynb #d002down
+__getattr__ = door("download")  # the names of release 0.1
 
 # %% ../nbs/12_commands/download.ipynb #8c546afe
 class DownloadError(RuntimeError):

@@ -14,7 +14,11 @@ from pathlib import Path
 
 from fastcore.script import call_parse
 
+from ._moved import door
 from .core.commands import command_ending
+
+# %% ../nbs/12_commands/explore.ipynb #d002expl
+__getattr__ = door("explore")  # the names of release 0.1
 
 # %% ../nbs/12_commands/explore.ipynb #372cf7eb
 def check_folders(

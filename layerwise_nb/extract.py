@@ -8,9 +8,13 @@ __all__ = ['extract', 'layerwise_extract']
 # %% ../nbs/12_commands/extract.ipynb #2d094818
 from fastcore.script import call_parse
 
+from ._moved import door
 from .core.commands import command_ending, flags_of
 from .extraction.progress import INTERRUPTED, format_summary
 from .extraction.settings import ExtractionSettings, audio_folder
+
+# %% ../nbs/12_commands/extract.ipynb #d002extr
+__getattr__ = door("extract")  # the names of release 0.1
 
 # %% ../nbs/12_commands/extract.ipynb #7a03e934
 @flags_of(ExtractionSettings)
@@ -38,7 +42,7 @@ def layerwise_extract(**kwargs):
 
     Example: layerwise_extract --audio_dir data/LibriSpeech --dataset_split dev-clean --save_dir features
     """
-    with command_ending("layerwise_extract", "finished files are kept, and the same command goes on where this one stopped"):
+    with command_ending("layerwise_extract", "the same command goes on where this one stopped"):
         if summary := extract(**kwargs):
             print(format_summary(summary))
             if summary["stopped"] == INTERRUPTED:

@@ -10,10 +10,13 @@ import sys
 
 from fastcore.script import call_parse
 
+from ._moved import door
 from .analyses.similarity import SIMILARITY, analyse_similarity
 from .analyses.study import flags_of
 from .core.commands import command_ending
-from .measures.matrix import *  # noqa: F403 (the measures belong here, too)
+
+# %% ../nbs/12_commands/similarity.ipynb #d002simi
+__getattr__ = door("similarity")  # the names of release 0.1
 
 # %% ../nbs/12_commands/similarity.ipynb #e38ef976
 @call_parse

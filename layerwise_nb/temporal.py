@@ -10,11 +10,14 @@ import sys
 
 from fastcore.script import call_parse
 
+from ._moved import door
 from .analyses.study import flags_of
 from .analyses.temporal import TEMPORAL
 from .analyses.utterance import UTTERANCE, analyse_time
 from .core.commands import command_ending
-from .dynamics.statistics import *  # noqa: F403 (the measures belong here, too)
+
+# %% ../nbs/12_commands/temporal.ipynb #d002temp
+__getattr__ = door("temporal")  # the names of release 0.1
 
 # %% ../nbs/12_commands/temporal.ipynb #cea65e0e
 @call_parse

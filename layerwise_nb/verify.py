@@ -16,10 +16,14 @@ import numpy as np
 from fastcore.script import call_parse
 from tqdm.auto import tqdm
 
+from ._moved import door
 from .core.commands import command_ending
 from .features.npz import FeatureFile, check_file
 from .features.run_folder import StoreError
 from .features.store import FeatureStore
+
+# %% ../nbs/12_commands/verify.ipynb #d002veri
+__getattr__ = door("verify")  # the names of release 0.1
 
 # %% ../nbs/12_commands/verify.ipynb #31c3e9ca
 def _files(folder: str | Path) -> FeatureStore:

@@ -1,6 +1,7 @@
 """The names to start with, and the names of release 0.1, which go on."""
 
 import ast
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -9,6 +10,7 @@ import pytest
 from test_project import PACKAGE, ROOT, module_files
 
 import layerwise_nb as lw
+from layerwise_nb import _moved
 
 OLD_NAMES = (ROOT / "tests/names_0_1.txt").read_text(encoding="utf-8").split()
 
@@ -54,14 +56,21 @@ def test_old_names_are_those_of_the_release():
 @pytest.mark.parametrize("module", sorted({name.split(":")[0] for name in OLD_NAMES}))
 def test_old_names_go_on(module):
     found = import_module(f"{PACKAGE}.{module}")
-    names = [name.split(":")[1] for name in OLD_NAMES if name.startswith(f"{module}:")]
+    names = [name.split(":")[1] for name in OLD_NAMES if name.startswith(f"{module}:") and name not in _moved.GONE]
     assert [name for name in names if not hasattr(found, name)] == []
+
+
+@pytest.mark.parametrize("name", _moved.GONE)
+def test_what_is_gone_says_what_serves_instead(name):
+    module, old = name.split(":")
+    with pytest.raises(AttributeError, match=re.escape(_moved.GONE[name])):
+        getattr(import_module(f"{PACKAGE}.{module}"), old)
 
 
 def test_a_module_that_never_was_is_missing():
     with pytest.raises(ModuleNotFoundError, match="layerwise_nb.nothing"):
         import_module(f"{PACKAGE}.nothing")
-    with pytest.raises(AttributeError, match="has no attribute 'nothing'; its contents are now in layerwise_nb.features"):
+    with pytest.raises(AttributeError, match="has no attribute 'nothing': its contents are now in layerwise_nb.features"):
         import_module(f"{PACKAGE}.store").nothing  # noqa: B018
 
 

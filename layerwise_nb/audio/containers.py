@@ -237,7 +237,7 @@ def _caf_length(file: BinaryIO, path: Path) -> int | None:
     size = _count(file, path, chunks, at, inner, frame, 0)
     return size // frame if frame else None
 
-# %% ../../nbs/02_audio/containers.ipynb #6947bc8c
+# %% ../../nbs/02_audio/containers.ipynb #4e79a969
 _AU_BYTES = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}  # by encoding: µ-law, PCM of 8 to 32 bits, float, double, A-law
 
 
@@ -261,7 +261,7 @@ def _au_length(file: BinaryIO, path: Path) -> int | None:
     if magic == b"dns.":
         at, size, coding, _, channels = struct.unpack("<5I", struct.pack(">5I", at, size, coding, _, channels))
     frame = channels * _AU_BYTES.get(coding, 0)
-    if size >= 0xFFFFFFFF - (1 << 16):
+    if size > end - at and _left_open(size):
         raise never_completed(path, f"{(end - at) // frame:,} samples" if frame else f"{end - at:,} bytes", "nothing about it")
     if size > end - at or not frame or size % frame:
         raise truncated(path, f"{size:,} bytes of samples", f"{end - at:,}")

@@ -245,6 +245,17 @@ def at(
             codes[of_it] = self.frames(str(name), grid, tier)[positions[of_it]]
     return codes
 
+# %% ../../nbs/07_corpus/labels.ipynb #34995104
+@patch
+def speaking_rate(
+    self: CorpusLabels,
+    utterance: str,  # its name
+) -> float:  # phones a second, silence left out; NaN without phones
+    "How fast an utterance is spoken."
+    rows = self._intervals["phones"].get(utterance, np.empty((0, 4)))
+    spoken = rows[self._classes_of("phones")[1][rows[:, 2].astype(int)] >= 0]
+    return len(spoken) / float((spoken[:, 1] - spoken[:, 0]).sum()) if len(spoken) else np.nan
+
 # %% ../../nbs/07_corpus/labels.ipynb #4c44d74a
 @patch
 def _segments_of(self: CorpusLabels, utterance: str, grid: Feature, tier: str) -> dict[str, np.ndarray]:

@@ -2,6 +2,8 @@
 
 from importlib import import_module
 
+from .._moved import moved_name
+
 _HOME = {
     "LayerExplorer": "layer",
     "SimilarityExplorer": "similarity",
@@ -13,7 +15,7 @@ __all__ = list(_HOME)
 
 def __getattr__(name: str):
     if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+        return moved_name("explorers", name)
     value = globals()[name] = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     return value
 

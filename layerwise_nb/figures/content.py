@@ -172,7 +172,7 @@ def confusion(
                        form=decimals if len(classes) <= 15 else None, sides=("labeled",
                                                                              "predicted"), are_layers=False)  # fmt: skip
 
-# %% ../../nbs/08_figures/content.ipynb #653150f7
+# %% ../../nbs/08_figures/content.ipynb #23674da7
 def class_tree(
     means: np.ndarray,  # (classes, dim) mean frame of each class
     classes: Sequence[str],  # phones
@@ -190,7 +190,7 @@ def class_tree(
     tree = dendrogram(linkage(means - means.mean(axis=0), "average", metric), no_plot=True)
     x, y = ((np.pad(tree[key], ((0, 0), (0, 1)), constant_values=np.nan)).ravel() for key in ("icoord", "dcoord"))
     names, lines = [classes[i] for i in tree["leaves"]], [context] if isinstance(context, str) else list(context)
-    panel = Panel([Line((x - 5) / 10, y, role="quiet", markers=True)], Axis(names=names, are_layers=False),
+    panel = Panel([Line((x - 5) / 10, y, role="tree", markers=True)], Axis(names=names, are_layers=False),
                   Axis(f"{metric} distance of class means", limits=(0, 1.03 * np.nanmax(y)), grid=True), 3.0)  # fmt: skip
     return FigureSpec(title, [*filter(None, lines), f"average linkage of {len(classes)} class means, grand mean removed"],
                       [panel],

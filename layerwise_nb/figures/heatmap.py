@@ -15,7 +15,7 @@ from .specification import Axis, Image, Panel, Scale
 from .style import DIVERGING, decimals, few_notes, measure_name, measure_reading
 from ..measures.matrix import SimilarityMatrix
 
-# %% ../../nbs/08_figures/heatmap.ipynb #3aa43825
+# %% ../../nbs/08_figures/heatmap.ipynb #5ced98d3
 def hatched(
     values: np.ndarray,  # (rows, columns)
     rows: Sequence[str],
@@ -30,7 +30,14 @@ def hatched(
     why = list(dict.fromkeys(reasons.values()))
     gone = [name for name, row in zip(rows, known, strict=True) if not row.any()] if known.any() else []
     layers = f" for {', '.join(gone[:3])}{' …' * (len(gone) > 3)}" if gone else ""
-    return [f"hatched: {missing}{layers}{f' ({why[0]})' if len(why) == 1 else ''}"]
+    said = f" ({'; '.join(why)})" if 0 < len(why) <= 2 else ""
+    return [f"hatched: {missing}{layers}{said}"]
+
+
+def _undefined(matrix: SimilarityMatrix) -> dict[tuple[str, str], str]:
+    "Why cells of layers that have no such number are empty."
+    why = {layer: str(note) for note in matrix.notes if getattr(note, "kind", "") == "undefined" for layer in note.layers}
+    return {(a, b): why.get(a) or why[b] for a in matrix.names_a for b in matrix.names_b if a in why or b in why}
 
 
 def _axes(rows: Sequence[str], columns: Sequence[str], sides, are_layers: bool) -> tuple[Axis, Axis]:
@@ -64,7 +71,7 @@ def cell_figure(
     return FigureSpec(title, lines, [Panel([image], x, y, values.shape[0] * inch)], values.shape[1] * inch, True,
                       kind="Heat map")
 
-# %% ../../nbs/08_figures/heatmap.ipynb #b5e7f0e8
+# %% ../../nbs/08_figures/heatmap.ipynb #1aeb914e
 def _ends(values: np.ndarray, intervals) -> tuple:
     "Both ends of the intervals, and what they are and how wide."
     if intervals is None:
@@ -90,9 +97,11 @@ def heatmap(
     name, values = measure_name(matrix.metric), np.asarray(matrix.values, dtype=float)
     reading, limits, colors = measure_reading(matrix.metric)
     low, high, ends = _ends(values, intervals)
+    reasons = _undefined(matrix) if reasons is None else reasons
+    notes = few_notes([note for note in matrix.notes if getattr(note, "kind", "") != "undefined"])  # these are hatched
     return cell_figure(
         f"{name} between layers" if sides is None else f"{name} between layers of {sides[0]} and {sides[1]}",
-        [context, matrix.title, *ends, *few_notes(matrix.notes)], matrix.names_a, matrix.names_b, values,
+        [context, matrix.title, *ends, *notes], matrix.names_a, matrix.names_b, values,
         Scale(f"{name}: {reading}" if reading else name, *limits, colors), low, high, reasons=reasons, sides=sides,
     )  # fmt: skip
 

@@ -6,9 +6,11 @@
 __all__ = ['MARKERS', 'DASHES', 'fit_axes', 'wrap', 'new_figure', 'heading', 'line_style', 'thin', 'text_colors', 'cell_inks',
            'interval', 'group_text', 'every', 'draw']
 
-# %% ../../nbs/08_figures/matplotlib_renderer.ipynb #fde1e11f
+# %% ../../nbs/08_figures/matplotlib_renderer.ipynb #d6fe2754
 import textwrap
+import warnings
 from collections.abc import Sequence
+from contextlib import contextmanager
 from io import BytesIO
 
 import matplotlib as mpl
@@ -36,15 +38,23 @@ from layerwise_nb.figures.specification import (
 )
 from .style import COLORS, GROUP_COLORS, MISSING, STYLE, layer_groups, missing_font, plain
 
-# %% ../../nbs/08_figures/matplotlib_renderer.ipynb #373f5649
+# %% ../../nbs/08_figures/matplotlib_renderer.ipynb #0c56d3d6
 _TITLE_PT, _DETAIL_PT = 11, 8.5
+
+
+@contextmanager
+def _fonts_are_named():
+    "No warning for each character that no font has: the heading names the font to install."
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
+        yield
 
 
 class _Figure(Figure):
     "A figure that a notebook shows without pyplot, in its own style wherever it is drawn."
 
     def draw(self, renderer) -> None:
-        with mpl.rc_context(STYLE):
+        with mpl.rc_context(STYLE), _fonts_are_named():
             super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
@@ -113,11 +123,12 @@ def heading(
     "What a static figure says about itself."
     return " ".join(text.get_text() for text in figure.texts)
 
-# %% ../../nbs/08_figures/matplotlib_renderer.ipynb #849f3685
+# %% ../../nbs/08_figures/matplotlib_renderer.ipynb #f9a9cad1
 MARKERS = (("o", "circle"), ("s", "square"), ("^", "triangle-up"), ("D", "diamond"), ("v", "triangle-down"), ("P", "cross"))
 DASHES = (("-", "solid"), ("--", "dash"), (":", "dot"), ("-.", "dashdot"))
 _ROLES = {"control": ("#666666", MARKERS[1], DASHES[1]), "baseline": ("#8A6D3B", ("", ""), DASHES[3]),
-          "published": ("#000000", ("", ""), DASHES[2]), "quiet": ("#666666", ("", ""), DASHES[0])}  # fmt: skip
+          "published": ("#000000", ("", ""), DASHES[2]), "quiet": ("#666666", ("", ""), DASHES[0]),
+          "tree": ("#444444", ("", ""), DASHES[0])}  # fmt: skip
 
 
 def line_style(
@@ -384,7 +395,13 @@ def _legend(figure: Figure, ax, spec: FigureSpec, before: list[str]) -> list[str
         ax.legend(handles, labels, loc="lower left", bbox_to_anchor=(0, 1), ncols=6, borderaxespad=0.1, columnspacing=1.4)
     return labels
 
-# %% ../../nbs/08_figures/matplotlib_renderer.ipynb #187a1d5b
+# %% ../../nbs/08_figures/matplotlib_renderer.ipynb #a1305c2c
+def _room(axis: Axis) -> float:
+    "Inches that long names need beyond what all figures have."
+    longest = max(map(len, axis.labels), default=0)
+    return max(0.0, longest * 8 * 0.6 / 72 - 0.9)
+
+
 @mpl.rc_context(STYLE)
 def draw(
     spec: FigureSpec,
@@ -393,7 +410,9 @@ def draw(
     heights, last = [panel.inches for panel in spec.panels], spec.panels[-1]
     details = [*spec.details, missing_font(_texts(spec))]
     width, above = (spec.inches + 2.1, 1.2) if spec.exact else (spec.inches, 0.5 + 0.3 * (len(heights) > 1) * len(heights))
-    figure = new_figure(max(width, 4.8) if spec.exact else width, sum(heights) + above, spec.title, details)
+    long_x, long_y = _room(last.x), max(_room(panel.y) for panel in spec.panels)  # more than usual, for long names
+    figure = new_figure(max(width, 4.8) + long_y if spec.exact else width + long_y, sum(heights) + above + long_x,
+                        spec.title, details)
     axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     if len(heights) > 1:
         figure.get_layout_engine().set(hspace=0.01, h_pad=0.03)
@@ -408,5 +427,6 @@ def draw(
             ax.tick_params(bottom=panel.x.shown, labelbottom=False)
         named = _legend(figure, ax, spec, named)
     if spec.exact:
-        fit_axes(figure, axes[0], spec.inches, heights[0])
+        with _fonts_are_named():
+            fit_axes(figure, axes[0], spec.inches, heights[0])
     return figure

@@ -75,10 +75,10 @@ def _hovers(line: Line, axis: Axis) -> list[str]:
     return [f"<b>{plotly_text(axis.name(x))}</b><br>{plotly_text(line.name)}: {y:.4g}{end}"
             for x, y, end in zip(line.x, line.y, ends, strict=True)]  # fmt: skip
 
-# %% ../../nbs/08_figures/plotly_renderer.ipynb #f61a5586
+# %% ../../nbs/08_figures/plotly_renderer.ipynb #f363488d
 def _line(figure: go.Figure, panel: Panel, line: Line, named: set, **where) -> None:
     color, (_, marker), (_, dash) = line_style(line.style, line.role)
-    name, quiet = plotly_text(line.name), line.role == "quiet"
+    name, quiet = plotly_text(line.name), line.role in ("quiet", "tree")
     if line.low is not None:
         xs, ys = _outline(line.x, line.low, line.high)
         figure.add_scatter(x=xs, y=ys, fill="toself", fillcolor=color, opacity=0.2, mode="none", hoverinfo="skip",

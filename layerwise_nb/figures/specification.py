@@ -44,7 +44,7 @@ class Scale:
                 values, ends = np.log(np.where(values < 0, 0, values)), np.log(ends)
         return (values - ends[0]) / (ends[1] - ends[0])
 
-# %% ../../nbs/08_figures/specification.ipynb #21d5fa4f
+# %% ../../nbs/08_figures/specification.ipynb #dbdbce96
 @dataclass
 class Axis:
     "One axis of a panel."
@@ -72,10 +72,12 @@ class Axis:
 
     def name(self, x: float) -> str:
         "A place on the axis, for people: the name that stands there, or the number with its unit."
-        return str(self.names[round(x)]) if self.names else f"{x:.{self.digits}f} {self.unit}".strip()
+        if self.names and x == np.round(x):
+            return str(self.names[round(x)])
+        return f"{x:.{self.digits}f} {self.unit}".strip() if np.isfinite(x) else ""
 
-# %% ../../nbs/08_figures/specification.ipynb #1e3d57fb
-ROLES = ("curve", "control", "baseline", "published", "quiet")
+# %% ../../nbs/08_figures/specification.ipynb #b9a38471
+ROLES = ("curve", "control", "baseline", "published", "tree", "quiet")
 
 
 @dataclass

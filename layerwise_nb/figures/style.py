@@ -7,7 +7,7 @@ __all__ = ['COLORS', 'GROUP_COLORS', 'SEQUENTIAL', 'DIVERGING', 'MISSING', 'GREY
            'layer_labels', 'layer_groups', 'decimals', 'measure_name', 'measure_reading', 'few_notes', 'plain',
            'plotly_text', 'missing_font', 'colorscale', 'contrast']
 
-# %% ../../nbs/08_figures/style.ipynb #84a3f49f
+# %% ../../nbs/08_figures/style.ipynb #ef8e43b7
 import functools
 import os
 import re
@@ -21,6 +21,9 @@ import numpy as np
 import plotly.graph_objects as go
 from matplotlib import font_manager
 
+from ..core.notes import Note
+from ..measures.matrix import MEASURES
+
 # %% ../../nbs/08_figures/style.ipynb #d3b2b74c
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito, those seen on any ground
 GROUP_COLORS = {"CNN": "#E69F00", "projection": "#009E73", "transformer": "#56B4E9"}
@@ -28,12 +31,9 @@ SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
 MISSING = "#BDBDBD"  # where there is no value
 GREY = "#777777"  # lines that are seen on white and on black; never text
 INK = "#333333"  # text: 12.6 : 1 on white
-_LABELS = {"cnn_final_raw": "CNN out", "after_transpose": "transp.", "after_projection": "proj.", "transformer_input": "T in",
-           "log_mel": "mel", "final_norm": "norm"}  # fmt: skip
+_LABELS = {"cnn_final_raw": "CNN out", "after_transpose": "transp.", "after_projection": "proj.", "transformer_input": "T in"}
 _KNOWN = re.compile(r"^(?:(conv_)|transformer_layer_)(?=\d+$)")
-_PREFIXES = {"conv_": "CNN", "cnn_": "CNN", "log_mel": "CNN", "fbank": "CNN", "after_": "projection", "projection": "projection",
-             "pos_conv_": "projection", "transformer_": "transformer", "final_norm": "transformer", "upsampled": "transformer",
-             "downsampled": "transformer", "quantized_": "transformer"}  # fmt: skip
+_PREFIXES = {"conv_": "CNN", "cnn_": "CNN", "after_": "projection", "transformer_": "transformer"}
 
 
 def _shared_ends(names: list[str]) -> tuple[int, int]:
@@ -102,40 +102,30 @@ def decimals(
     text = text[1:] if text[0] == "0" else f"{abs(value):.1f}" if abs(value) < 99.95 else f"{abs(value):.3g}".replace("e+0", "e")
     return f"−{text}" if value < 0 and text != ".00" else text
 
-# %% ../../nbs/08_figures/style.ipynb #482611fb
-_MEASURES = {  # metric: (its name for people, how a cell is read)
-    "linear_cka": ("Linear CKA", ""),
-    "rbf_cka": ("RBF CKA", ""),
-    "mean_cca": ("Mean canonical correlation", ""),
-    "mean_squared_cca": ("Mean squared canonical correlation", ""),
-    "svcca": ("SVCCA", ""),
-    "pwcca": ("PWCCA", "weighted by the directions of the row"),
-    "regression_r2": ("R²", "share of the column's variance that the row explains"),
-    "partial_r2": ("Partial R²", "share of the column's variance that the row explains beyond the given layer"),
-    "partial_cka": ("Partial CKA", "of what the given layer leaves of both"),
-    "procrustes_similarity": ("Procrustes similarity", ""),
-    "correlation": ("Correlation", "mean over the row's features of the best with one of the column's"),
-    "rsa": ("RSA", "correlation of the distances between frames"),
-    "mutual_knn": ("Mutual nearest neighbors", "share of neighbors in common"),
-}
-_LIMITS = {"rsa": (-1.0, 1.0)}  # all others: 0 to 1
-
-
+# %% ../../nbs/08_figures/style.ipynb #f8ad48cf
 def measure_name(
-    metric: str,  # name of a function of `similarity`, or of any other measure
+    metric: str,  # one of `MEASURES`, or any other
 ) -> str:  # "Linear CKA"
     "A measure's name for people."
-    return _MEASURES[metric][0] if metric in _MEASURES else metric.replace("_", " ")
+    return MEASURES[metric].label if metric in MEASURES else metric.replace("_", " ")
 
 
 def measure_reading(
     metric: str,  # name of a measure
 ) -> tuple[str, tuple[float, float], str]:  # how a cell is read, the limits of the colors, and the colors
     "How a measure is drawn."
-    limits = _LIMITS.get(metric, (0.0, 1.0))
-    return _MEASURES.get(metric, ("", ""))[1], limits, DIVERGING if limits[0] < 0 else SEQUENTIAL
+    if metric not in MEASURES:
+        return "", (0.0, 1.0), SEQUENTIAL
+    measure = MEASURES[metric]
+    return measure.reading, measure.range, DIVERGING if measure.signed else SEQUENTIAL
 
-# %% ../../nbs/08_figures/style.ipynb #da6076e0
+# %% ../../nbs/08_figures/style.ipynb #fb6eb90d
+def _layers_said(note: str) -> list[str]:
+    "The layer before the colon of a note that is plain text."
+    layer, colon, _ = note.partition(": ")
+    return [layer] if colon and " " not in layer else []
+
+
 def few_notes(
     notes: Sequence[str],  # what makes numbers say less than they seem to: "conv_0: …"
     max_: int = 2,  # of them
@@ -143,18 +133,21 @@ def few_notes(
     "The first notes, those of several layers as one, and how many there are more."
     layers = {}
     for note in notes:
-        layer, colon, text = note.partition(": ")
-        known = bool(colon) and " " not in layer
-        layers.setdefault(text if known else note, []).extend([layer] if known else [])
+        of = list(note.layers) if isinstance(note, Note) else _layers_said(note)
+        text = str(note).removeprefix(f"layer {', '.join(of)}: ").removeprefix(f"{', '.join(of)}: ") if of else str(note)
+        layers.setdefault(text, []).extend(of)
     lines = [f"note: {', '.join(of[:3])}{' …' * (len(of) > 3)}{': ' * bool(of)}{text}" for text, of in layers.items()]
     return lines[:max_] + ([f"… and {len(lines) - max_} more"] if len(lines) > max_ else [])
 
-# %% ../../nbs/08_figures/style.ipynb #df15b95a
+# %% ../../nbs/08_figures/style.ipynb #57883b98
+_SIGNS = {"\n": "↵", "\r": "↵", "\t": "⇥"}
+
+
 def plain(
     text,  # a name, a label, a title
 ) -> str:  # one line
     "Text whose control characters (a line break, a tab) are seen as signs."
-    return "".join(chr(0x2400 + ord(c)) if ord(c) < 32 else "␡" if ord(c) == 127 else c for c in str(text))
+    return "".join(_SIGNS.get(c, "�") if ord(c) < 32 or ord(c) == 127 else c for c in str(text))
 
 
 def plotly_text(

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['QUICK', 'FULL', 'unit_counts', 'pnmi', 'phone_purity', 'cluster_purity', 'UnitSettings', 'fit_units', 'unit_scores']
 
-# %% ../../nbs/05_measures/clusters.ipynb #de6a6e04
+# %% ../../nbs/05_measures/clusters.ipynb #f9e10257
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,24 +116,33 @@ def unit_scores(
     n_resamples: int = 1000,  # of the speakers
     what: str = "speakers",  # what the groups are
 ) -> dict[str, tuple[Estimate, np.ndarray]]:  # measure -> estimate of the first set, values of the other sets
-    "PNMI and purities of k-means units: fit on half of the groups, scored on the others."
-    fit, score = split_in_halves(groups)
-    codes = [np.unique(own, return_inverse=True)[1] for own in np.atleast_2d(labels)[:, score]]
-    names, group = np.unique(np.asarray(groups)[score], return_inverse=True)
-    tables = []  # seed, set -> counts (n_groups, n_labels, n_units) of the first set, (n_labels, n_units) of the others
+    "PNMI and purities of k-means units: fit on one half of the groups, scored on the other, and the other way round."
+    names, group = np.unique(np.asarray(groups), return_inverse=True)
+    codes = [np.unique(own, return_inverse=True)[1] for own in np.atleast_2d(labels)]
+    tables = []  # of every seed and half: set -> counts (n_groups, n_labels, n_units) of the first, (1, …) of the others
+    halves = split_in_halves(groups)
     for seed in settings.seeds:
-        units = fit_units(features[fit], settings, seed).predict(np.ascontiguousarray(features[score]))
-        tables.append([_table(codes[0], units, settings.n_units, group, len(names))])
-        tables[-1] += [_table(own, units, settings.n_units)[0] for own in codes[1:]]
+        for fit, score in (halves, halves[::-1]):
+            units = fit_units(features[fit], settings, seed).predict(np.ascontiguousarray(features[score]))
+            tables.append([_table(codes[0][score], units, settings.n_units, group[score], len(names))])
+            tables[-1] += [_table(own[score], units, settings.n_units) for own in codes[1:]]
     found = {}
     for name, measure in _MEASURES.items():
+        null = [_mean(measure, [own[k][0] for own in tables]) for k in range(1, len(codes))]
 
         def value(weights: np.ndarray, measure=measure) -> float:
-            return float(np.mean([measure(np.tensordot(weights, own[0], 1)) for own in tables]))
+            return _mean(measure, [np.tensordot(weights, own[0], 1) for own in tables])
 
-        null = [np.mean([measure(own[k]) for own in tables]) for k in range(1, len(codes))]
         found[name] = bootstrap_interval(value, len(names), n_resamples, what=what), np.array(null)
     return found
+
+
+def _mean(measure: Callable[[np.ndarray], float], counts: list[np.ndarray]) -> float:
+    "The mean over tables, each by its frames; resamples leave halves with no frames or one phone out."
+    counts = [own for own in counts if (own.sum(1) > 0).sum() > 1]
+    if not counts:
+        raise ValueError("expected frames of 2 or more phones; got 1: there is nothing to tell apart")
+    return float(np.average([measure(own) for own in counts], weights=[own.sum() for own in counts]))
 
 
 def _table(codes: np.ndarray, units: np.ndarray, n_units: int, group: np.ndarray | int = 0, n_groups: int = 1) -> np.ndarray:

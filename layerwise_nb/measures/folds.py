@@ -110,8 +110,8 @@ def bootstrap_interval(
     left_out = tuple(float(statistic(row)) for row in 1 - np.eye(n_groups))
     draws = np.random.default_rng(seed).multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=n_resamples)
     values = np.array([statistic(weights) for weights in draws.astype(float)])
-    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(value, float(low), float(high), n_groups, left_out=left_out)
+    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2]) - np.nanmean(values)
+    return Estimate(value, float(value + low), float(value + high), n_groups, left_out=left_out)
 
 # %% ../../nbs/05_measures/folds.ipynb #19779383
 def paired_p(
@@ -169,7 +169,14 @@ def permuted(
     utterances: np.ndarray,  # (n,) utterance of each row
     number: int,  # of the null
     seed: int = 0,
+    within: np.ndarray | None = None,  # (n,) fold of each row: labels stay in their fold, as many of each as there were
 ) -> np.ndarray:  # (n,) a row of the utterance whose label each row gets
     "Utterances that get each other's labels."
+    if within is not None:
+        rows = np.empty(len(utterances), int)
+        for fold in np.unique(within):
+            own = np.flatnonzero(within == fold)
+            rows[own] = own[permuted(utterances[own], number, seed + int(fold))]
+        return rows
     names, first, inverse = np.unique(utterances, return_index=True, return_inverse=True)
     return first[np.random.default_rng([seed, number]).permutation(len(names))][inverse]

@@ -100,8 +100,10 @@ def target_r2(
         picks = _choose(inner, own, n_folds) if n_folds > 2 else np.zeros(n_folds, int)
         chosen = np.array(ridges)[picks] if n_folds > 2 else np.full(n_folds, 0.01)
         value = held_out_r2(sums, {name: chosen})[name]
-        left_out = _left_out(inner, picks, own, n_folds) if n_folds > 2 else []
-        found[name] = TargetR2(jackknife_interval(value, left_out, n_groups, what), chosen, int(sums.n.sum()), note)
+        estimate = Estimate(value, groups=n_groups, note=f"no interval: the {what} fall into 2 folds")
+        if n_folds > 2:
+            estimate = jackknife_interval(value, _left_out(inner, picks, own, n_folds), n_groups, what)
+        found[name] = TargetR2(estimate, chosen, int(sums.n.sum()), note)
     return found
 
 
@@ -131,10 +133,11 @@ def _deviations(variance: np.ndarray) -> np.ndarray:
 def held_out_r2(
     sums: FoldSums,  # of a layer with targets
     ridges: Mapping[str, np.ndarray],  # target -> (folds,) penalty a training row
+    scale_y: bool = False,  # give every target column variance 1
 ) -> dict[str, float]:
     "Held-out R² of some targets."
     errors = {name: np.zeros(2) for name in ridges}
-    sums = _standard(sums, False)
+    sums = _standard(sums, scale_y)
     total = _total(sums)
     for f in range(len(sums.n)):
         fit = _fit(sums, np.arange(len(sums.n)) != f, total)
