@@ -25,7 +25,7 @@ from .features.store import FeatureStore
 # %% ../nbs/12_commands/verify.ipynb #d002veri
 __getattr__ = door("verify")  # the names of release 0.1
 
-# %% ../nbs/12_commands/verify.ipynb #31c3e9ca
+# %% ../nbs/12_commands/verify.ipynb #ef29a7b3
 def _files(folder: str | Path) -> FeatureStore:
     "A folder that has files."
     store = FeatureStore(folder)
@@ -39,7 +39,7 @@ def _over_files(function, names: list[str], what: str):
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from zip(names, tqdm(pool.map(function, names), what, len(names), unit="file", disable=None), strict=True)
 
-
+# %% ../nbs/12_commands/verify.ipynb #83a08c14
 def verify(
     folder: str | Path,  # a features folder, or one above it
 ) -> dict[str, list[str]]:  # utterance -> what is wrong; empty if nothing is
@@ -68,7 +68,7 @@ def verify(
             problems[path.stem] = ["the file is not in the manifest; extract again to have it checked and listed"]
     return problems
 
-# %% ../nbs/12_commands/verify.ipynb #68f1ee74
+# %% ../nbs/12_commands/verify.ipynb #081c311f
 @dataclass
 class Comparison:
     "How two folders of features differ."
@@ -90,7 +90,22 @@ class Comparison:
         close = tolerance > 0 and all(relative <= tolerance for _, relative in self.largest.values())
         return close or self.compared == self.equal
 
+# %% ../nbs/12_commands/verify.ipynb #4d93a3d4
+def _differences(name: str, one: FeatureFile, two: FeatureFile) -> dict[str, tuple[float, float]]:
+    if list(one) != list(two):
+        raise StoreError(f"{name} holds {len(one)} features in one folder and {len(two)} in the other: not comparable")
+    found = {}
+    for feature in one:
+        x, y = one[feature].astype(np.float64), two[feature].astype(np.float64)
+        if x.shape != y.shape:
+            raise StoreError(f"{name}: {feature} has shape {x.shape} in one folder and {y.shape} in the other")
+        norm = np.linalg.norm(y)
+        difference = np.linalg.norm(x - y)
+        relative = 0.0 if difference == 0 else difference / norm if norm else np.inf
+        found[feature] = float(np.abs(x - y).max(initial=0)), float(relative)
+    return found
 
+# %% ../nbs/12_commands/verify.ipynb #88851e58
 def compare(
     first: str | Path,  # a features folder
     second: str | Path,  # another, of the same model and settings
@@ -118,22 +133,7 @@ def compare(
     only_a, only_b = [n for n in a if n not in b], [n for n in b if n not in a]
     return Comparison(len(both), equal, only_a, only_b, unreadable, largest)
 
-
-def _differences(name: str, one: FeatureFile, two: FeatureFile) -> dict[str, tuple[float, float]]:
-    if list(one) != list(two):
-        raise StoreError(f"{name} holds {len(one)} features in one folder and {len(two)} in the other: not comparable")
-    found = {}
-    for feature in one:
-        x, y = one[feature].astype(np.float64), two[feature].astype(np.float64)
-        if x.shape != y.shape:
-            raise StoreError(f"{name}: {feature} has shape {x.shape} in one folder and {y.shape} in the other")
-        norm = np.linalg.norm(y)
-        difference = np.linalg.norm(x - y)
-        relative = 0.0 if difference == 0 else difference / norm if norm else np.inf
-        found[feature] = float(np.abs(x - y).max(initial=0)), float(relative)
-    return found
-
-# %% ../nbs/12_commands/verify.ipynb #3330c7b1
+# %% ../nbs/12_commands/verify.ipynb #b76211f4
 def _report_comparison(comparison: Comparison, tolerance: float) -> None:
     print(f"{comparison.equal} of {comparison.compared} utterances that both have are equal to the bit")
     for which, names in (("first", comparison.only_first), ("second", comparison.only_second)):
@@ -146,7 +146,7 @@ def _report_comparison(comparison: Comparison, tolerance: float) -> None:
         for name, (absolute, relative) in comparison.largest.items():
             print(f"{name:22}{absolute:15.2e}{relative:15.2e}{'   over the tolerance' if relative > tolerance else ''}")
 
-
+# %% ../nbs/12_commands/verify.ipynb #4be5e515
 def _report_problems(folder: str) -> bool:
     problems = verify(folder)
     total = len(FeatureStore(folder))

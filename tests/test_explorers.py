@@ -15,11 +15,13 @@ import pytest
 from playwright.sync_api import sync_playwright
 from running import extract, features_dir, free_port, noises
 
-from layerwise_nb.audio.synthetic import made_up_features
+from layerwise_nb.audio.synthetic import made_up_features, make_corpus
 from layerwise_nb.benchmarks.explorers import BROWSER_OPTIONS, BROWSERS, find_browser, many_utterances
+from layerwise_nb.corpus.aligned import AlignedCorpus
 from layerwise_nb.dynamics.lags import lagged_cka
 from layerwise_nb.dynamics.windows import windowed_cka
 from layerwise_nb.explorers.base import Explorer
+from layerwise_nb.explorers.content_views import LayerContent, corpus_labels, layer_content, sample_segments
 from layerwise_nb.explorers.layer import LayerExplorer
 from layerwise_nb.explorers.views import Reader, pair_steps, sample_frames, subset_rows
 from layerwise_nb.measures.matrix import similarity_matrix
@@ -29,6 +31,7 @@ CELLS = {
     "moment": "LayerExplorer('speech', save_dir='saved')",
     "similarity": "SimilarityExplorer('first', 'second', n_frames=300, save_dir='saved')",
     "time": "TemporalExplorer('first', window_s=0.4, save_dir='saved')",
+    "content": "ContentExplorer('spoken', layer='conv_5', save_dir='saved')",
     "many": "SimilarityExplorer('many', n_frames=300, n_utterances=0)",
     "gone": "LayerExplorer('gone')",
     "busy": "LayerExplorer('first')",
@@ -47,6 +50,8 @@ def folder(tmp_path_factory):
     for seed, name in enumerate(("first", "second", "gone")):
         made_up_features(folder / name, n_utterances=12, seed=seed)
     many_utterances(folder / "first", folder / "many", 3000)
+    speech = make_corpus(folder / "corpus", n_speakers=3, n_utterances=6, max_s=3)
+    made_up_features(folder / "spoken", audio_dir=speech)
     for name, call in CELLS.items():
         code = f"from layerwise_nb.explorers import *\n\nexplorer = {call}\nexplorer"
         kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
@@ -310,6 +315,35 @@ def test_through_an_utterance(open_notebook, folder):
     page.shows(0, 0, "z", windows(1, 0.42, 0.12)[-1])
     stop.click()
     page.shows(0, 0, "z", windows(1, 0.42, 0.12)[0])
+
+
+def test_phones_of_a_layer(open_notebook, folder):
+    page, corpus = open_notebook("content"), AlignedCorpus(folder / "spoken")
+    sample = [*sample_segments(corpus, corpus_labels(corpus))][-1][2]
+
+    def expected(layer: str) -> LayerContent:
+        return layer_content(layer, sample.layers[layer], sample.segments)
+
+    seen, layers = expected("conv_5"), list(corpus.catalogue)
+    page.shows(1, 0, "x", seen.map.points[:, 0], atol=1e-3)
+    page.shows(2, 0, "z", seen.confusion.shares, atol=1e-3)
+    accuracies = [expected(layer).confusion.accuracy for layer in layers]
+    page.shows(0, 5, "y", accuracies)
+    clicked = layers.index("conv_2")
+    x, y = page.place(0, clicked, accuracies[clicked])
+    page.page.mouse.move(x - 4, y)
+    page.page.mouse.move(x, y)
+    page.page.locator(".hoverlayer :text('conv_2')").wait_for(state="attached")
+    page.page.mouse.click(x, y)
+    page.shows(1, 0, "x", expected("conv_2").map.points[:, 0], atol=1e-3)
+    page.control("compare").select_option(label="conv_1")
+    page.shows(4, 0, "z", expected("conv_1").confusion.shares, atol=1e-3)
+    page.control("phone").select_option(label=sample.segments.names[2])
+    page.page.locator(f".layerwise-explorer option:text('[{sample.segments.names[2]}]')").first.wait_for(state="attached")
+    page.page.locator(".layerwise-explorer .widget-select select").select_option(index=1)
+    page.page.wait_for_function("document.querySelector('audio').duration > 0.3")
+    page.press("save figure")
+    page.page.get_by_role("button", name="saved curve.html").wait_for()
 
 
 def test_long_work_is_cancelled_and_started_again(open_notebook, folder):

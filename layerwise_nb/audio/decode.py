@@ -45,7 +45,8 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         with path.open("rb") as file:
             yield file
     except OSError as error:
-        link = " (a link whose target is gone)" if path.is_symlink() and not path.exists() else ""
+        gone = isinstance(error, FileNotFoundError) and path.is_symlink()
+        link = " (a link whose target is gone)" if gone else ""
         raise AudioError("unreadable", f"{path} cannot be read: {error.strerror or error}{link}") from error
 
 # %% ../../nbs/02_audio/decode.ipynb #130ee409
@@ -112,7 +113,11 @@ def _mp3_header(path: Path, data: bytes) -> AudioHeader:
 
 def _ogg_header(path: Path, data: bytes) -> AudioHeader:
     "The header of an Ogg file, from all its pages."
-    header = _decoder_header(path)
+    try:
+        header = _decoder_header(path)
+    except AudioError:
+        count_ogg(path, data, 48_000)  # says what is wrong, if it is the pages
+        raise
     n_samples = count_ogg(path, data, header.sample_rate)
     if n_samples != header.n_samples:
         says = "nothing that is known here" if n_samples is None else f"{n_samples:,} samples"

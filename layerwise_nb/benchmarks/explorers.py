@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BROWSERS', 'BROWSER_OPTIONS', 'many_utterances', 'opened', 'find_browser', 'app_address', 'slider_moves',
-           'bench_explore']
+           'layer_clicks', 'bench_explore']
 
 # %% ../../nbs/11_benchmarks/explorers.ipynb #e0a1c003
 import asyncio
@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.error import HTTPError
@@ -63,16 +64,12 @@ def opened(
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")  # programs, the first that is there is taken
 BROWSER_OPTIONS = ("--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
                    "--disable-component-update --disable-sync").split()  # fmt: skip
-_PICTURE = "document.querySelectorAll('.js-plotly-plot')[1]"
-_STOPWATCH = f"""() => {{
-  const plot = {_PICTURE}; let pressed = 0, title = plot.layout.title.text;
-  window.moves_ms = [];
-  document.addEventListener("keydown", () => {{ pressed = performance.now(); }}, true);
-  plot.on("plotly_afterplot", () => {{
-    if (!pressed || plot.layout.title.text === title) return;
-    title = plot.layout.title.text; window.moves_ms.push(performance.now() - pressed); pressed = 0;
-  }});
-}}"""
+_VISIBLE = "[...document.querySelectorAll('.js-plotly-plot')].filter(plot => plot.offsetParent)"
+
+
+def _script(name: str) -> str:
+    "JavaScript that measures, from a file beside this module."
+    return files("layerwise_nb.benchmarks").joinpath("static", name).read_text(encoding="utf-8").partition("\n")[2]
 
 
 def find_browser() -> str:  # path of its program
@@ -110,7 +107,7 @@ def slider_moves(
     n_moves: int = 11,
 ) -> list[float]:  # ms from the key to the picture
     "Move the layer slider a layer at a time."
-    page.evaluate(_STOPWATCH)
+    page.evaluate(_script("stopwatch.js"), 1)
     handle = page.locator(".widget-slider .noUi-handle").first
     handle.click()
     for n in range(n_moves + 1):
@@ -118,7 +115,52 @@ def slider_moves(
         page.wait_for_function(f"window.moves_ms.length > {n}")
     return page.evaluate("window.moves_ms")[1:]  # the first warms up
 
+
+def layer_clicks(
+    page,  # of Playwright, with a `ContentExplorer` drawn
+    n_clicks: int = 11,
+) -> list[float]:  # ms from the click to the map of the layer's phones
+    "Click one layer after the other in the curve."
+    page.evaluate(_script("stopwatch.js"), 1)
+    for n in range(n_clicks + 1):
+        x, y = page.evaluate(_script("place_of_layer.js"), n)
+        page.mouse.move(x - 4, y)
+        page.mouse.move(x, y)
+        page.wait_for_timeout(300)  # plotly has seen the pointer
+        page.mouse.click(x, y)
+        page.wait_for_function(f"window.moves_ms.length > {n}")
+    return page.evaluate("window.moves_ms")[1:]
+
 # %% ../../nbs/11_benchmarks/explorers.ipynb #e0a1c00b
+def _answer_row(name: str, times_ms: list[float]) -> Row:
+    median = statistics.median(times_ms)
+    note = f"{median:.0f} ms, median of {len(times_ms)} ({min(times_ms):.0f} to {max(times_ms):.0f}), until the picture is drawn"
+    return Row(name, median / 1000, 0, note)
+
+
+def _answers_in_browser(
+    address: str,  # of the explorers
+    n_moves: int,
+) -> list[Row]:
+    "The layer slider of the first tab, and clicks on the curve of the tab Content."
+    browser_path = find_browser()
+    sync_playwright = import_module("playwright.sync_api").sync_playwright  # not a requirement of this package
+    with sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=browser_path, args=BROWSER_OPTIONS)
+        page = browser.new_page(viewport={"width": 1366, "height": 1200})
+        page.set_default_timeout(120_000)
+        page.goto(address, wait_until="commit")
+        page.wait_for_function(f"{_VISIBLE}[1]?.data?.[1]?.x?.length > 3")
+        page.wait_for_timeout(5000)  # the layers are read
+        moves = slider_moves(page, n_moves)
+        page.locator(".lm-TabBar-tabLabel", has_text="Content").click()
+        page.wait_for_function(f"{_VISIBLE}[0]?.data?.[5]?.y?.every(Number.isFinite) && {_VISIBLE}[2]?.data?.[0]?.z?.length > 2")
+        page.wait_for_timeout(1000)
+        clicks = layer_clicks(page, n_moves)
+        browser.close()
+    return [_answer_row("layer slider, in the browser", moves), _answer_row("click on a layer, content, in the browser", clicks)]
+
+# %% ../../nbs/11_benchmarks/explorers.ipynb #b4911cc5
 def bench_explore(
     audio_dir: str | Path,  # folder of audio files
     model: str = "random",  # hub name, folder, or random[:base|large|tiny]
@@ -126,27 +168,17 @@ def bench_explore(
     n_utterances: int = 5000,  # of the corpus that is opened
     work_dir: str | Path | None = None,  # where features are written and removed again; default: the temporary folder
 ) -> list[Row]:
-    "Opening a corpus, and the layer slider in a browser."
+    "Opening a corpus, and the answers to the layer slider and to a click on a layer, in a browser."
     from layerwise_nb.extraction.run import extract_features
 
-    browser_path = find_browser()
-    sync_playwright = import_module("playwright.sync_api").sync_playwright  # not a requirement of this package
+    find_browser()
     with tempfile.TemporaryDirectory(prefix="layerwise_bench_", dir=work_dir) as folder:
-        made = extract_features(str(audio_dir), f"{folder}/features", model=model, num_files=4, device="cpu")
+        made = extract_features(str(audio_dir), f"{folder}/features", model=model, num_files=8, device="cpu")
         features = Path(made["features_dir"])
         many_utterances(features, Path(folder, "many"), n_utterances)
         rows = [
             measure(f"{maker.__name__} of {n_utterances:,} utterances", lambda maker=maker: opened(maker, f"{folder}/many"))
             for maker in (LayerExplorer, TemporalExplorer)
         ]
-        with app_address(features) as address, sync_playwright() as p:
-            browser = p.chromium.launch(executable_path=browser_path, args=BROWSER_OPTIONS)
-            page = browser.new_page(viewport={"width": 1366, "height": 768})
-            page.goto(address, wait_until="commit", timeout=120_000)
-            page.wait_for_function(f"{_PICTURE}?.data?.[1]?.x?.length > 3", timeout=120_000)
-            page.wait_for_timeout(5000)  # the layers are read
-            moves = slider_moves(page, n_moves)
-            browser.close()
-    median = statistics.median(moves)
-    spread = f"{median:.0f} ms, median of {len(moves)} ({min(moves):.0f} to {max(moves):.0f}), from the key to the picture"
-    return [*rows, Row("layer slider, in the browser", median / 1000, 0, spread)]
+        with app_address(features) as address:
+            return [*rows, *_answers_in_browser(address, n_moves)]

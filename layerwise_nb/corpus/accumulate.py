@@ -20,9 +20,12 @@ import numpy as np
 from fastcore.basics import patch
 from filelock import FileLock
 
-from ..audio.files import Utterance
+from ..audio.alignment import Alignments
+from ..audio.files import Utterance, find_audio
 from ..core.arrays import read_version
+from .labels import TIERS, CorpusLabels
 from .reservoir import Reservoir
+from .segment_reservoir import SegmentReservoir
 from .summary import CorpusSummary
 from ..dynamics.statistics import TemporalStatistics
 from ..extraction.engine import RunStopped
@@ -64,6 +67,14 @@ def recover_folder(
 def _beside(folder: Path) -> tuple[Path, Path]:
     return folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
 
+# %% ../../nbs/07_corpus/accumulate.ipynb #f45c14e5
+def _open_labels(labels: str | None, audio_dir: str) -> Alignments | None:
+    "The labels of a run; None where its audio is no folder."
+    if labels is None:
+        return Alignments(audio_dir, search=False) if audio_dir and Path(audio_dir).is_dir() else None
+    places = [path.relative_to(audio_dir) for path in find_audio(audio_dir)] if Path(audio_dir).is_dir() else []
+    return Alignments(labels, places)
+
 # %% ../../nbs/07_corpus/accumulate.ipynb #2b9fef29
 class CorpusAccumulator:
     "Adds utterances to the summary of a corpus: in memory, and at every checkpoint in its features folder."
@@ -87,6 +98,9 @@ class CorpusAccumulator:
         self._check_version()
         self._state, self._lock = threading.Condition(), threading.Lock()
         self._adding, self._closed, self._broken = 0, False, ""
+        settings = store.run.get("settings", {})
+        self._alignments = _open_labels(settings.get("labels"), store.run.get("audio_dir", ""))
+        self._tiers, self._grid = {"phones": settings.get("label_tier") or "phones"}, next(reversed(self.layers.values()))
         self._start()
 
     @staticmethod
@@ -124,6 +138,11 @@ class CorpusAccumulator:
         sample = Reservoir(moments.layers, *self._sample, moments.same_as, self.identity)
         corpus = self._corpus.removesuffix("_sample1").replace("_", " ")
         self._summary, self._temporal = CorpusSummary(moments, sample, self._model, corpus, {}), self._statistics()
+        if self._alignments is not None:
+            self._summary.labels = CorpusLabels(self.sample_rate, "all", source=str(self._alignments.source))
+            self._summary.labels.aligner = self._alignments.aligner
+            kind = {"seed": self._sample[1], "same_as": moments.same_as, "identity": self.identity}
+            self._summary.segments = SegmentReservoir(moments.layers, **kind)
         self._last = time.monotonic()
 
     def _statistics(self) -> TemporalStatistics:
@@ -202,10 +221,23 @@ def _note(self: CorpusAccumulator, utterance: Utterance, frames: dict[str, np.nd
     temporal.update(frames, name, speaker, seconds)
     with self._lock:
         self._summary.reservoir.update(frames, name, speaker)
+        self._note_labels(utterance, frames)
         self._temporal.merge(temporal)
         self._summary.speakers[name] = speaker
         self._summary.seconds += seconds
         self.counted.add(name)
+
+
+@patch
+def _note_labels(self: CorpusAccumulator, utterance: Utterance, frames: dict[str, np.ndarray]) -> None:
+    "The phones and words of an utterance that has some."
+    labels, place = self._summary.labels, utterance.below or utterance.path.name
+    if labels is not None and labels.read(
+        self._alignments, utterance.name, place, utterance.n_samples, utterance.speaker, utterance.start, utterance.whole,
+        self._tiers,
+    ):
+        for tier in TIERS:
+            self._summary.segments.update(frames, labels.segments(self._grid, tier, [utterance.name]), tier)
 
 
 @patch

@@ -72,6 +72,8 @@ def _list(s: ExtractionSettings, catalogue: Mapping[str, Feature], sample_rate: 
     if s.segment_seconds:
         window = int(s.segment_seconds * sample_rate)
         utterances = cut_windows(utterances, window, grid.stride if grid.ceil else shortest, grid.stride)
+    if s.labels:
+        Alignments(s.labels)  # is there, or an error now
     if s.alignments:
         labels = Alignments(s.alignments, [u.below for u in utterances])
         utterances, more = cut_spans(utterances, labels, s.tier, sample_rate, shortest)

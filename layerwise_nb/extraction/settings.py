@@ -41,6 +41,8 @@ class ExtractionSettings:
     segment_seconds: float = 0.0  # cut longer utterances into windows of so many seconds; 0: never
     alignments: str | None = None  # cut at the words or phones of TextGrids below a folder, a CTM or a TSV
     tier: str = "words"  # tier of the alignments
+    labels: str | None = None  # phones and words to keep beside the sums: a folder or a file; default: those beside the audio
+    label_tier: str = "phones"  # tier of the labels that holds the phones
     speaker_table: str | None = None  # who speaks: a TSV file of utterance, tab, speaker; default: what the corpus's layout says
     speaker_pattern: str | None = None  # or a regular expression with a group `speaker`, on the path below the corpus
     single_gpu: bool = False  # use one GPU

@@ -13,18 +13,22 @@ import struct
 import threading
 import zipfile
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fastcore.basics import patch
 from isal import isal_zlib
 
 from ..core.checks import as_numpy
 from ..core.files import DamagedFileError, whole_file
 from .catalogue import Feature
 
-# %% ../../nbs/01_features/npz.ipynb #8ccffa78
+# %% ../../nbs/01_features/npz.ipynb #ffd24dbe
+class NotFiniteError(ValueError):
+    "Features that are NaN or infinite."
+
+
 _BLOCK = 1 << 20  # bytes handed to the compressor at a time: fits the cache, long enough to amortise the call
 _DEFLATE = (isal_zlib.ISAL_DEFAULT_COMPRESSION, isal_zlib.DEFLATED, -15)  # raw deflate, as zip wants it
 
@@ -40,11 +44,22 @@ def _check_finite(name: str, block: np.ndarray) -> None:
             f"for {block.dtype} (try float32)"
         )
 
+# %% ../../nbs/01_features/npz.ipynb #5cf94226
+def _npy_header(array: np.ndarray) -> bytes:
+    "What stands before the numbers in a `.npy` file."
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    return header.getvalue()
 
-class NotFiniteError(ValueError):
-    "Features that are NaN or infinite."
 
+def _member(name: str, offset: int, size: int) -> zipfile.ZipInfo:
+    "The record of a member; its checksum and deflated size are known when its bytes are written."
+    info = zipfile.ZipInfo(f"{name}.npy")  # dated 1980-01-01
+    info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+    info.header_offset, info.file_size, info.CRC, info.compress_size = offset, size, 0, 0
+    return info
 
+# %% ../../nbs/01_features/npz.ipynb #ef8fb151
 class _FeatureZip(zipfile.ZipFile):
     "A zip archive whose members are arrays, deflated and checksummed by ISA-L."
 
@@ -52,54 +67,57 @@ class _FeatureZip(zipfile.ZipFile):
         super().__init__(path, "x")
         self._members: dict[tuple, zipfile.ZipInfo] = {}  # array identity -> the member that holds it
 
-    def write_array(self, name: str, array: np.ndarray) -> None:
-        identity = (array.ctypes.data, array.shape, array.strides, array.dtype.str)  # the caller keeps it alive
-        array = np.ascontiguousarray(array)
-        header = io.BytesIO()
-        np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
-        info = zipfile.ZipInfo(f"{name}.npy")  # dated 1980-01-01
-        info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
-        info.header_offset, info.file_size = self.fp.tell(), len(header.getvalue()) + array.nbytes
-        info.CRC = info.compress_size = 0  # known when the bytes are written
-        zip64 = info.file_size > zipfile.ZIP64_LIMIT * 0.95  # deflate may grow a little
-        self.fp.write(info.FileHeader(zip64))
-        if twin := self._members.get(identity):
-            info.CRC, info.compress_size = twin.CRC, twin.compress_size
-            self._copy_member(twin)
-        else:
-            self._members[identity] = info
-            self._deflate(name, info, header.getvalue(), array.reshape(-1))
-        end = self.fp.tell()
-        self.fp.seek(info.header_offset)
-        self.fp.write(info.FileHeader(zip64))
-        self.fp.seek(end)
-        self.filelist.append(info)
-        self.NameToInfo[info.filename] = info
-        self.start_dir, self._didModify = end, True
 
-    def _deflate(self, name: str, info: zipfile.ZipInfo, header: bytes, flat: np.ndarray) -> None:
-        compressor, step = isal_zlib.compressobj(*_DEFLATE), _BLOCK // flat.itemsize
-        info.CRC, info.compress_size = isal_zlib.crc32(header), 0
-        parts = [compressor.compress(header)]
-        for start in range(0, len(flat), step):
-            block = flat[start : start + step]
-            _check_finite(name, block)
-            info.CRC = isal_zlib.crc32(block, info.CRC)
-            parts.append(compressor.compress(block))
-            info.compress_size += sum(self.fp.write(part) for part in parts)
-            parts.clear()
-        info.compress_size += sum(self.fp.write(part) for part in (*parts, compressor.flush()))
+@patch
+def write_array(self: _FeatureZip, name: str, array: np.ndarray) -> None:
+    "Add an array; one that is there already under another name is copied as it was deflated."
+    identity = (array.ctypes.data, array.shape, array.strides, array.dtype.str)  # the caller keeps it alive
+    array = np.ascontiguousarray(array)
+    header = _npy_header(array)
+    info = _member(name, self.fp.tell(), len(header) + array.nbytes)
+    zip64 = info.file_size > zipfile.ZIP64_LIMIT * 0.95  # deflate may grow a little
+    self.fp.write(info.FileHeader(zip64))
+    if twin := self._members.get(identity):
+        info.CRC, info.compress_size = twin.CRC, twin.compress_size
+        self._copy_member(twin)
+    else:
+        self._members[identity] = info
+        self._deflate(name, info, header, array.reshape(-1))
+    end = self.fp.tell()
+    self.fp.seek(info.header_offset)
+    self.fp.write(info.FileHeader(zip64))
+    self.fp.seek(end)
+    self.filelist.append(info)
+    self.NameToInfo[info.filename] = info
+    self.start_dir, self._didModify = end, True
 
-    def _copy_member(self, info: zipfile.ZipInfo) -> None:
-        "Repeat the deflated bytes of a member that is already in the archive."
-        here, start = self.fp.tell(), _data_offset(self.fp, info)
-        for offset in range(0, info.compress_size, _BLOCK):
-            self.fp.seek(start + offset)
-            block = self.fp.read(min(_BLOCK, info.compress_size - offset))
-            self.fp.seek(here + offset)
-            self.fp.write(block)
+# %% ../../nbs/01_features/npz.ipynb #da822414
+@patch
+def _deflate(self: _FeatureZip, name: str, info: zipfile.ZipInfo, header: bytes, flat: np.ndarray) -> None:
+    compressor, step = isal_zlib.compressobj(*_DEFLATE), _BLOCK // flat.itemsize
+    info.CRC, info.compress_size = isal_zlib.crc32(header), 0
+    parts = [compressor.compress(header)]
+    for start in range(0, len(flat), step):
+        block = flat[start : start + step]
+        _check_finite(name, block)
+        info.CRC = isal_zlib.crc32(block, info.CRC)
+        parts.append(compressor.compress(block))
+        info.compress_size += sum(self.fp.write(part) for part in parts)
+        parts.clear()
+    info.compress_size += sum(self.fp.write(part) for part in (*parts, compressor.flush()))
 
 
+@patch
+def _copy_member(self: _FeatureZip, info: zipfile.ZipInfo) -> None:
+    "Repeat the deflated bytes of a member that is already in the archive."
+    here, start = self.fp.tell(), _data_offset(self.fp, info)
+    for offset in range(0, info.compress_size, _BLOCK):
+        self.fp.seek(start + offset)
+        block = self.fp.read(min(_BLOCK, info.compress_size - offset))
+        self.fp.seek(here + offset)
+        self.fp.write(block)
+
+# %% ../../nbs/01_features/npz.ipynb #af6a3bc0
 def _data_offset(file: Any, info: zipfile.ZipInfo) -> int:
     "Where the deflated bytes of a member start: behind its local header, which must agree with the archive's directory."
     file.seek(max(0, info.header_offset))
@@ -148,7 +166,7 @@ def write_features(
             digest = _arrays_hash(archive.filelist)
         return {"hash": digest, "bytes": temporary.stat().st_size}
 
-# %% ../../nbs/01_features/npz.ipynb #421e26f4
+# %% ../../nbs/01_features/npz.ipynb #d7219b9a
 _HEADER = threading.Lock()  # NumPy parses headers with `ast`, which Python up to 3.12 cannot do in two threads at once
 
 
@@ -181,56 +199,77 @@ class FeatureFile(Mapping):
         "The array of a feature, its checksum verified."
         return self._array(name, self._inflate(name))
 
-    @property
-    def hash(self) -> str:
-        "Fingerprint of all arrays, read from the archive's directory."
-        return _arrays_hash(list(self._members.values()))
+# %% ../../nbs/01_features/npz.ipynb #8186fa49
+@patch
+def _damaged(self: FeatureFile, why: str) -> DamagedFileError:
+    return DamagedFileError(f"{self.path} is damaged: {why}; extract with --resume to redo it")
 
-    @cached_property
-    def provenance(self) -> dict:
-        "Where the numbers come from."
-        try:
-            return dict(json.loads(self._comment))
-        except ValueError as error:
-            raise self._damaged(f"its comment is not provenance but {self._comment[:40]!r}") from error
 
-    def _damaged(self, why: str) -> DamagedFileError:
-        return DamagedFileError(f"{self.path} is damaged: {why}; extract with --resume to redo it")
+@patch(as_prop=True)
+def hash(self: FeatureFile) -> str:
+    "Fingerprint of all arrays, read from the archive's directory."
+    return _arrays_hash(list(self._members.values()))
 
-    def _inflate(self, name: str) -> bytes:
-        if name not in self._members:
-            raise KeyError(f"{self.path.name} has no feature {name!r}; it has {', '.join(self)}")
-        info = self._members[name]
-        if info.compress_type != zipfile.ZIP_DEFLATED or info.file_size > 1032 * info.compress_size + 64:
-            raise self._damaged(f"{name} is not a deflated array of {info.file_size} bytes")
-        try:
-            with open(self.path, "rb") as file:
-                file.seek(_data_offset(file, info))
-                deflated = file.read(info.compress_size)
-            inflater = isal_zlib.decompressobj(-15)
-            raw = inflater.decompress(deflated, max_length=info.file_size + 1)
-        except (isal_zlib.error, zipfile.BadZipFile) as error:
-            raise self._damaged(f"{name} does not inflate ({error})") from error
-        if len(raw) != info.file_size or isal_zlib.crc32(raw) != info.CRC:
-            raise self._damaged(f"the checksum of {name} is wrong")
-        return raw
 
-    def _array(self, name: str, raw: bytes) -> np.ndarray:
-        file = io.BytesIO(raw)
-        try:
-            if np.lib.format.read_magic(file) != (1, 0):
-                raise ValueError("unknown version")
-            with _HEADER:
-                shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-            if dtype.kind != "f" or fortran:
-                raise ValueError(f"{'Fortran-ordered ' * fortran}{dtype} instead of C-ordered floats")
-            if (found := len(raw) - file.tell()) != (expected := int(np.prod(shape, dtype=object)) * dtype.itemsize):
-                raise ValueError(f"{found} bytes instead of the {expected} of shape {shape}")
-            return np.frombuffer(raw, dtype, offset=file.tell()).reshape(shape)
-        except ValueError as error:
-            raise self._damaged(f"{name} is not a plain array: {error}") from error
+@patch(as_prop=True)
+def provenance(self: FeatureFile) -> dict:
+    "Where the numbers come from."
+    try:
+        return dict(json.loads(self._comment))
+    except ValueError as error:
+        raise self._damaged(f"its comment is not provenance but {self._comment[:40]!r}") from error
 
-# %% ../../nbs/01_features/npz.ipynb #c5f48e35
+# %% ../../nbs/01_features/npz.ipynb #75e04b8d
+@patch
+def _inflate(self: FeatureFile, name: str) -> bytes:
+    if name not in self._members:
+        raise KeyError(f"{self.path.name} has no feature {name!r}; it has {', '.join(self)}")
+    info = self._members[name]
+    if info.compress_type != zipfile.ZIP_DEFLATED or info.file_size > 1032 * info.compress_size + 64:
+        raise self._damaged(f"{name} is not a deflated array of {info.file_size} bytes")
+    try:
+        with open(self.path, "rb") as file:
+            file.seek(_data_offset(file, info))
+            deflated = file.read(info.compress_size)
+        inflater = isal_zlib.decompressobj(-15)
+        raw = inflater.decompress(deflated, max_length=info.file_size + 1)
+    except (isal_zlib.error, zipfile.BadZipFile) as error:
+        raise self._damaged(f"{name} does not inflate ({error})") from error
+    if len(raw) != info.file_size or isal_zlib.crc32(raw) != info.CRC:
+        raise self._damaged(f"the checksum of {name} is wrong")
+    return raw
+
+# %% ../../nbs/01_features/npz.ipynb #216a0391
+@patch
+def _array(self: FeatureFile, name: str, raw: bytes) -> np.ndarray:
+    file = io.BytesIO(raw)
+    try:
+        if np.lib.format.read_magic(file) != (1, 0):
+            raise ValueError("unknown version")
+        with _HEADER:
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        if dtype.kind != "f" or fortran:
+            raise ValueError(f"{'Fortran-ordered ' * fortran}{dtype} instead of C-ordered floats")
+        if (found := len(raw) - file.tell()) != (expected := int(np.prod(shape, dtype=object)) * dtype.itemsize):
+            raise ValueError(f"{found} bytes instead of the {expected} of shape {shape}")
+        return np.frombuffer(raw, dtype, offset=file.tell()).reshape(shape)
+    except ValueError as error:
+        raise self._damaged(f"{name} is not a plain array: {error}") from error
+
+# %% ../../nbs/01_features/npz.ipynb #75cc20a0
+def _check_array(name: str, array: np.ndarray, shape: tuple, dtype: np.dtype) -> list[str]:
+    problems = []
+    if array.shape != shape:
+        problems.append(f"{name} has shape {array.shape}; expected {shape}")
+    if array.dtype != dtype:
+        problems.append(f"{name} is {array.dtype}; expected {dtype}")
+    if not array.flags.c_contiguous:
+        problems.append(f"{name} is not in C order")
+    if not np.isfinite(array).all():
+        problems.append(f"{name} holds values that are not finite")
+    return problems
+
+# %% ../../nbs/01_features/npz.ipynb #e1bf3b68
 def check_file(
     file: FeatureFile,  # an opened file of features
     catalogue: dict[str, Feature],  # the features it should hold
@@ -254,17 +293,4 @@ def check_file(
             problems += _check_array(name, file[name], catalogue[name].shape(n_samples), np.dtype(dtype))
     except (OSError, ValueError) as error:
         problems.append(str(error))
-    return problems
-
-
-def _check_array(name: str, array: np.ndarray, shape: tuple, dtype: np.dtype) -> list[str]:
-    problems = []
-    if array.shape != shape:
-        problems.append(f"{name} has shape {array.shape}; expected {shape}")
-    if array.dtype != dtype:
-        problems.append(f"{name} is {array.dtype}; expected {dtype}")
-    if not array.flags.c_contiguous:
-        problems.append(f"{name} is not in C order")
-    if not np.isfinite(array).all():
-        problems.append(f"{name} holds values that are not finite")
     return problems

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from ..core.checks import OneLine
 from ..core.files import cannot_write, temporary_stem, write_text
 
-# %% ../../nbs/01_features/run_folder.ipynb #caa33ba2
+# %% ../../nbs/01_features/run_folder.ipynb #d7df80c7
 def read_records(
     path: str | Path,  # a `.jsonl` file
 ) -> list[dict]:
@@ -38,7 +38,7 @@ def read_records(
             records.append(record)
     return records
 
-
+# %% ../../nbs/01_features/run_folder.ipynb #351679e6
 def journal_path(
     features_dir: str | Path,  # the folder of NPZ files
     rank: int | str,  # number of the process; "*" for a pattern
@@ -47,7 +47,7 @@ def journal_path(
     "Where a process writes its journal until it is merged."
     return Path(features_dir, f"manifest.rank{rank}{shard and '.'}{shard}.jsonl")
 
-
+# %% ../../nbs/01_features/run_folder.ipynb #435c96e6
 class Journal:
     "What one process did, a line per utterance."
 
@@ -78,7 +78,7 @@ class Journal:
         finally:
             self._file.close()
 
-
+# %% ../../nbs/01_features/run_folder.ipynb #8d8daf40
 def read_manifest(
     features_dir: str | Path,  # the folder of NPZ files
 ) -> dict[str, dict]:  # utterance -> its last record, in name order
@@ -91,7 +91,7 @@ def _last_records(paths: Sequence[Path]) -> dict[str, dict]:
     records = {r["utterance"]: r for path in paths for r in read_records(path)}
     return dict(sorted(records.items()))
 
-
+# %% ../../nbs/01_features/run_folder.ipynb #402b8bd2
 def merge_journals(
     features_dir: str | Path,  # the folder of NPZ files
     retry: bool = False,  # forget the utterances that failed: they are tried again, or are there no more
@@ -112,7 +112,7 @@ def merge_journals(
         part.unlink()
     return records
 
-# %% ../../nbs/01_features/run_folder.ipynb #95d19d24
+# %% ../../nbs/01_features/run_folder.ipynb #4114bc56
 class StoreError(OneLine, ValueError):
     "A features folder that does not fit what is asked of it."
 
@@ -133,7 +133,7 @@ def change_records(
     finally:
         lock.release()
 
-
+# %% ../../nbs/01_features/run_folder.ipynb #4fb4f2c2
 @contextmanager
 def lock_folder(
     features_dir: str | Path,  # the folder of NPZ files; made if missing
@@ -162,7 +162,7 @@ def lock_folder(
     finally:
         lock.release()
 
-
+# %% ../../nbs/01_features/run_folder.ipynb #8ad7af0b
 def remove_stale(
     features_dir: str | Path,  # the folder of NPZ files, locked by this run
     others: Collection[str] = (),  # utterances of other shards, which may be about to write them
@@ -174,7 +174,7 @@ def remove_stale(
         path.unlink()
     return [path.name for path in stale]
 
-
+# %% ../../nbs/01_features/run_folder.ipynb #c1515370
 def check_same_run(
     features_dir: str | Path,  # the folder of NPZ files
     identity: dict,  # what makes features comparable: model, weights, dtype, …
@@ -198,7 +198,7 @@ def check_same_run(
             f"repeat the settings it was made with"
         )
 
-# %% ../../nbs/01_features/run_folder.ipynb #0e75b469
+# %% ../../nbs/01_features/run_folder.ipynb #a6a7bc68
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -226,7 +226,7 @@ def start_run(
         run["shards"] = {**same, shard: {"status": "running"}}
     write_text(path, json.dumps(run, indent=1))
 
-
+# %% ../../nbs/01_features/run_folder.ipynb #5c55d503
 def end_run(
     features_dir: str | Path,  # the folder of NPZ files
     status: str,  # "finished" or "stopped"

@@ -8,8 +8,9 @@ __all__ = ['find_features_dir', 'FeatureStore']
 # %% ../../nbs/01_features/store.ipynb #29410375
 import json
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from pathlib import Path
+
+from fastcore.basics import patch
 
 from .catalogue import Feature, catalogue_of_run
 from .npz import FeatureFile
@@ -35,7 +36,7 @@ def find_features_dir(
         raise StoreError(f"expected one features folder at or below {folder}; found {remedy}")
     return found[0]
 
-# %% ../../nbs/01_features/store.ipynb #68ccd04c
+# %% ../../nbs/01_features/store.ipynb #86488918
 class FeatureStore(Mapping):
     "The features of a corpus: utterance name -> `FeatureFile`."
 
@@ -53,26 +54,6 @@ class FeatureStore(Mapping):
         self.names = [name for name, record in self.manifest.items() if record["status"] == "done"]
         self.has_features = self.run.get("store") != "none"  # else only sums were kept, in summary/
 
-    @cached_property
-    def catalogue(self) -> dict[str, Feature]:
-        "The features that the files hold, bottom to top."
-        try:
-            return catalogue_of_run(self.run)
-        except ValueError as error:
-            raise StoreError(f"{self.path}: {error}: run layerwise_extract again") from error
-
-    @property
-    def notes(self) -> list[str]:
-        "What whoever analyses these features should know of them."
-        found, notes = self.run.get("found", 0), []
-        if len(self) < found:
-            notes += [f"{len(self)} of the {found} utterances that were found are done: layerwise_status says why"]
-        if any(self.manifest[name].get("start") for name in self.names):
-            notes += ["utterances are pieces of longer recordings: intervals by utterance are too narrow, take speakers"]
-        if not self.has_features:
-            notes += ["only sums were kept (--store none): no leads, boundaries and single utterances, which need features"]
-        return notes
-
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
 
@@ -86,3 +67,25 @@ class FeatureStore(Mapping):
         if name not in self:
             raise KeyError(f"no utterance {name!r} in {self.path}; it has {len(self)}, such as {self.names[:2]}")
         return FeatureFile(self.path / f"{name}.npz")
+
+# %% ../../nbs/01_features/store.ipynb #925e1a2b
+@patch(as_prop=True)
+def catalogue(self: FeatureStore) -> dict[str, Feature]:
+    "The features that the files hold, bottom to top."
+    try:
+        return catalogue_of_run(self.run)
+    except ValueError as error:
+        raise StoreError(f"{self.path}: {error}: run layerwise_extract again") from error
+
+
+@patch(as_prop=True)
+def notes(self: FeatureStore) -> list[str]:
+    "What whoever analyses these features should know of them."
+    found, notes = self.run.get("found", 0), []
+    if len(self) < found:
+        notes += [f"{len(self)} of the {found} utterances that were found are done: layerwise_status says why"]
+    if any(self.manifest[name].get("start") for name in self.names):
+        notes += ["utterances are pieces of longer recordings: intervals by utterance are too narrow, take speakers"]
+    if not self.has_features:
+        notes += ["only sums were kept (--store none): no leads, boundaries and single utterances, which need features"]
+    return notes
