@@ -330,6 +330,174 @@ def reads_as(path: Path, original: dict[str, np.ndarray]) -> str:
     return "equal" if same else "altered"
 
 
+# ---- Labels
+
+
+def _labels_text(kind: str, rng: random.Random) -> str:
+    """A file of labels of three utterances (or of one), of words that follow one another."""
+    rows = []
+    for u in ("84-1-0000", "84-1-0001", "84-1-0002"):
+        at = 0.0
+        for _ in range(rng.randint(4, 8)):
+            end = round(at + rng.uniform(0.05, 0.6), 2)
+            rows.append(
+                (
+                    u,
+                    at,
+                    end,
+                    rng.choice(["sh", "iy", "AH0", "sil", "", "ʃ", "don't"])
+                    if kind == "textgrid"
+                    else rng.choice("abcd"),
+                )
+            )
+            at = end
+    one = [row for row in rows if row[0] == "84-1-0000"]
+    if kind == "textgrid":
+        lines = [
+            'File type = "ooTextFile"',
+            'Object class = "TextGrid"',
+            "",
+            "xmin = 0",
+            f"xmax = {one[-1][2]}",
+            "tiers? <exists>",
+        ]
+        lines += [
+            "size = 1",
+            "item []:",
+            "    item [1]:",
+            '        class = "IntervalTier"',
+            '        name = "words"',
+            "        xmin = 0",
+        ]
+        lines += [f"        xmax = {one[-1][2]}", f"        intervals: size = {len(one)}"]
+        for k, (_, start, end, label) in enumerate(one, 1):
+            lines += [
+                f"        intervals [{k}]:",
+                f"            xmin = {start}",
+                f"            xmax = {end}",
+                f'            text = "{label}"',
+            ]
+    elif kind == "ctm":
+        lines = [f"{u} 1 {start:.2f} {end - start:.2f} {label} 0.9" for u, start, end, label in rows]
+    elif kind == "tsv":
+        lines = ["utterance\tstart\tend\tlabel", *(f"{u}\t{start}\t{end}\t{label}" for u, start, end, label in rows)]
+    elif kind == "item":
+        lines = [
+            "#file onset offset #phone prev-phone next-phone speaker",
+            *(f"{u} {a} {b} {x} - - 84" for u, a, b, x in rows),
+        ]
+    elif kind == "phn":
+        lines = [f"{round(16_000 * a)} {round(16_000 * b)} {x}" for _, a, b, x in one]
+    elif kind == "words":
+        lines = ["signal 84", "nfields 1", "#", *(f"   {b}  122 {x}; {x}; NN" for _, _, b, x in one)]
+    else:
+        names = sorted({u for u, *_ in rows})
+        parts = {u: [row for row in rows if row[0] == u] for u in names}
+        lines = [f'{u} "{",".join(r[3] for r in parts[u])}" "{",".join(str(r[2]) for r in parts[u])}"' for u in names]
+    return "\n".join(lines) + "\n"
+
+
+def _what_it_says(kind: str, text: str) -> set[tuple[float, float, str]]:
+    """Every (start, end, label) that a file says anywhere, each number whole, by regular expressions and nothing else."""
+    n, found = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)", set()
+    for line in text.split("\n"):
+        if kind == "ctm" and (m := re.fullmatch(rf"\s*\S+\s+\S+\s+{n}\s+{n}\s+(\S+)(\s+\S+)*\s*", line)):
+            found.add((float(m[1]), float(m[1]) + float(m[2]), m[3]))
+        elif kind == "tsv" and (m := re.fullmatch(rf"[^\t]*\t{n}\t{n}\t([^\t]*)", line)):
+            found.add((float(m[1]), float(m[2]), m[3]))
+        elif kind == "item" and (m := re.match(rf"\s*\S+\s+{n}\s+{n}\s+(\S+)", line)):
+            found.add((float(m[1]), float(m[2]), m[3]))
+        elif kind == "phn" and (m := re.fullmatch(r"\s*(\d+)\s+(\d+)\s+(\S+)\s*", line)):
+            found.add((int(m[1]) / 16_000, int(m[2]) / 16_000, m[3]))
+        elif kind == "words" and (m := re.match(rf"\s*{n}\s+\d+\s*([^;]*)", line)):
+            found.add((None, float(m[1]), m[2].strip()))
+        elif kind == "alignment.txt" and (m := re.fullmatch(r'\S+ "([^"]*)" "([^"]*)"\s*', line)):
+            pairs = zip(m[1].split(","), m[2].split(","), strict=False)
+            found |= {(None, float(end), label) for label, end in pairs if re.fullmatch(n, end)}
+    if kind == "textgrid":  # the data are the numbers and texts that stand free, whatever is written around them
+        data = [m for m in re.finditer(r'"(?:[^"]|"")*"|[^\s"]+', text) if m[0][0] == '"' or re.fullmatch(f"{n}s?", m[0])]
+        for a, b, c in zip(data, data[1:], data[2:], strict=False):
+            if c[0][0] == '"' and '"' not in a[0] + b[0]:
+                found.add((float(a[0].rstrip("s")), float(b[0].rstrip("s")), c[0][1:-1].replace('""', '"')))
+    return found
+
+
+def _mutated(text: str, rng: random.Random) -> bytes:
+    """A file with one thing wrong."""
+    lines, kind = text.split("\n"), rng.randrange(9)
+    k = rng.randrange(len(lines) - 1)
+    numbers = list(re.finditer(r"\d+\.\d+|\b\d{3,}\b", text))
+    if kind == 0:
+        return text[: rng.randrange(len(text))].encode()
+    if kind in (1, 2, 3) and numbers:  # a number that is none, or another
+        m = rng.choice(numbers)
+        other = [
+            m[0].replace(".", ","),
+            "nan",
+            "",
+            f"-{m[0]}",
+            f"{m[0]}x",
+            "1e999",
+            m[0].replace(".", ". "),
+            m[0].replace("0", "O", 1),
+            str(rng.randrange(99)),
+        ]
+        return (text[: m.start()] + rng.choice(other) + text[m.end() :]).encode()
+    if kind == 4:
+        del lines[k]
+    elif kind == 5:
+        lines.insert(rng.randrange(len(lines)), lines[k])
+    elif kind == 6:
+        j = rng.randrange(len(lines) - 1)
+        lines[k], lines[j] = lines[j], lines[k]
+    elif kind == 7:
+        data = bytearray(text.encode())
+        data[rng.randrange(len(data))] = rng.choice([0, 10, 32, 34, 255, rng.randrange(256)])
+        return bytes(data)
+    else:
+        lines[k] = lines[k].replace(" ", rng.choice(["\t", "", "  ", ";"]), 1)
+    return "\n".join(lines).encode()
+
+
+def _as_said(found: list, said: set[tuple]) -> bool:
+    """Every interval is one that the file says; an end may be settled at the next start, by rounding."""
+    close = lambda a, b: a is None or abs(a - b) < 1e-6  # noqa: E731
+    return all(
+        any(
+            close(a, i.start_s) and x == i.label and (close(b, i.end_s) or 0 < b - i.end_s <= 0.0101)
+            for a, b, x in said
+        )
+        for i in found
+    )
+
+
+def labels(number: int, corpus: Corpus, folder: Path, rng: random.Random) -> str:
+    """files of labels of seven formats with one thing wrong: a number, a line, a byte, an end"""
+    from layerwise_nb.audio.alignment import read_alignment
+
+    kinds, told = ["textgrid", "ctm", "tsv", "item", "phn", "words", "alignment.txt"], Counter()
+    for k in range(number):
+        kind = kinds[k % len(kinds)]
+        whole = _labels_text(kind, rng)
+        data, path = _mutated(whole, rng), folder / f"{k}.{kind}"
+        path.write_bytes(data)
+        for utterance in ("84-1-0000", "84-1-0001", "84-1-0002"):
+            start = time.monotonic()
+            try:
+                found = read_alignment(path, utterance)
+            except ValueError as error:
+                assert str(path) in str(error), error
+                told["refused by name"] += 1
+            else:
+                said = _what_it_says(kind, data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n"))
+                assert _as_said(found, said), (path.name, utterance, data, found)
+                told["read as they say"] += 1
+            assert time.monotonic() - start < 5, "a hang"
+            if kind in ("textgrid", "phn", "words"):
+                break
+    return f"{dict(told)}; 0 read as something else, 0 hangs"
+
+
 # ---- Names
 
 
@@ -385,7 +553,7 @@ def names(number: int, corpus: Corpus, folder: Path, rng: random.Random) -> str:
 
 # ---- All of it
 
-PARTS = {kills: 100, disks: 20, pairs: 10, audio: 300, recordings: 1200, npz: 300, names: 40}
+PARTS = {kills: 100, disks: 20, pairs: 10, audio: 300, recordings: 1200, labels: 2100, npz: 300, names: 40}
 
 
 def table(seed: int, **numbers: int) -> str:

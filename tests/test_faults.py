@@ -545,4 +545,4 @@ def test_calls_that_make_no_sense(tmp_path, monkeypatch, flags, message):
 
 
 def test_faults_at_random():
-    print(faults.table(1, kills=12, disks=2, pairs=2, audio=60, recordings=120, npz=80, names=15))
+    print(faults.table(1, kills=12, disks=2, pairs=2, audio=60, recordings=120, labels=140, npz=80, names=15))
