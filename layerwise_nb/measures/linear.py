@@ -31,6 +31,7 @@ class SimilarityWarning(UserWarning):
 
 
 _LARGE_ERROR = 0.05  # no digit is left
+_CAUTION = 3  # times the usual error of rounding
 
 
 def _checked_error(value: float, error: float, pair, what: str) -> tuple[float, float]:
@@ -112,11 +113,12 @@ def _whitened(pair: CenteredPair, regularization: float = 0.0, variance: float |
 
 def _error_of_squares(pair: CenteredPair, whitened: np.ndarray) -> float:
     "What rounding of the sums may have added to the mean of the squared correlations."
-    error = 0.0
-    for layer, axis in ((pair.x, 1), (pair.y, 0)):
-        if layer.entry_error and len(layer.white[1]) == whitened.shape[1 - axis]:
-            error += layer.entry_error * float(((whitened**2).sum(axis=axis) / layer.white[1]).sum())
-    return error / min(whitened.shape)
+    x, y, squares = pair.x, pair.y, whitened**2
+    if not (x.entry_error or y.entry_error):
+        return 0.0
+    own = x.entry_error * (squares.sum(axis=1) / x.white[1]).sum() + y.entry_error * (squares.sum(axis=0) / y.white[1]).sum()
+    both = 2 * max(x.entry_error, y.entry_error) * np.sqrt((squares / np.outer(x.white[1], y.white[1])).sum())
+    return _CAUTION * float(own + both) / min(whitened.shape)
 
 
 def _cca(pair: CenteredPair, regularization: float = 0.0, variance: float | None = None) -> tuple[np.ndarray, float]:
@@ -143,7 +145,7 @@ def _notes_cca(pair: CenteredPair, regularization: float = 0.0, variance: float 
         notes += [_unrelated(pair, max(ranks), "mean squared canonical correlation", chance)]
     if variance is None:
         notes += [note for layer in (x, y) for note in _notes_rank(layer, regularization)]
-        notes += notes_digits(pair, "CCA", _cca(pair, regularization)[1], 1e-6)
+        notes += notes_digits(pair, "CCA", _cca(pair, regularization)[1], 5e-7)
     return notes
 
 # %% ../../nbs/05_measures/linear.ipynb #a15d037e
@@ -157,8 +159,9 @@ def _notes_rank(layer: CenteredLayer, regularization: float) -> list[Note]:
     "That directions are left out, or hardly differ from those that are."
     values, notes = layer.white[1], []
     if (left := min(layer.dim, layer.dof) - len(values)) > 0:
-        why = "are finer than sums of float32 products tell from rounding" if layer.entry_error else "carry no variance"
-        notes += [Note("rank", f"{layer.name}: {left} of {layer.dim} directions {why} and are left out", (layer.name,), left)]
+        fine = "are finer than sums of float32 products tell from rounding and are left out, with what only they hold"
+        why = fine if layer.entry_error else "carry no variance and are left out"
+        notes += [Note("rank", f"{layer.name}: {left} of {layer.dim} directions {why}", (layer.name,), left)]
     if not regularization and (condition := values[0] / values[-1]) > 1e8:
         text = f"{layer.name} is ill-conditioned (variances differ by {condition:.0e}): consider regularization"
         notes += [Note("condition", text, (layer.name,), condition)]
@@ -245,7 +248,8 @@ def _regression_r2(pair: CenteredPair) -> tuple[float, float]:
     error = 0.0
     if x.entry_error:
         by_direction = np.einsum("kd,kd->k", explained, explained) / total
-        error = x.entry_error * float((by_direction / x.white[1]).sum())
+        weight, largest = float((by_direction / x.white[1]).sum()), np.diag(pair.y.scatter).max() / total
+        error = _CAUTION * x.entry_error * (weight + 2 * np.sqrt(weight * largest))
     value = float(min(np.vdot(explained, explained) / total, 1))  # rounding leaves 1 + 1e-15
     return _checked_error(value, error, pair, "R²")
 
@@ -255,7 +259,7 @@ def _notes_r2(pair: CenteredPair) -> list[Note]:
     if rank < x.dof:
         notes = [_unrelated(pair, rank, "R²", rank / x.dof)] if rank > _MUCH * x.dof else []
         notes += _notes_rank(x, regularization=1.0)  # a projection: ill-conditioning costs digits, not meaning
-        return notes + notes_digits(pair, "R²", _regression_r2(pair)[1], 1e-6)
+        return notes + notes_digits(pair, "R²", _regression_r2(pair)[1], 5e-7)
     text = f"n = {x.n} frames for {x.dim} features of {x.name}: R² is 1 whatever the data; take more frames"
     return [Note("few_frames", text, (x.name,), x.dim)]
 
