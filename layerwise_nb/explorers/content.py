@@ -44,11 +44,10 @@ from layerwise_nb.explorers.widgets import (
     empty_figure,
     heat_map,
     layer_slider,
-    letters,
     wav_bytes,
 )
 from ..figures.plotly_renderer import layer_ticks
-from ..figures.style import COLORS, GREY, SEQUENTIAL
+from ..figures.style import COLORS, GREY, SEQUENTIAL, plotly_text
 from ..measures.moments import copies
 
 # %% ../../nbs/10_explorers/content.ipynb #a0c4b780
@@ -198,7 +197,7 @@ def _confusion_figure(self: ContentExplorer, side: int) -> LiveFigure:
     figure = empty_figure(460, margin=dict(l=50, r=60, t=50, b=50, autoexpand=False), clickmode="event", dragmode=False,
                           **_HEADING, xaxis=axis | dict(title_text="taken for", tickangle=-90),
                           yaxis=axis | dict(title_text="said", autorange="reversed", scaleanchor="x"))  # fmt: skip
-    names = list(map(letters, self.labels.names()))
+    names = list(map(plotly_text, self.labels.names()))
     figure.add_trace(heat_map(SEQUENTIAL, 0, 1, x=names, y=names, hovertemplate="%{y} taken for %{x}: %{z:.1%}<extra></extra>"))
     figure.data[0].on_click(lambda trace, points, _: self._choose_phone(side, [i[0] for i in points.point_inds]))
     return figure
@@ -314,7 +313,7 @@ def _draw_curve(self: ContentExplorer, _: Any = None) -> None:
     with self.curve.batch_update():
         for trace, name in zip(self.curve.data, ("null_low", "null_high", "low", "high", "control", "value"), strict=True):
             trace.update(x=x[keep], y=columns_of[name])
-        self.curve.data[-1].customdata = [letters(name) for name, there in zip(curve.layers, keep, strict=True) if there]
+        self.curve.data[-1].customdata = [plotly_text(name) for name, there in zip(curve.layers, keep, strict=True) if there]
         self.curve.update_layout(**self._curve_layout(curve))
     self.update_code()
 
@@ -324,12 +323,12 @@ def _curve_layout(self: ContentExplorer, curve: ContentCurve) -> dict:
     "Title, baselines, and where the layers are that are shown."
     means = {"low": "band: 95 % interval", "null_low": "grey: chance", "control": "dotted: untrained"}
     parts = [name for column, name in means.items() if curve.has(column)]
-    details = letters("; ".join(part for part in (curve.about, *parts) if part))
-    text = f"{letters(curve.target)}: {letters(curve.name)}<br><span style='font-size:11px'>{details}</span>"
+    details = plotly_text("; ".join(part for part in (curve.about, *parts) if part))
+    text = f"{plotly_text(curve.target)}: {plotly_text(curve.name)}<br><span style='font-size:11px'>{details}</span>"
     lines = [dict(type="line", x0=0, x1=1, xref="x domain", y0=value, y1=value, line=dict(color=GREY, dash="dash", width=1))
              for value in curve.baselines.values()]  # fmt: skip
     place = dict(x=1, xref="x domain", xanchor="right", yanchor="bottom", showarrow=False, font_size=11)
-    notes = [dict(y=value, text=letters(name), **place)
+    notes = [dict(y=value, text=plotly_text(name), **place)
              for name, value in curve.baselines.items()]  # fmt: skip
     return dict(title=dict(text=text, font_size=13, x=0.02, y=0.97), shapes=[*self._markers(), *lines], annotations=notes)
 
@@ -372,7 +371,7 @@ def _heading(self: ContentExplorer, side: int, what: str, details: str) -> str:
     "The title of a figure of a layer."
     layer = (self.layer.value, self.second.value)[side]
     model = f" of {self.corpora[side].model}" if len(self.corpora) > 1 else ""
-    return f"{letters(layer)}{letters(model)}: {what}<br><span style='font-size:11px'>{letters(details)}</span>"
+    return f"{plotly_text(layer)}{plotly_text(model)}: {what}<br><span style='font-size:11px'>{plotly_text(details)}</span>"
 
 # %% ../../nbs/10_explorers/content.ipynb #be469de2
 @patch
@@ -400,8 +399,8 @@ def _name_phones(self: ContentExplorer) -> None:
         if side < len(self.samples) or len(self.corpora) == 1:
             sample = self._sample(side)
             sizes = 12 + 26 * np.sqrt(sample.counts / sample.counts.max())
-            hover = [letters(f"{name}: {n:,} segments") for name, n in zip(sample.segments.names, sample.counts, strict=True)]
-            names = list(map(letters, sample.segments.names))
+            hover = [plotly_text(f"{name}: {n:,} segments") for name, n in zip(sample.segments.names, sample.counts, strict=True)]
+            names = list(map(plotly_text, sample.segments.names))
             self.maps[side].data[0].update(text=names, customdata=hover, marker_size=sizes)
 
 # %% ../../nbs/10_explorers/content.ipynb #d4cb1ed2
@@ -466,8 +465,8 @@ def _draw_segment(self: ContentExplorer) -> None:
         x, y = (np.arange(grey.shape[1]) + 0.5) * (last - first) / grey.shape[1], (np.arange(len(grey)) + 0.5) / len(grey)
         self.spectrum.data[0].update(z=cells(grey, 2), x=first + x, y=y * rate / 2000)
         ends = [cursor(x0=t, x1=t, y0=0, y1=1, yref="y domain") for t in (start, end)]
-        self.spectrum.update_layout(shapes=ends, xaxis_range=[first, last], yaxis_range=[0, rate / 2000],
-                                    title=dict(text=letters(self._segment_name(row)), font_size=12, x=0.02, y=0.97))  # fmt: skip
+        title = dict(text=plotly_text(self._segment_name(row)), font_size=12, x=0.02, y=0.97)
+        self.spectrum.update_layout(shapes=ends, xaxis_range=[first, last], yaxis_range=[0, rate / 2000], title=title)
     self.player.wav = wav_bytes(heard, rate)
 
 

@@ -32,11 +32,10 @@ from layerwise_nb.explorers.widgets import (
     empty_figure,
     heat_map,
     layer_slider,
-    letters,
     wav_bytes,
 )
 from ..figures.plotly_renderer import layer_ticks
-from ..figures.style import COLORS, DIVERGING, GREY, SEQUENTIAL, colorscale
+from ..figures.style import COLORS, DIVERGING, GREY, SEQUENTIAL, colorscale, plotly_text
 
 # %% ../../nbs/10_explorers/layer.ipynb #37fae381
 class LayerExplorer(Explorer):
@@ -191,7 +190,7 @@ def _work_movement(self: LayerExplorer, name: str) -> None:
         z = np.stack([rows.get(layer, np.full(k, np.nan, np.float32)) for layer in layers])
         with self.timeline.batch_update():
             self.timeline.data[3].update(z=cells(z), x=shrunk_times(between, k), y=list(range(len(layers))),
-                                         customdata=[[letters(layer)] * k for layer in layers])  # fmt: skip
+                                         customdata=[[plotly_text(layer)] * k for layer in layers])  # fmt: skip
 
     self.work("reading layers", len(layers), self.reader.movements(name), draw)
 
@@ -212,7 +211,7 @@ def _draw_sound(self: LayerExplorer, seconds: float) -> None:
     picture.update(z=cells(grey), x=(np.arange(grey.shape[1]) + 0.5) * seconds / grey.shape[1],
                    y=(np.arange(len(grey)) + 0.5) * top / len(grey))  # fmt: skip
     tiers = list(dict.fromkeys(i.tier for i in spoken))
-    labels.update(x=[(i.start_s + i.end_s) / 2 for i in spoken], text=[letters(i.label) for i in spoken],
+    labels.update(x=[(i.start_s + i.end_s) / 2 for i in spoken], text=[plotly_text(i.label) for i in spoken],
                   y=[1 - (tiers.index(i.tier) + 0.5) / len(tiers) for i in spoken])  # fmt: skip
 
 # %% ../../nbs/10_explorers/layer.ipynb #6e49d350
@@ -254,10 +253,10 @@ def _draw_view(self: LayerExplorer, which: int) -> None:
         (x, y), at = ([], []) if view.reason else view.points[::every].T, view.times[::every]
         figure.data[1].update(x=x, y=y, customdata=at, marker=dict(color=at))
         shares = [f"PC {i} ({share:.0%})" if share == share else f"PC {i}" for i, share in enumerate(view.shares, start=1)]
-        model = f" of {letters(reader.corpus.model)}" if self.other is not self.reader else ""
+        model = f" of {plotly_text(reader.corpus.model)}" if self.other is not self.reader else ""
         skipped = f" (1 in {every} drawn)" if every > 1 else ""
         undefined = ": undefined here" if view.reason else ""
-        text = f"{letters(layer)}{model}{undefined}, n = {len(view.times):,} frames{skipped}, d = {view.dim}"
+        text = f"{plotly_text(layer)}{model}{undefined}, n = {len(view.times):,} frames{skipped}, d = {view.dim}"
         figure.update_layout(title=dict(text=text, font_size=13, x=0.02, y=0.98),
                              xaxis2_title_text=shares[0], yaxis2_title_text=shares[1],
                              xaxis_range=[0, end], yaxis_range=[end, 0])  # fmt: skip

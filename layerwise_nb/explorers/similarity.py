@@ -37,12 +37,20 @@ from layerwise_nb.explorers.widgets import (
     controls,
     empty_figure,
     heat_map,
-    letters,
     matrix_pixels,
 )
 from ..features.store import FeatureStore
 from ..figures.plotly_renderer import layer_ticks
-from ..figures.style import COLORS, DIVERGING, GREY, SEQUENTIAL, colorscale, measure_name
+from layerwise_nb.figures.style import (
+    COLORS,
+    DIVERGING,
+    GREY,
+    SEQUENTIAL,
+    colorscale,
+    few_notes,
+    measure_name,
+    plotly_text,
+)
 from ..measures.matrix import SimilarityMatrix, similarity_matrix
 
 # %% ../../nbs/10_explorers/similarity.ipynb #cd7cf262
@@ -226,10 +234,10 @@ def _draw(self: SimilarityExplorer, matrices: list[SimilarityMatrix]) -> None:
     values = one.values - matrices[1].values if difference else one.values
     reach = max(0.05, float(np.nanmax(np.abs(values)))) if difference else 1.0
     self.matrix, name = values, measure_name(one.metric)
-    hover = [[letters(f"{a} and {b}") for b in one.names_b] for a in one.names_a]
+    hover = [[plotly_text(f"{a} and {b}") for b in one.names_b] for a in one.names_a]
     first = f"{name}, {one.estimator}" + (": first minus second" if difference else "")
     context = self.titles[0] if difference else self.titles[("first", "second").index(self.show.value)]
-    about = letters(f"{context}; {self.subset.value}, n = {one.n:,} frames")
+    about = plotly_text(f"{context}; {self.subset.value}, n = {one.n:,} frames")
     text = f"{first}<br><span style='font-size:11px'>{about}</span>"
     with self.figure.batch_update():
         self.figure.data[0].update(z=cells(values), zmin=-reach if difference else 0, zmax=reach, customdata=hover,
@@ -238,7 +246,7 @@ def _draw(self: SimilarityExplorer, matrices: list[SimilarityMatrix]) -> None:
         self.figure.update_xaxes(**layer_ticks(one.names_b))
         self.figure.update_yaxes(**layer_ticks(one.names_a))
     self.is_drawn = True
-    self.pair.value = "<br>".join(map(escape, ["click a cell to see the pair", *self._left_out]))
+    self.pair.value = "<br>".join(map(escape, ["click a cell to see the pair", *few_notes(one.notes, 4), *self._left_out]))
     self._columns.children[1].children = [self.pair]
     self.update_code()
 

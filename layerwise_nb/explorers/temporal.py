@@ -7,6 +7,7 @@ __all__ = ['TemporalExplorer']
 
 # %% ../../nbs/10_explorers/temporal.ipynb #efc033ff
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,10 @@ from layerwise_nb.explorers.widgets import (
     controls,
     empty_figure,
     heat_map,
-    letters,
     matrix_pixels,
 )
 from ..figures.plotly_renderer import layer_ticks
-from ..figures.style import COLORS, SEQUENTIAL
+from ..figures.style import COLORS, SEQUENTIAL, few_notes, plotly_text
 
 # %% ../../nbs/10_explorers/temporal.ipynb #06eeca9c
 class TemporalExplorer(Explorer):
@@ -72,13 +72,14 @@ class TemporalExplorer(Explorer):
         self.figure.add_trace(heat_map(SEQUENTIAL, 0, 1, hovertemplate="%{z:.3f}<extra></extra>"))
         self.lags = empty_figure(300, xaxis_title_text="lag (ms)", yaxis_title_text="linear CKA")
         self.lags.add_scatter(x=[], y=[], line_color=COLORS[0], hovertemplate="%{x:.0f} ms: %{y:.3f}<extra></extra>")
+        self.notes = w.HTML()  # why a layer has no values
         for control in (self.utterance, *self.pair):
             control.observe(self._lag, "value")
         for control in (self.utterance, self.window_s, self.step_s):
             control.observe(self._slide, "value")
         self.window.observe(lambda _: self._draw(), "value")
         row = controls(self.utterance, self.window_s, self.step_s, self.window, self.play)
-        self.lay_out(row, below=[columns([self.figure], [controls(*self.pair), self.lags], pixels=pixels)])
+        self.lay_out(row, below=[columns([self.figure], [controls(*self.pair), self.lags, self.notes], pixels=pixels)])
         self.result = None
         self._lag()
         self._slide()
@@ -111,6 +112,7 @@ def _slide(self: TemporalExplorer, _: Any = None) -> None:
         if isinstance(result, str):  # a layer was read
             return
         self.result = result
+        self.notes.value = "<br>".join(map(escape, few_notes(result.notes, 4)))
         self.play.max = self.window.max = len(result.times) - 1
         self._draw()
 
@@ -124,7 +126,7 @@ def _draw(self: TemporalExplorer) -> None:
         return
     i, result = min(self.window.value, self.window.max), self.result
     about = f"{self.utterance.value}; {self.reader.corpus.model}, window {result.window_s:.2f} s, n = {result.n} frames"
-    text = f"Linear CKA (debiased) around {result.times[i]:.2f} s<br><span style='font-size:11px'>{letters(about)}</span>"
+    text = f"Linear CKA (debiased) around {result.times[i]:.2f} s<br><span style='font-size:11px'>{plotly_text(about)}</span>"
     with self.figure.batch_update():
         self.figure.data[0].z = cells(result.values[i])
         self.figure.update_layout(title=dict(text=text, font_size=13, x=0.02, y=0.98))
@@ -141,6 +143,6 @@ def _lag(self: TemporalExplorer, _: Any = None) -> None:
     lagged = lagged_cka(frames, self.reader.clock["frame_rate"], 0.2)
     with self.lags.batch_update():
         self.lags.data[0].update(x=1000 * lagged.lags_s, y=lagged.values[:, 0, 1])
-        title = letters(f"CKA of {names[0]} with {names[1]}, by lag")
+        title = plotly_text(f"CKA of {names[0]} with {names[1]}, by lag")
         self.lags.update_layout(title=dict(text=title, font_size=12, x=0.02, y=0.97))
     self.update_code()

@@ -154,7 +154,7 @@ def layer_view(
         return LayerView(layer, times, shrink(similar, pixels, pixels), at, *plane(frames), frames.shape[1])
     except ValueError as error:
         none = [np.full(shape, np.nan) for shape in ((k, k), (len(times), 2), 2)]
-        return LayerView(layer, times, none[0], at, *none[1:], frames.shape[1], str(error))
+        return LayerView(layer, times, none[0], at, *none[1:], frames.shape[1], str(error).removeprefix("layer x: "))
 
 
 def movement(
