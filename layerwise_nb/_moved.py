@@ -71,7 +71,7 @@ MOVED = {
     "sound": ("audio.spectrogram", "corpus.recording"),
     "store": ("features.npz", "features.run_folder", "features.store", "core.files"),
     "summary": ("corpus.summary",),
-    "synthetic": ("audio.pronunciation", "audio.synthesizer", "audio.synthetic"),
+    "synthetic": ("audio.synthesizer", "audio.synthetic"),
     "temporal": (
         "dynamics.statistics",
         "dynamics.change",

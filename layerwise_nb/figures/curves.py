@@ -41,7 +41,7 @@ def layer_inches(
     "How wide a figure over layers is."
     return max(n * float(np.clip(7.4 / n, 0.32, 0.9)) + 1.2, 4.8)
 
-# %% ../../nbs/08_figures/curves.ipynb #ec9dd5e0
+# %% ../../nbs/08_figures/curves.ipynb #b2728d08
 def layer_curves(
     layers: Sequence[str],  # in the order of the model
     curves: dict[str, np.ndarray],  # name: (n_layers,)
@@ -61,8 +61,9 @@ def layer_curves(
     marks = [] if chance is None else [Area(place, *(np.asarray(end, float) for end in chance), "chance")]
     marks += [Line(place, np.full(len(layers), float(y)), name, i, role="baseline")
               for i, (name, y) in enumerate((baselines or {}).items())]  # fmt: skip
-    marks += [Line(place, values, name, i, role="published" if name.startswith("published") else "control",
-                   markers=not name.startswith("published")) for i, (name, values) in enumerate(controls.items())]  # fmt: skip
+    for role in ("published", "control"):
+        of = [name for name in controls if name.startswith("published") == (role == "published")]
+        marks += [Line(place, controls[name], name, i, markers=role == "control", role=role) for i, name in enumerate(of)]
     none = (None, None)
     marks += [Line(place, y, name, i, *bands.get(name, none), True) for i, (name, y) in enumerate(curves.items())]
     x, y = Axis(names=layers, limits=(-0.6, len(layers) - 0.4)), Axis(ylabel, limits=limits, log=log, grid=True)

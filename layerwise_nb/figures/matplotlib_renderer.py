@@ -395,7 +395,7 @@ def _legend(figure: Figure, ax, spec: FigureSpec, before: list[str]) -> list[str
         ax.legend(handles, labels, loc="lower left", bbox_to_anchor=(0, 1), ncols=6, borderaxespad=0.1, columnspacing=1.4)
     return labels
 
-# %% ../../nbs/08_figures/matplotlib_renderer.ipynb #a1305c2c
+# %% ../../nbs/08_figures/matplotlib_renderer.ipynb #1d98735c
 def _room(axis: Axis) -> float:
     "Inches that long names need beyond what all figures have."
     longest = max(map(len, axis.labels), default=0)
@@ -425,6 +425,7 @@ def draw(
             _axis(ax, panel.x, spec.inches - (0 if spec.exact else 1.0), "x", 8)
         else:
             ax.tick_params(bottom=panel.x.shown, labelbottom=False)
+            ax.spines["bottom"].set_visible(panel.x.shown and ax.spines["bottom"].get_visible())
         named = _legend(figure, ax, spec, named)
     if spec.exact:
         with _fonts_are_named():
