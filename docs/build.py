@@ -39,7 +39,10 @@ SECTIONS = {
         "How to",
         ["audio", "disk", "several_gpus", "several_machines", "slurm", "resume", "debug_remotely", "original_pipeline"],
     ),
-    "explanations": ("Background", ["architecture", "mathematics", "hidden_states", "pitfalls", "faults", "benchmarks"]),
+    "explanations": (
+        "Background",
+        ["architecture", "mathematics", "hidden_states", "content", "pitfalls", "faults", "benchmarks"],
+    ),
 }
 
 

@@ -156,6 +156,7 @@ def _animations(shown: _Shown) -> dict[str, tuple[str, str, Callable]]:
     labels = [(i.start_s, i.end_s, i.label) for i in shown.labels if i.label]
     common = {"waveform": recording.waveform, "sample_rate": recording.sample_rate, "labels": labels, "context": shown.context}
     times = where["start_s"] + np.arange(len(next(iter(layers.values())))) / where["frame_rate"]
+    times = np.minimum(times, recording.seconds)  # a causal frame stands at the end of its stride, begun or not
     width, last = next(reversed(layers.values())).shape[1], list(layers)[-6:]
     same = {name: x for name, x in layers.items() if x.shape[1] == width and name in (*shown.study.few, *last)}
 

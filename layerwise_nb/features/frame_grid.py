@@ -45,6 +45,11 @@ def same_grid(
     names = ("stride", "half_offset", "min_samples", "multiple", "sample_rate")
     return all(getattr(one, n) == getattr(other, n) for n in names)
 
+# %% ../../nbs/01_features/frame_grid.ipynb #1dda9ed6
+def _first_border(target: Feature, shift: int, target_step: int) -> int:
+    "Where the span of target frame 0 begins: half a stride before it; in causal models right behind the frame before."
+    return shift - target_step + 1 if target.edge else shift - target_step // 2
+
 # %% ../../nbs/01_features/frame_grid.ipynb #02c864ef
 def _pool(
     features: np.ndarray,  # (n_frames, dim)
@@ -54,9 +59,9 @@ def _pool(
 ) -> np.ndarray:  # (n_target_frames, dim) float64
     "Mean of the source frames inside each target frame's span."
     n, (shift, step, target_step) = len(features), _half_samples(source, target)
-    borders = shift + (2 * np.arange(n_target_frames + 1) - 1) * (target_step // 2)
+    borders = _first_border(target, shift, target_step) + np.arange(n_target_frames + 1) * target_step
     first = -(-borders // step)  # of the frames at or behind each border
-    on_border = (borders % step == 0) & (0 <= first) & (first < n)
+    on_border = (borders % step == 0) & (0 <= first) & (first < n) & (not target.edge)
     first = first.clip(0, n)
     count = np.diff(first)
     if step > target_step or not count.all():
@@ -170,10 +175,11 @@ def _pool_stored(x: Any, source: Feature, target: Feature, n_target_frames: int)
 def _pool_tensor(x: Any, source: Feature, target: Feature, n_target_frames: int) -> Any:
     "`_pool` of a tensor (1, dim, time): sums over windows, divided by the frames they hold."
     shift, step, target_step = _half_samples(source, target)
-    border, ratio = shift - target_step // 2, target.stride // source.stride
-    start, on_border = -(-border // step), border % step == 0
+    border, ratio = _first_border(target, shift, target_step), target.stride // source.stride
+    start, on_border = -(-border // step), border % step == 0 and not target.edge
     before, behind = max(0, -start), start + ratio * n_target_frames + on_border - x.shape[2]  # frames that are not there
-    if target.stride % source.stride or before > ratio // 2 or behind > ratio // 2 + on_border:
+    allowed = ratio - 1 if target.edge else ratio // 2 + on_border
+    if target.stride % source.stride or before > ratio // 2 or behind > allowed:
         raise ValueError(
             f"{x.shape[2]} frames of {source.name} cannot be pooled to {n_target_frames} of {target.name}: their strides do "
             "not divide each other, or these are of two utterances; use to_grid on whole features"

@@ -120,7 +120,7 @@ def layer_outputs(
     "Every layer of every utterance, one at a time."
     device, results = next(speech.model.parameters()), []
     for waveform in waveforms:
-        features, latents = _encode(speech, torch.from_numpy(np.ascontiguousarray(waveform))[None].to(device))
+        features, latents = _encode(speech, torch.from_numpy(np.array(waveform))[None].to(device))
         if "transformer" in groups:
             features |= _quantize(speech.model, latents)
         results.append(features)

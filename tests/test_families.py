@@ -1,0 +1,75 @@
+"""Every family from a checkpoint to a corpus on one grid: small models with random weights through the real extraction."""
+
+import numpy as np
+import pytest
+
+from layerwise_nb.features.catalogue import common_grid
+from layerwise_nb.features.store import FeatureStore
+from layerwise_nb.verify import verify
+
+SMALL = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)
+WHISPER = dict(d_model=32, encoder_layers=2, encoder_attention_heads=4, encoder_ffn_dim=64)
+WHISPER |= dict(decoder_layers=1, decoder_attention_heads=4)
+MIMI = dict(num_filters=4, hidden_size=16, codebook_size=32, codebook_dim=16, intermediate_size=32, upsample_groups=16)
+MIMI |= dict(num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2)
+MIMI |= dict(num_quantizers=5, vector_quantization_hidden_dimension=16)
+
+
+def _checkpoint(kind: str):
+    "A small model as it is published, some with a head, and its feature extractor."
+    import transformers as t
+
+    plain, at_24_khz = t.Wav2Vec2FeatureExtractor(do_normalize=True), t.EncodecFeatureExtractor(sampling_rate=24_000)
+    conv, few = dict(conv_dim=(16,) * 7), dict(num_conv_pos_embedding_groups=4)
+    bert = t.Wav2Vec2BertForSequenceClassification
+    made = {
+        "whisper": lambda: (t.WhisperForConditionalGeneration(t.WhisperConfig(**WHISPER)), t.WhisperFeatureExtractor()),
+        "data2vec": lambda: (t.Data2VecAudioForCTC(t.Data2VecAudioConfig(**SMALL, **conv, **few)), plain),
+        "conformer": lambda: (t.Wav2Vec2ConformerModel(t.Wav2Vec2ConformerConfig(**SMALL, **conv)), plain),
+        "w2v-bert": lambda: (bert(t.Wav2Vec2BertConfig(**SMALL)), t.SeamlessM4TFeatureExtractor()),
+        "sew": lambda: (t.SEWModel(t.SEWConfig(**SMALL, conv_dim=(16,) * 13, **few)), plain),
+        "mimi": lambda: (t.MimiModel(t.MimiConfig(**MIMI)), at_24_khz),
+    }
+    return made[kind]()
+
+
+UNUSED = {"whisper": ["decoder"], "data2vec": ["lm_head"], "w2v-bert": ["classifier", "projector"]}
+FACTS = {  # sample rate, stride and offset of the common grid
+    "whisper": (16_000, 320, 0), "data2vec": (16_000, 320, 199.5), "conformer": (16_000, 320, 199.5),
+    "w2v-bert": (16_000, 320, 279.5), "sew": (16_000, 640, 359.5), "mimi": (24_000, 1_920, 1_919),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FACTS)
+def test_a_family_from_checkpoint_to_corpus(kind, tmp_path):
+    import torch
+
+    from layerwise_nb.corpus.aligned import AlignedCorpus
+    from layerwise_nb.extract import extract
+
+    torch.manual_seed(0)
+    model, extractor = _checkpoint(kind)
+    for name, buffer in model.named_buffers():  # of a codec that was never trained
+        if name.endswith("embed_sum"):
+            buffer.normal_(0, 0.1)
+    model.save_pretrained(tmp_path / kind)
+    extractor.save_pretrained(tmp_path / kind)
+    flags = dict(audio_dir="synthetic", model=str(tmp_path / kind), save_dir=str(tmp_path / "out"), device="cpu", num_files=2)
+    summary = extract(**flags, batch_seconds=120)
+    assert (summary["done"], summary["failed"]) == (2, {})
+    assert verify(summary["features_dir"]) == {}
+    store = FeatureStore(summary["features_dir"])
+    grid = common_grid(store.catalogue)
+    assert (grid.sample_rate, grid.stride, grid.offset) == FACTS[kind]
+    assert store.run["provenance"]["batch_error"] <= 1e-5
+    assert store.run["provenance"]["hidden_states"]["unused_weights"] == UNUSED.get(kind, [])
+    assert "hidden_states" not in store.run["identity"]
+    for utterance in AlignedCorpus(store.path):
+        n = grid.n_frames(store.manifest[utterance.name]["samples"])
+        assert {len(x) for x in utterance.frames.values()} == {n}
+        assert all(np.isfinite(x).all() for x in utterance.frames.values())
+    alone = extract(**{**flags, "save_dir": str(tmp_path / "alone")}, batch_seconds=0)
+    for name in store:
+        for feature, x in store[name].items():
+            y = FeatureStore(alone["features_dir"])[name][feature]
+            assert np.linalg.norm(x - y) <= 1e-5 * np.linalg.norm(y), (name, feature)
