@@ -35,7 +35,7 @@ def run(
     status = report(visualize(summary["features_dir"], output_dir, **analysis))
     return status or int(bool(summary["failed"]))
 
-# %% ../nbs/12_commands/run.ipynb #e6a323d8
+# %% ../nbs/12_commands/run.ipynb #a0c4798a
 @call_parse
 @flags_of(*ANALYSES.values())
 def layerwise_run(
@@ -50,7 +50,7 @@ def layerwise_run(
     cut_alignments: str = None,  # folder of TextGrids, a CTM or a TSV: cut utterances into isolated words or phones
     cut_tier: str = "words",  # tier of `cut_alignments` to cut at
     config: str = None,  # TOML file with settings of the analyses; flags override it
-    only: str = "",  # analyses to make, separated by commas: similarity, propagation, layers, temporal, utterance; empty: all
+    only: str = "",  # analyses to make, with commas: content, similarity, propagation, layers, temporal, utterance; empty: all
     alignments: str = None,  # old spelling of --labels
     tier: str = None,  # old spelling of --label_tier
     **kwargs,
@@ -66,6 +66,8 @@ def layerwise_run(
             raise UsageError("--output_dir is needed: a folder for features and results")
         kwargs.pop("features_dir")
         extraction |= {name: kwargs[name] for name in ("speaker_table", "speaker_pattern")}
+        if audio_dir == "synthetic" and kwargs["effort"] == "default":
+            kwargs |= {"effort": "quick", "nulls": min(5, kwargs["nulls"])}  # a look, on a minute of speech
         analysis = {"only": only, **kwargs, "device": device, **old_settings(alignments=alignments, tier=tier)}
         if config:
             analysis |= configured(layerwise_run.__wrapped__, config, analysis)

@@ -49,13 +49,13 @@ def old_settings(
     "Settings by the names that they have now."
     return {OLD_NAMES[name]: value for name, value in given.items() if value is not None}
 
-# %% ../nbs/12_commands/visualize.ipynb #4d58072e
+# %% ../nbs/12_commands/visualize.ipynb #539723c6
 @call_parse
 @flags_of(*ANALYSES.values())
 def layerwise_visualize(
     config: str = None,  # TOML file with settings; flags override it
     print_config: bool = False,  # print such a file with every setting at its default, and stop
-    only: str = "",  # analyses to make, separated by commas: similarity, propagation, layers, temporal, utterance; empty: all
+    only: str = "",  # analyses to make, with commas: content, similarity, propagation, layers, temporal, utterance; empty: all
     alignments: str = None,  # old spelling of --labels
     tier: str = None,  # old spelling of --label_tier
     **kwargs,

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CONTENT', 'check_content', 'check_control', 'measure_folder', 'make_content', 'analyze_content']
 
-# %% ../../nbs/09_analyses/content.ipynb #dfa93222
+# %% ../../nbs/09_analyses/content.ipynb #70bb2deb
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,7 +42,7 @@ from ..core.commands import split_list
 from ..core.files import write_text
 from ..corpus.aligned import AlignedCorpus
 from ..corpus.labels import CorpusLabels
-from ..corpus.recording import read_corpus_labels
+from ..corpus.recording import find_recording, read_corpus_labels
 from ..features.store import FeatureStore
 from ..measures.moments import copies
 
@@ -138,7 +138,7 @@ def measure_folder(
         problems += found[1]
     return values, problems
 
-# %% ../../nbs/09_analyses/content.ipynb #50a383e4
+# %% ../../nbs/09_analyses/content.ipynb #8b26c91d
 def _write_tables(folder: Path, values, control, facts: dict, same_as: dict, notes: list[str]) -> list[Path]:
     "content.csv, which_layer.csv and a JSON for each measure."
     paths = [folder / "content.csv", folder / "which_layer.csv"]
@@ -152,8 +152,7 @@ def _write_tables(folder: Path, values, control, facts: dict, same_as: dict, not
         write_text(paths[-1], json.dumps(about, indent=1))
     return paths
 
-
-# %% ../../nbs/09_analyses/content.ipynb #7be04d11
+# %% ../../nbs/09_analyses/content.ipynb #2e24738e
 _LEFT_OUT = (("probe_accuracy", "balanced"), ("target_cca", "mean"), ("probe_accuracy", "without_speaker"))  # in the table only
 _CURVE = "Band: 95 % over {what}. Gray: labels that mean nothing. What sound or untrained weights reach is not due to training."
 
@@ -180,8 +179,7 @@ def _cards(study: Study, rows: list[dict], best: list[BestLayer], values: list[C
             cards.append(study.save(f"content/{stem}", title, caption, property_curve(own, context)))
     return cards + _variance_card(study, values) + _confusion_cards(study, best, values)
 
-
-# %% ../../nbs/09_analyses/content.ipynb #c44f8a20
+# %% ../../nbs/09_analyses/content.ipynb #afacc3c0
 def _variance_card(study: Study, values: list[ContentValue]) -> list[Card]:
     "What only each property explains of each layer."
     from layerwise_nb.figures.content import variance_areas
@@ -212,8 +210,7 @@ def _confusion_cards(study: Study, best: list[BestLayer], values: list[ContentVa
             cards.append(study.save(f"content/confusion_{row.target}", title, "Rows are the true classes.", figure))
     return cards
 
-
-# %% ../../nbs/09_analyses/content.ipynb #736da3da
+# %% ../../nbs/09_analyses/content.ipynb #f6d01d09
 def make_content(
     study: Study,  # features folder and shared settings
     *,
@@ -260,7 +257,16 @@ def make_content(
 
 def _acoustics(study: Study, sample: ContentSample) -> tuple[dict, dict, list[str]]:
     "Targets from the sound, baselines, and why there are none."
-    return {}, {}, []
+    from layerwise_nb.audio.acoustics import BASELINES, acoustics
+
+    found = {}
+    for name in tqdm(sample.speakers, "sound", unit="utterance", disable=None):
+        try:
+            recording = find_recording(study.store, name)
+        except (ValueError, OSError) as error:
+            return {}, {}, [f"no acoustic targets and baselines: the sound of {name} was not found ({error})"]
+        found[name] = acoustics(recording.waveform, sample.grid, len(sample.codes[name]))
+    return found, {row: lambda u, column=column: found[u][column] for row, column in BASELINES.items()}, []
 
 # %% ../../nbs/09_analyses/content.ipynb #cafab44d
 def _missing(study: Study) -> str:

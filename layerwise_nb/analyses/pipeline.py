@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ANALYSES', 'OLD_NAMES', 'visualize', 'check_choices', 'config_text', 'read_config']
 
-# %% ../../nbs/09_analyses/pipeline.ipynb #d56f44a2
+# %% ../../nbs/09_analyses/pipeline.ipynb #f0db511f
 import json
 import tomllib
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from typing import Any
 
 from fastcore.docments import docments
 
+from .content import CONTENT
 from .layers import LAYERS
 from .page import Card, Section, write_dashboard
 from .propagation import PROPAGATION
@@ -23,10 +24,10 @@ from .temporal import TEMPORAL
 from .utterance import UTTERANCE
 from ..core.commands import split_list
 
-# %% ../../nbs/09_analyses/pipeline.ipynb #6d018540
-ANALYSES: dict[str, Analysis] = {a.name: a for a in (SIMILARITY, PROPAGATION, LAYERS, TEMPORAL, UTTERANCE)}
+# %% ../../nbs/09_analyses/pipeline.ipynb #a02c9e0e
+ANALYSES: dict[str, Analysis] = {a.name: a for a in (CONTENT, SIMILARITY, PROPAGATION, LAYERS, TEMPORAL, UTTERANCE)}
 
-# %% ../../nbs/09_analyses/pipeline.ipynb #070ceccd
+# %% ../../nbs/09_analyses/pipeline.ipynb #f12e8df5
 def _chosen(only: str) -> list[Analysis]:
     "The analyses asked for, in the order of the page; all where none is."
     names = split_list(only)
@@ -39,7 +40,7 @@ def _chosen(only: str) -> list[Analysis]:
 def visualize(
     features_dir: str = None,  # features folder, or one above it
     output_dir: str = None,  # the results go below <output_dir>/clean_analysis
-    only: str = "",  # analyses to make, separated by commas: similarity, propagation, layers, temporal, utterance; empty: all
+    only: str = "",  # analyses to make, with commas: content, similarity, propagation, layers, temporal, utterance; empty: all
     **kwargs,
 ) -> dict:  # {"page": Path, "made": analyses made now, "kept": made before, "problems": {analysis: what went wrong}}
     "Every figure of a features folder, and a page that shows them; what is finished is skipped."
