@@ -226,17 +226,27 @@ def save_curve(
 
     return self.save(f"visualizations/{stem}", title, caption, layer_curves(layers, curves, ylabel, title, context, **options))
 
-# %% ../../nbs/09_analyses/study.ipynb #cc24ffcd
+# %% ../../nbs/09_analyses/study.ipynb #ab3f70be
 RESULTS_VERSION = 2  # raised with every change of a number that an analysis writes: older results are then made again
 
 
-@dataclass(frozen=True)
-class Outcome:
-    "What an analysis made."
+@dataclass(frozen=True, eq=False)
+class Outcome(Mapping):
+    "What an analysis made; its results by name."
 
     cards: list[Card]  # its figures, in reading order
     problems: list[str] = field(default_factory=list)  # what could not be made, and why
     results: dict[str, Any] = field(default_factory=dict)  # name -> numbers, for a notebook
+
+    def __getitem__(self, name: str) -> Any:
+        "A result by its name; also `figures` and `problems`, as release 0.1 gave them."
+        return {"figures": self.cards, "problems": self.problems, **self.results}[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.results)
+
+    def __len__(self) -> int:
+        return len(self.results)
 
 
 @dataclass(frozen=True)

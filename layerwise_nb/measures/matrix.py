@@ -6,7 +6,7 @@
 __all__ = ['MEASURES', 'LAYER_MEASURES', 'Measure', 'measures_table', 'needs_frames', 'SimilarityMatrix', 'similarity_matrix',
            'LayerCurve', 'layer_curve']
 
-# %% ../../nbs/05_measures/matrix.ipynb #e9877bf2
+# %% ../../nbs/05_measures/matrix.ipynb #f1a8e787
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from itertools import product
 import numpy as np
 from fastcore.basics import patch
 
-from ..core.checks import check_frames, check_same_n
+from ..core.checks import as_numpy, check_frames, check_same_n
 from ..core.notes import Note, UndefinedError
 from . import linear, pairwise
 from .geometry import anisotropy, effective_rank_of, participation_ratio_of
@@ -294,7 +294,7 @@ def _check_given(measure: Measure, given, layers):
         raise ValueError(f"expected `given` among {', '.join(names)}; found {unknown[0]!r}")
     return list(given)
 
-# %% ../../nbs/05_measures/matrix.ipynb #f1f60d5c
+# %% ../../nbs/05_measures/matrix.ipynb #872a7e81
 def _check_sides(sides: list) -> tuple[list, int]:
     "The layers of each side, as arrays or `Moments`, and the number of frames of all."
     if isinstance(sides[0], Moments):
@@ -303,7 +303,7 @@ def _check_sides(sides: list) -> tuple[list, int]:
         return sides, sides[0].n
     if not all(sides):
         raise ValueError("expected layers to compare; found none: give {name: frames}")
-    sides = [{name: np.asarray(x) for name, x in side.items()} for side in sides]
+    sides = [{name: as_numpy(x) for name, x in side.items()} for side in sides]
     (first, x), *rest = [item for side in sides for item in side.items()]
     for name, other in rest:
         check_same_n(len(x), len(other), f"{first} and {name}")
