@@ -165,7 +165,7 @@ def _cards(study: Study, rows: list[dict], best: list[BestLayer], values: list[C
     caption = "Dark: the best layer and its value. Light: layers that do not differ from it (paired by group, Holm)."
     cards = [study.save("content/which_layer", "Which layer should I use?", caption,
                         best_layers([vars(row) for row in best], layers, context))] if best else []  # fmt: skip
-    caption = "Each row from its worst (light) to its best layer (dark): where speakers fade and phones rise."
+    caption = "Each row from its worst (dark) to its best layer (bright): where speakers fade and phones rise."
     cards.append(study.save("content/profile", "All properties at a glance", caption, profile(rows, context)))
     found: dict[tuple, list[dict]] = {}
     for row in rows:

@@ -59,8 +59,8 @@ def _about(rows: Sequence[Mapping], context: str | Sequence[str]) -> list[str]:
     lines, first = [context] if isinstance(context, str) else list(context), rows[0]
     n = _number(first, "n")
     facts = [f"n = {n:,.0f} {first.get('unit') or 'frames'}"] if np.isfinite(n) else []
-    facts += [f"{first['classes']} classes"] if str(first.get("classes", "")) not in ("", "nan") else []
-    facts += [f"{first['phone_set']} phones"] if str(first.get("phone_set", "")) not in ("", "nan") else []
+    facts += [f"{first['classes']} classes"] if str(first.get("classes", "")) not in ("", "nan", "0") else []
+    facts += [f"{first['phone_set']} phones"] if str(first.get("phone_set", "")) not in ("", "nan", "0") else []
     if np.isfinite(_columns(rows, "low")[0]).any():
         facts.append(f"band: 95 % interval by {first.get('by') or 'group'} ({first.get('groups', '')} of them)")
     return [line for line in [*lines, ", ".join(facts)] if line]
