@@ -124,10 +124,10 @@ def is_function(node: ast.AST) -> bool:
 
 
 def constants(node: ast.AST) -> list[str]:
-    "The public constants and type aliases to which a statement gives a value."
+    "The public constants, type aliases and other names to which a statement gives a value."
     targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
     names = [n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
-    return [name for name in names if public(name) and name[0].isupper()]
+    return [name for name in names if public(name)]
 
 
 class Source:
