@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['run', 'layerwise_run']
 
-# %% ../nbs/12_commands/run.ipynb #061b11af
+# %% ../nbs/12_commands/run.ipynb #39a643a1
+import sys
 from pathlib import Path
 
 from fastcore.script import call_parse
@@ -35,7 +36,7 @@ def run(
     status = report(visualize(summary["features_dir"], output_dir, **analysis))
     return status or int(bool(summary["failed"]))
 
-# %% ../nbs/12_commands/run.ipynb #a0c4798a
+# %% ../nbs/12_commands/run.ipynb #978b6c05
 @call_parse
 @flags_of(*ANALYSES.values())
 def layerwise_run(
@@ -68,6 +69,7 @@ def layerwise_run(
         extraction |= {name: kwargs[name] for name in ("speaker_table", "speaker_pattern")}
         if audio_dir == "synthetic" and kwargs["effort"] == "default":
             kwargs |= {"effort": "quick", "nulls": min(5, kwargs["nulls"])}  # a look, on a minute of speech
+            print("content      a quick look, as the embedded corpus is small (--effort full: everything)", file=sys.stderr)
         analysis = {"only": only, **kwargs, "device": device, **old_settings(alignments=alignments, tier=tier)}
         if config:
             analysis |= configured(layerwise_run.__wrapped__, config, analysis)

@@ -6,7 +6,7 @@
 __all__ = ['EFFORTS', 'Effort', 'choose_utterances', 'choose_segments', 'ContentSample', 'FrameSample', 'items_of', 'LayerFrames',
            'collect', 'Targets']
 
-# %% ../../nbs/09_analyses/content_sample.ipynb #a3c1e55c
+# %% ../../nbs/09_analyses/content_sample.ipynb #8b03f71c
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -16,6 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from ..corpus.labels import CorpusLabels, Segments, pool_segments
+from ..corpus.segment_reservoir import segment_priority
 from ..features.catalogue import Feature
 from ..measures.abx import Items
 from ..measures.clusters import FULL as FULL_UNITS
@@ -44,7 +45,7 @@ EFFORTS = {
     "full": Effort("full", 10**9, None, None, FULL_UNITS, None, None),
 }
 
-# %% ../../nbs/09_analyses/content_sample.ipynb #a1fdd5e0
+# %% ../../nbs/09_analyses/content_sample.ipynb #08f5a2a7
 def _priority(seed: int, name: str) -> bytes:
     return hashlib.blake2b(f"{seed} {name}".encode(), digest_size=8).digest()
 
@@ -73,8 +74,8 @@ def choose_segments(
         return segments
     counts: Counter = Counter()
     keep, keys = [], list(keys)
-    names = [f"{u} {s:.4f}" for u, s in zip(segments.utterances, segments.start_s, strict=True)]
-    for i in sorted(range(len(keys)), key=lambda i: _priority(seed, names[i])):
+    ranks = [segment_priority(seed, u, s) for u, s in zip(segments.utterances, segments.start_s, strict=True)]
+    for i in sorted(range(len(keys)), key=ranks.__getitem__):
         if counts[keys[i]] < most:
             counts[keys[i]] += 1
             keep.append(i)
