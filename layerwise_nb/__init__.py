@@ -18,7 +18,7 @@ _moved.install()
 if TYPE_CHECKING:  # for editors and type checkers; at run time `__getattr__` does this, name by name
     from .analyses.similarity import measure as measure
     from .analyses.study import summarize as summarize
-    from .audio.alignment import read_alignment as read_alignment
+    from .labels.alignment import read_alignment as read_alignment
     from .corpus.aligned import AlignedCorpus as AlignedCorpus
     from .corpus.recording import find_recording as find_recording
     from .corpus.summary import CorpusSummary as CorpusSummary
@@ -58,7 +58,7 @@ _HOME = {
     "linear_cka": "measures.linear",
     "load_model": "models.load",
     "measure": "analyses.similarity",
-    "read_alignment": "audio.alignment",
+    "read_alignment": "labels.alignment",
     "similarity_matrix": "measures.matrix",
     "SimilarityExplorer": "explorers.similarity",
     "summarize": "analyses.study",

@@ -16,7 +16,7 @@ PACKAGE = __name__.rpartition(".")[0]
 # module of release 0.1 -> the modules of today that have its names
 MOVED = {
     "accumulate": ("corpus.accumulate",),
-    "alignment": ("audio.intervals", "audio.textgrid", "audio.label_files", "audio.alignment"),
+    "alignment": ("labels.intervals", "labels.textgrid", "labels.label_files", "labels.alignment"),
     "animate": ("figures.render",),
     "arrays": ("core.arrays",),
     "audio": ("audio.files", "audio.decode", "audio.containers"),

@@ -473,7 +473,7 @@ def _as_said(found: list, said: set[tuple]) -> bool:
 
 def labels(number: int, corpus: Corpus, folder: Path, rng: random.Random) -> str:
     """files of labels of seven formats with one thing wrong: a number, a line, a byte, an end"""
-    from layerwise_nb.audio.alignment import read_alignment
+    from layerwise_nb.labels.alignment import read_alignment
 
     kinds, told = ["textgrid", "ctm", "tsv", "item", "phn", "words", "alignment.txt"], Counter()
     for k in range(number):

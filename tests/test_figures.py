@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from layerwise_nb.audio.alignment import Interval
+from layerwise_nb.labels.alignment import Interval
 from layerwise_nb.corpus.recording import Recording
 from layerwise_nb.figures.content import class_tree, confusion, property_curve, variance_areas
 from layerwise_nb.figures.curves import autocorrelation_curves, distribution, lag_curves, layer_curves, spectrum

@@ -82,7 +82,7 @@ def test_notebooks_lie_in_numbered_folders():
     # index, tutorials/, how_to/ and explanations/ make no module and may import all of them.
     made = {p for p in NOTEBOOKS if default_exp(read_nb(p))}
     assert made == set(MODULE_NOTEBOOKS)
-    assert len(FOLDERS) == 13 and len(made) >= AT_LEAST_MODULES
+    assert len(FOLDERS) == 15 and len(made) >= AT_LEAST_MODULES
 
 
 def test_modules_lie_where_their_notebooks_do():
@@ -113,7 +113,7 @@ def test_import_order():
 def test_import_order_checker(line, allowed):
     made_up = {
         "01_early/first": "early.first", "02_middle/this": "middle.this", "02_middle/other": "middle.other",
-        "02_middle/circle": "middle.circle", "10_late/last": "late.last", "12_commands/run": "run",
+        "02_middle/circle": "middle.circle", "10_late/last": "late.last", "14_commands/run": "run",
     }  # fmt: skip
     notebooks = {key: new_nb([mk_cell(f"#| default_exp {module}")]) for key, module in made_up.items()}
     notebooks["02_middle/this"].cells.append(mk_cell(line))
