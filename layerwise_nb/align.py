@@ -15,13 +15,13 @@ from pathlib import Path, PurePosixPath
 from fastcore.script import call_parse
 
 from .audio.aligner import Aligner, align_recordings
-from .labels.alignment import ALIGNER_FILE
 from .audio.files import find_audio
-from .labels.intervals import read_text
-from .labels.pronunciation import read_dictionary
 from .core.commands import command_ending
 from .core.files import write_text
 from .core.machine import available_processors
+from .labels.alignment import ALIGNER_FILE
+from .labels.intervals import read_text
+from .labels.pronunciation import read_dictionary
 
 # %% ../nbs/14_commands/align.ipynb #241b0656
 def read_transcripts(

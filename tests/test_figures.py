@@ -10,7 +10,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from layerwise_nb.labels.alignment import Interval
 from layerwise_nb.corpus.recording import Recording
 from layerwise_nb.figures.content import class_tree, confusion, property_curve, variance_areas
 from layerwise_nb.figures.curves import autocorrelation_curves, distribution, lag_curves, layer_curves, spectrum
@@ -18,6 +17,7 @@ from layerwise_nb.figures.heatmap import heatmap, lead_heatmap
 from layerwise_nb.figures.panels import Curves, activity_panel, self_similarity_panels, time_panels
 from layerwise_nb.figures.specification import FigureSpec
 from layerwise_nb.figures.style import layer_labels, missing_font, plain
+from layerwise_nb.labels.alignment import Interval
 from layerwise_nb.measures.matrix import SimilarityMatrix
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

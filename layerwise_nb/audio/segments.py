@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..labels.alignment import Alignments, Interval
 from .files import AudioError, Utterance, check_length
+from ..labels.alignment import Alignments, Interval
 
 # %% ../../nbs/03_audio/segments.ipynb #21dd446c
 def window_bounds(

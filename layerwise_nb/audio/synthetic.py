@@ -17,13 +17,13 @@ import numpy as np
 import soundfile as sf
 
 from .files import audio_sha256, find_audio, read_header
-from ..labels.intervals import Interval
 from .speakers import layout_speaker
 from .synthesizer import PHONES, make_speaker, synthesize
-from ..labels.textgrid import write_textgrid
 from ..core.files import whole_file, write_text
 from ..features.catalogue import Architecture, feature_catalogue
 from ..features.npz import write_features
+from ..labels.intervals import Interval
+from ..labels.textgrid import write_textgrid
 
 # %% ../../nbs/03_audio/synthetic.ipynb #ef078235
 @lru_cache

@@ -20,7 +20,6 @@ import numpy as np
 from fastcore.basics import patch
 from filelock import FileLock
 
-from ..labels.alignment import Alignments
 from ..audio.files import Utterance, find_audio
 from ..core.arrays import read_version
 from .labels import TIERS, CorpusLabels
@@ -33,6 +32,7 @@ from ..features.catalogue import Feature, pooled_catalogue
 from ..features.frame_grid import frames_of
 from ..features.npz import NotFiniteError
 from ..features.store import FeatureStore
+from ..labels.alignment import Alignments
 from ..measures.moments import VERSION, Moments
 
 # %% ../../nbs/09_corpus/accumulate.ipynb #548452f4

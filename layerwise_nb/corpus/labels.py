@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 
+from ..core.arrays import read_arrays, write_arrays
+from ..features.catalogue import Feature
 from ..labels.alignment import Alignments, tier_name
 from ..labels.intervals import ROUNDING_S, Interval, is_silence
-from ..core.arrays import read_arrays, write_arrays
 from ..labels.phone_sets import phone_classes
-from ..features.catalogue import Feature
 
 # %% ../../nbs/09_corpus/labels.ipynb #72ec87d5
 def intervals_at(

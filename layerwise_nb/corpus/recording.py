@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..labels.alignment import Alignments
 from ..audio.files import AudioError, audio_sha256, find_audio, load_audio
-from ..labels.intervals import Interval, is_silence
 from .labels import CorpusLabels
 from ..features.store import FeatureStore
+from ..labels.alignment import Alignments
+from ..labels.intervals import Interval, is_silence
 
 # %% ../../nbs/09_corpus/recording.ipynb #6816df5e
 @dataclass(frozen=True, eq=False)

@@ -11,8 +11,8 @@ from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 
-from ..labels.alignment import Interval
 from ..core.checks import check_range
+from ..labels.alignment import Interval
 
 # %% ../../nbs/08_dynamics/boundaries.ipynb #7798b7e8
 def find_boundaries(

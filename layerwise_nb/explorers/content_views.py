@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..labels.alignment import Alignments
 from ..corpus.aligned import AlignedCorpus
 from ..corpus.labels import CorpusLabels, Segments, pool_segments
 from .views import sample_names
-from ..probing.folds import folds_of
+from ..labels.alignment import Alignments
 from ..measures.moments import copies
+from ..probing.folds import folds_of
 from ..probing.probes import ridge_predictions
 
 # %% ../../nbs/12_explorers/content_views.ipynb #a46ddc89

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..labels.alignment import Alignments
 from ..audio.files import AudioError, Survey, Utterance, survey_folder
 from ..audio.segments import cut_spans, cut_windows, silence_note
 from ..audio.synthetic import make_corpus
@@ -59,6 +58,7 @@ from layerwise_nb.features.run_folder import (
     remove_stale,
     start_run,
 )
+from ..labels.alignment import Alignments
 from ..models.family import EXACT, batch_error
 from ..models.load import SpeechModel
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from ..core.files import write_text
 from layerwise_nb.labels.intervals import (
     NUMBER,
     ROUNDING_S,
@@ -20,7 +21,6 @@ from layerwise_nb.labels.intervals import (
     read_seconds,
     read_text,
 )
-from ..core.files import write_text
 
 # %% ../../nbs/02_labels/textgrid.ipynb #786ec0b6
 _TOKEN = re.compile(r'!.*|"((?:[^"]|"")*)"|(?P<word>[^\s"]+)|(?P<open>")')
