@@ -17,7 +17,7 @@ from ..audio.spectrogram import spectrogram
 from ..corpus.recording import Recording
 from .curves import check_curves
 from .figure import FigureSpec
-from .matplotlib_renderer import thin
+from .conventions import thin
 from layerwise_nb.figures.specification import (
     Axis,
     Image,
