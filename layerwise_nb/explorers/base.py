@@ -5,14 +5,13 @@
 # %% auto #0
 __all__ = ['exclusive', 'shows_errors', 'Explorer']
 
-# %% ../../nbs/12_explorers/base.ipynb #cb2726aa
+# %% ../../nbs/12_explorers/base.ipynb #5cc868ec
 import asyncio
 import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,8 @@ import ipywidgets as w
 import plotly.graph_objects as go
 from fastcore.basics import patch
 
-from .widgets import CopyButton, PlotlyPage, controls
+from .widgets import CopyButton, PlotlyPage, controls, text_lines
 from ..figures.figure import save_figure
-from ..figures.style import COLORS
 
 # %% ../../nbs/12_explorers/base.ipynb #dc78c7af
 def exclusive(
@@ -176,7 +174,7 @@ def lay_out(
     last = [controls(self.save, self.show_code), self.code_box, _shared_page()]
     self.children = [*above, self.message, self.working, *below, *last]
 
-# %% ../../nbs/12_explorers/base.ipynb #56536ebd
+# %% ../../nbs/12_explorers/base.ipynb #8873bdf9
 @patch
 def say(
     self: Explorer,
@@ -187,10 +185,7 @@ def say(
         what = f"{what.filename or what} is gone: put it back, or extract again with --resume"
     elif isinstance(what, Exception) and not isinstance(what, (ValueError, OSError)):
         what = f"{type(what).__name__}: {what}. This is a fault of the program: please report it with this message"
-    text = escape(str(what))
-    self.message.value = text and (
-        f'<div role="alert" style="border-left:4px solid {COLORS[1]};padding:6px 10px;line-height:1.4">{text}</div>'
-    )
+    self.message.value = text_lines([str(what)], alert=True)
 
 # %% ../../nbs/12_explorers/base.ipynb #db61c7e6
 @patch
@@ -215,15 +210,17 @@ def code_of(
     arguments = [*first, *(f"{key}={value!r}" for key, value in state.items())]
     return f"from {package} import {name}\n\n{name}({', '.join(arguments)})"
 
-# %% ../../nbs/12_explorers/base.ipynb #2749b9c4
+# %% ../../nbs/12_explorers/base.ipynb #03b74825
 @patch
 @shows_errors
 def save_figures(self: Explorer) -> None:
-    "Save what is shown, as pages that open offline."
+    "Save what is shown: a page that opens offline; and where a specification says how it is drawn, for paper, with its numbers."
     saved = []
     for name, figure in self.figures().items():
-        saved += save_figure(go.Figure(figure), self.save_dir / name, ["html"])
-    self.save.tooltip = self.save.description = f"saved {', '.join(path.name for path in saved)}"
+        shown = getattr(figure, "_spec", None) or go.Figure(figure)
+        saved += save_figure(shown, self.save_dir / name, ["html", "pdf", "csv"])
+    pages = [path.name for path in saved if path.suffix == ".html"]
+    self.save.description, self.save.tooltip = f"saved {', '.join(pages)}", f"saved {', '.join(path.name for path in saved)}"
 
 # %% ../../nbs/12_explorers/base.ipynb #dc6faa71
 def _widgets_in(values: Iterable) -> Iterator[w.Widget]:

@@ -6,7 +6,7 @@
 __all__ = ['sound_panels', 'Curves', 'Rows', 'time_panels', 'change_panel', 'color_limits', 'activity_panel', 'window_panel',
            'evolution_panels', 'boundary_panel', 'self_similarity_panels']
 
-# %% ../../nbs/10_figures/panels.ipynb #10ab662f
+# %% ../../nbs/10_figures/panels.ipynb #5b3c6101
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -14,6 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..audio.spectrogram import spectrogram
+from ..core.notes import Note
 from ..corpus.recording import Recording
 from .curves import check_curves
 from .figure import FigureSpec
@@ -151,7 +152,7 @@ def time_panels(
         panel.x.limits, panel.x.title = span, "time (s)"
     return FigureSpec(title, details, [*above, *drawn], 9.2, legend="above", kind="Panels over time")
 
-# %% ../../nbs/10_figures/panels.ipynb #1268ad1f
+# %% ../../nbs/10_figures/panels.ipynb #1291706a
 _CHANGES = {
     "velocity": ("Change from frame to frame", "velocity (spreads/s)"),
     "cosine_distance": ("Change from frame to frame", "cosine distance"),
@@ -160,7 +161,8 @@ _CHANGES = {
 
 def _notes(results: Mapping[str, object]) -> list[str]:
     "The notes of several layers, each said once."
-    return few_notes([f"{layer}: {note}" for layer, result in results.items() for note in result.notes])
+    notes = ((layer, note) for layer, result in results.items() for note in result.notes)
+    return few_notes([Note(getattr(note, "kind", ""), f"{layer}: {note}", (layer,)) for layer, note in notes])
 
 
 def change_panel(
