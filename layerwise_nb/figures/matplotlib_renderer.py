@@ -139,7 +139,7 @@ def _zones(ax, panel: Panel, zones: Zones) -> None:
     for i, zone in enumerate(zones.ends):
         ax.axvspan(*zone, color="#CFCFCF", lw=0, zorder=1.2, label=plain(zones.name) if i == 0 else None)
 
-# %% ../../nbs/10_figures/matplotlib_renderer.ipynb #f3ca2bd5
+# %% ../../nbs/10_figures/matplotlib_renderer.ipynb #3563c034
 def _points(ax, panel: Panel, points: Points) -> None:
     if points.sizes is None:
         ax.plot(points.x, points.y, "v", color=COLORS[1], ms=5, label=plain(points.name) or None, zorder=4)
@@ -147,7 +147,7 @@ def _points(ax, panel: Panel, points: Points) -> None:
         marked = np.zeros(len(points.x), bool) if points.marked is None else np.asarray(points.marked)
         ax.scatter(points.x, points.y, s=np.square(points.sizes), facecolor=(*mpl.colors.to_rgb(COLORS[0]), 0.3), zorder=3,
                    edgecolor=COLORS[0], lw=np.where(marked, 2.4, 0.6))  # fmt: skip
-    for x, y, text in zip(points.x, points.y, points.texts, strict=bool(points.texts)):
+    for x, y, text in zip(points.x, points.y, points.texts, strict=bool(len(points.texts))):
         ax.annotate(plain(text), (x, y), ha="center", va="center", size=8, zorder=4, parse_math=False)
 
 
@@ -322,7 +322,7 @@ def _legend(figure: Figure, ax, spec: FigureSpec, before: list[str]) -> list[str
         ax.legend(handles, labels, loc="lower left", bbox_to_anchor=(0, 1), ncols=6, borderaxespad=0.1, columnspacing=1.4)
     return labels
 
-# %% ../../nbs/10_figures/matplotlib_renderer.ipynb #1d98735c
+# %% ../../nbs/10_figures/matplotlib_renderer.ipynb #2032b103
 def _room(axis: Axis) -> float:
     "Inches that long names need beyond what all figures have."
     longest = max(map(len, axis.labels), default=0)
@@ -348,6 +348,8 @@ def draw(
         for mark in panel.marks:
             _DRAW[type(mark)](ax, panel, mark)
         _axis(ax, panel.y, panel.inches, "y", size)
+        if panel.equal:
+            ax.set_aspect("equal", "datalim")
         if panel is last:
             _axis(ax, panel.x, spec.inches - (0 if spec.exact else 1.0), "x", 8)
         else:

@@ -73,7 +73,7 @@ def layer_ticks(
     labels = Axis(names=names, are_layers=are_layers).labels
     return dict(tickvals=list(range(0, len(names), step)), ticktext=list(map(plotly_text, labels[::step])))
 
-# %% ../../nbs/10_figures/plotly_renderer.ipynb #4c108fd9
+# %% ../../nbs/10_figures/plotly_renderer.ipynb #440d5c6f
 def _axis_facts(axis: Axis, pixels: float, along: str, categories: bool) -> dict:
     "What plotly is told of an axis."
     facts = dict(title=dict(text=plotly_text(axis.title)), showgrid=axis.grid)
@@ -103,6 +103,8 @@ def _set_axes(drawing: Drawing, spec: FigureSpec, row: int, size: tuple[float, f
         y = dict(ticks="", showline=False, showgrid=False)
     if row < last:
         x |= dict(title=dict(text=""), matches=axis_name("x", last), showticklabels=False)
+    if panel.equal:
+        y |= dict(scaleanchor=axis_name("x", row))
     number = "" if row == 1 else str(row)
     drawing.layout[f"xaxis{number}"] = x | dict(anchor=axis_name("y", row), domain=[0.0, 1.0])
     drawing.layout[f"yaxis{number}"] = y | dict(anchor=axis_name("x", row), domain=domain)

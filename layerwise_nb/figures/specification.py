@@ -250,7 +250,7 @@ class Spectrogram:
 
 Mark = Line | Area | Image | Boxes | Rule | Zones | Points | Strip | Spectrogram
 
-# %% ../../nbs/10_figures/specification.ipynb #5ff4aba8
+# %% ../../nbs/10_figures/specification.ipynb #2c3c39a8
 @dataclass
 class Panel:
     "Marks on two axes."
@@ -259,6 +259,7 @@ class Panel:
     x: Axis = field(default_factory=Axis)
     y: Axis = field(default_factory=Axis)
     inches: float = 3.0  # height of the axes
+    equal: bool = False  # a unit is as long on both axes
 
     @property
     def named(self) -> list[str]:
