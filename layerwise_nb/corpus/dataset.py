@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['IGNORE', 'FeatureDataset']
 
-# %% ../../nbs/09_corpus/dataset.ipynb #7a82a2c2
+# %% ../../nbs/09_corpus/dataset.ipynb #abce63d4
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
