@@ -181,7 +181,8 @@ def test_rhythm_of_notebooks():
 
 def test_rhythm_checker():
     export, example = mk_cell("#| export\ndef f(): return 1"), mk_cell("f()")
-    assert rhythm([mk_cell("#| default_exp a"), mk_cell("import os"), export, mk_cell("## Text", "markdown"), export]) == (2, False)
+    between = mk_cell("## Text", "markdown")
+    assert rhythm([mk_cell("#| default_exp a"), mk_cell("import os"), export, between, export]) == (2, False)
     example.outputs = [{"output_type": "stream", "text": "1"}]
     assert rhythm([export, example, export, export, export]) == (3, True)
 
