@@ -34,8 +34,8 @@ INK = "#333333"  # text: 12.6 : 1 on white
 _LABELS = {"cnn_final_raw": "CNN out", "after_transpose": "transp.", "after_projection": "proj.", "transformer_input": "T in"}
 _KNOWN = re.compile(r"^(?:(conv_)|transformer_layer_)(?=\d+$)")
 _PREFIXES = {
-    "conv_": "CNN", "cnn_": "CNN", "log_mel": "front end", "fbank": "front end", "after_": "projection", "projection": "projection",
-    "pos_conv_": "projection", "transformer_": "transformer", "final_norm": "transformer", "upsampled": "transformer",
+    "conv_": "CNN", "cnn_": "CNN", "log_mel": "front end", "fbank": "front end", "after_": "projection",
+    "projection": "projection", "pos_conv_": "projection", "transformer_": "transformer", "final_norm": "transformer", "upsampled": "transformer",
     "downsampled": "transformer", "quantized_": "transformer",
 }  # fmt: skip
 
@@ -94,7 +94,8 @@ def layer_groups(
     group = {name: next((g for start, g in _PREFIXES.items() if name.startswith(start)), "") for name in names}
     if "front end" in group.values():  # its convolutions are part of it
         group = {name: "front end" if g == "CNN" else g for name, g in group.items()}
-    first_block = next((i for i, name in enumerate(names) if name.startswith("transformer_") and i and group[names[i - 1]]), len(names))
+    blocks = (i for i, name in enumerate(names) if i and name.startswith("transformer_") and group[names[i - 1]])
+    first_block = next(blocks, len(names))
     group |= {name: "transformer" for name in names[first_block:] if name.startswith("conv_")}  # EnCodec has one behind its LSTM
     runs = [[i for i, _ in run] for _, run in groupby(enumerate(names), key=lambda item: group[item[1]])]
     return [(group[names[run[0]]], run[0], run[-1] + 1) for run in runs]
