@@ -104,7 +104,7 @@ def _read_rows(sample: Reservoir, grid: Feature, lengths: dict, corpus: AlignedC
     return {layer: joined[same_as.get(layer, layer)] for layer in frames}, np.concatenate(rows), outside
 
 
-def _taken(frames: dict, corpus: AlignedCorpus, grid: Feature, n_frames: int, positions: np.ndarray) -> tuple[np.ndarray, dict]:
+def _taken(frames: dict, corpus: AlignedCorpus, grid: Feature, n_frames: int, positions) -> tuple[np.ndarray, dict]:
     "Which of the positions are known, and the frames there."
     made = {}
     for x in frames.values():
@@ -150,8 +150,8 @@ def common_utterances(
         if not names or not any(name in other for name in one.names):
             found = ", ".join(" and ".join(s.names[:2]) or "none" for s in (one, other))
             raise ValueError(
-                f"expected the same utterances in {one.path} and {other.path}; found none in common, but {found}: extract the same "
-                "files with both models, from the same --audio_dir"
+                f"expected the same utterances in {one.path} and {other.path}; found none in common, but {found}: extract "
+                "the same files with both models, from the same --audio_dir"
             )
         _check_same_audio(one, other, names)
     return names
@@ -198,6 +198,7 @@ def _rows_of_sums(sample: Reservoir, other: FeatureStore, grids, layers: Sequenc
 
 
 def _nothing(sample: Reservoir, one: FeatureStore, other: FeatureStore, outside: int, failed: dict) -> str:
-    why = f"{outside} lie outside of its frames" if outside else next(iter(failed.values()), "its sample has another size or seed")
-    return (f"expected frames of {other.path} at the {sample.n} sampled moments of {one.path}; found none ({why}): extract the same "
-            "files, whole, with both models")  # fmt: skip
+    why = next(iter(failed.values()), "its sample has another size or seed")
+    why = f"{outside} lie outside of its frames" if outside else why
+    return (f"expected frames of {other.path} at the {sample.n} sampled moments of {one.path}; found none ({why}): extract "
+            "the same files, whole, with both models")  # fmt: skip

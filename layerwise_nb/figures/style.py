@@ -35,7 +35,8 @@ _LABELS = {"cnn_final_raw": "CNN out", "after_transpose": "transp.", "after_proj
 _KNOWN = re.compile(r"^(?:(conv_)|transformer_layer_)(?=\d+$)")
 _PREFIXES = {
     "conv_": "CNN", "cnn_": "CNN", "log_mel": "front end", "fbank": "front end", "after_": "projection",
-    "projection": "projection", "pos_conv_": "projection", "transformer_": "transformer", "final_norm": "transformer", "upsampled": "transformer",
+    "projection": "projection", "pos_conv_": "projection", "transformer_": "transformer", "final_norm": "transformer",
+    "upsampled": "transformer",
     "downsampled": "transformer", "quantized_": "transformer",
 }  # fmt: skip
 
