@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MEASURES', 'FRAME_TARGETS', 'TARGETS', 'ContentValue', 'Shared', 'measure_layer']
 
-# %% ../../nbs/11_analyses/content_measures.ipynb #4db152ab
+# %% ../../nbs/11_analyses/content_measures.ipynb #3284c620
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from .content_sample import ContentSample, LayerFrames, Targets, choose_utterances, items_of
-from ..figures.content import MEASURES as NAMES
 from ..probing.abx import abx
 from ..probing.clusters import unit_scores
 from ..probing.folds import N_FOLDS, Estimate, bootstrap_interval, folds_of, permuted, shifted
+from ..probing.names import MEASURES as NAMES
 from ..probing.probes import ProbeResult, probe_accuracy
 from layerwise_nb.probing.subspaces import (
     class_directions,

@@ -22,7 +22,7 @@ from fastcore.basics import patch
 from .widgets import CopyButton, PlotlyPage, controls, text_lines
 from ..figures.figure import save_figure
 
-# %% ../../nbs/12_explorers/base.ipynb #dc78c7af
+# %% ../../nbs/12_explorers/base.ipynb #29544aa9
 def exclusive(
     callback: Callable,  # a method of an explorer
 ) -> Callable:
@@ -35,7 +35,7 @@ def exclusive(
 
     return guarded
 
-
+# %% ../../nbs/12_explorers/base.ipynb #4b0c1987
 def shows_errors(
     callback: Callable,  # a method of an explorer
 ) -> Callable:
@@ -64,7 +64,7 @@ def _shared_page() -> PlotlyPage:
         _page = PlotlyPage()
     return _page
 
-# %% ../../nbs/12_explorers/base.ipynb #d5305571
+# %% ../../nbs/12_explorers/base.ipynb #3840ace4
 _made: dict[str, tuple[str, list]] = {}  # cell: the run, and weak references to what it made
 
 
@@ -75,7 +75,7 @@ def _cell_and_run() -> tuple[str, str] | None:
     cell, run = parent.get("metadata", {}).get("cellId"), parent.get("header", {}).get("msg_id")
     return (cell, run) if cell and run else None
 
-
+# %% ../../nbs/12_explorers/base.ipynb #da5dfcd0
 def _take_place(
     explorer,  # a new one
     where: tuple[str, str] | None,  # cell and run
@@ -92,7 +92,7 @@ def _take_place(
         made = []
     _made[cell] = run, [*made, weakref.ref(explorer)]
 
-# %% ../../nbs/12_explorers/base.ipynb #b033401f
+# %% ../../nbs/12_explorers/base.ipynb #240f55f9
 class Explorer(w.VBox):
     "What all explorers share."
 
@@ -130,7 +130,7 @@ class Explorer(w.VBox):
         "The lines that make this view again."
         raise NotImplementedError
 
-
+# %% ../../nbs/12_explorers/base.ipynb #d6921e51
 def _whole_or_nothing(make: Callable) -> Callable:
     @wraps(make)
     def guarded(self, *args, **settings) -> None:
@@ -144,7 +144,7 @@ def _whole_or_nothing(make: Callable) -> Callable:
 
     return guarded
 
-# %% ../../nbs/12_explorers/base.ipynb #4dc82eee
+# %% ../../nbs/12_explorers/base.ipynb #2f0638da
 @patch
 def _make_progress(self: Explorer) -> None:
     "A message, and a bar with a button."
@@ -163,7 +163,7 @@ def _make_end(self: Explorer) -> None:
     self.save.on_click(lambda _: self.save_figures())
     self.show_code.observe(lambda _: self.update_code(), "value")
 
-
+# %% ../../nbs/12_explorers/base.ipynb #5945c2d2
 @patch
 def lay_out(
     self: Explorer,

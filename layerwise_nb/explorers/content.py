@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ContentExplorer']
 
-# %% ../../nbs/12_explorers/content.ipynb #64fa001f
+# %% ../../nbs/12_explorers/content.ipynb #d6833db0
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -20,17 +20,27 @@ from ..corpus.labels import CorpusLabels
 from .base import Explorer, exclusive, shows_errors
 from .content_source import ContentSource, content_rows, find_content, heard
 from .content_views import LayerContent, SegmentSample, layer_content
-from .widgets import LiveFigure, Player, choice, columns, controls, empty_figure, layer_slider, text_lines, wav_bytes
-from ..figures import content as figures
+from layerwise_nb.explorers.widgets import (
+    LiveFigure,
+    Player,
+    choice,
+    columns,
+    controls,
+    empty_figure,
+    layer_slider,
+    text_lines,
+    wav_bytes,
+)
+from ..figures.content import class_plane, confusion, property_curve
 from ..figures.panels import segment_figure
 from ..figures.specification import Axis, FigureSpec, Panel, Rule
 from ..figures.style import COLORS
 from ..measures.moments import copies
 
-# %% ../../nbs/12_explorers/content.ipynb #b203e448
+# %% ../../nbs/12_explorers/content.ipynb #69e8bde1
 _SAMPLE = ("phone", "probe accuracy of this sample")  # the curve that is there without content.csv
 
-
+# %% ../../nbs/12_explorers/content.ipynb #e7f0c9ee
 class ContentExplorer(Explorer):
     "Which phones a layer tells apart, over all layers, and how their segments sound."
 
@@ -39,7 +49,7 @@ class ContentExplorer(Explorer):
     def __init__(
         self,
         features_dir: str | Path,  # a features folder, or one above it
-        labels: str | Path | CorpusLabels | None = None,  # folder or file of labels; None: kept with the features, or beside the audio
+        labels: str | Path | CorpusLabels | None = None,  # folder or file; None: kept with the features, or beside the audio
         audio_dir: str | Path | None = None,  # where the audio is now; None: where it was extracted from
         against: str | Path | None = None,  # features of another model of the same corpus, to compare with
         content: str | Path | None = None,  # content.csv; None: looked for around the features
@@ -66,7 +76,7 @@ class ContentExplorer(Explorer):
         self._arrange()
         self._read()
 
-# %% ../../nbs/12_explorers/content.ipynb #1a8cd67e
+# %% ../../nbs/12_explorers/content.ipynb #3d2150d3
 @patch
 def _second_source(self: ContentExplorer, against: str | Path, labels) -> ContentSource:
     first = self.sources[0]
@@ -93,7 +103,7 @@ def figures(self: ContentExplorer) -> dict[str, LiveFigure]:
     shown = [self.curve, *(figure for side in sides for figure in side)]
     return dict(zip(("curve", "phones", "confusion", "compared_phones", "compared_confusion"), shown, strict=False))
 
-
+# %% ../../nbs/12_explorers/content.ipynb #8f4a356d
 @patch
 def code(self: ContentExplorer) -> str:
     "The lines that make this view again."
@@ -103,7 +113,7 @@ def code(self: ContentExplorer) -> str:
     state = {"labels": labels, **folders, **chosen}
     return self.code_of(self.features_dir, **{k: str(v) for k, v in state.items() if v not in (None, "none")})
 
-# %% ../../nbs/12_explorers/content.ipynb #10213064
+# %% ../../nbs/12_explorers/content.ipynb #f21bf098
 @patch
 def _make_controls(self: ContentExplorer, target, measure, layer, second, phone) -> None:
     first, last = self.sources[0], self.sources[-1]
@@ -121,7 +131,7 @@ def _make_controls(self: ContentExplorer, target, measure, layer, second, phone)
     self.phone.observe(lambda _: self._draw_phone(), "value")
     self.segments.observe(lambda _: self._draw_segment(), "value")
 
-
+# %% ../../nbs/12_explorers/content.ipynb #e2ac59c3
 @patch
 def _make_figures(self: ContentExplorer) -> None:
     self.curve, self.spectrum = empty_figure(_CURVE[1]), empty_figure(_SEGMENT[1])
@@ -175,7 +185,7 @@ def _click_confusion(self: ContentExplorer, side: int, points: Any) -> None:
     "Of a row: what was said."
     self.phone.value = self.confusions[side]._spec.panels[0].y.names[points.point_inds[0][0]]
 
-# %% ../../nbs/12_explorers/content.ipynb #a0605a0f
+# %% ../../nbs/12_explorers/content.ipynb #fb886a67
 @patch
 def _steps(self: ContentExplorer) -> Iterator[tuple]:
     "What was done, of how much: samples, and then the layers of each."
@@ -190,7 +200,7 @@ def _steps(self: ContentExplorer) -> Iterator[tuple]:
                 content = layer_content(layer, sample.layers[layer], sample.segments)
             yield "layer", of + i, of + len(source.layers), (which, content)
 
-
+# %% ../../nbs/12_explorers/content.ipynb #3b2923ee
 @patch
 @shows_errors
 def _read(self: ContentExplorer) -> None:
@@ -206,7 +216,7 @@ def _read(self: ContentExplorer) -> None:
 
     self.work("reading labelled segments", 1, self._steps(), draw)
 
-
+# %% ../../nbs/12_explorers/content.ipynb #3f2cf46b
 @patch
 def _take(self: ContentExplorer, which: int, content: LayerContent) -> None:
     "A layer is known: it may be one that is shown."
@@ -218,7 +228,7 @@ def _take(self: ContentExplorer, which: int, content: LayerContent) -> None:
     elif layers.index(content.layer) % 6 == 5:
         self._draw_curve()
 
-# %% ../../nbs/12_explorers/content.ipynb #7155861a
+# %% ../../nbs/12_explorers/content.ipynb #cca8c3c6
 @patch
 def _sample_rows(self: ContentExplorer) -> list[dict]:
     "The accuracy of the probe in every layer that was looked at, as `content.csv` has it."
@@ -228,8 +238,8 @@ def _sample_rows(self: ContentExplorer) -> list[dict]:
             content = self.contents.get((which, layer))
             known = None if content is None else content.confusion
             facts = dict(value="", n="") if known is None else dict(value=known.accuracy, n=known.counts.sum())
-            rows.append(dict(model=source.model, target=_SAMPLE[0], measure=_SAMPLE[1], layer=layer, kind="layer", unit="segments",
-                             **facts))
+            facts |= dict(model=source.model, target=_SAMPLE[0], measure=_SAMPLE[1])
+            rows.append(dict(layer=layer, kind="layer", unit="segments", **facts))
     return rows
 
 
@@ -238,12 +248,13 @@ def _curve_spec(self: ContentExplorer) -> FigureSpec:
     "The curve of what is chosen, and lines through the layers that are shown."
     chosen = self.target.value, self.measure.value
     rows = self._sample_rows() if chosen == _SAMPLE else self.properties[chosen]
-    spec = figures.property_curve(rows)
-    names, shown = list(spec.panels[0].x.names), [(self.layer.value, COLORS[3]), (self.second.value, COLORS[1])]
-    spec.panels[0].marks = [*spec.panels[0].marks, *(Rule(names.index(name), color=color) for name, color in shown if name in names)]
+    spec = property_curve(rows)
+    panel, shown = spec.panels[0], {self.layer.value: COLORS[3], self.second.value: COLORS[1]}
+    names = list(panel.x.names)
+    panel.marks = [*panel.marks, *(Rule(names.index(name), color=shown[name]) for name in shown if name in names)]
     return spec
 
-
+# %% ../../nbs/12_explorers/content.ipynb #bd039f27
 @patch
 @shows_errors
 def _draw_curve(self: ContentExplorer, _: Any = None) -> None:
@@ -258,7 +269,7 @@ def _new_target(self: ContentExplorer, _: Any = None) -> None:
     self.measure.options = self._measures()  # the first is chosen, and drawn
     self._draw_curve()
 
-# %% ../../nbs/12_explorers/content.ipynb #618869e8
+# %% ../../nbs/12_explorers/content.ipynb #774f8b83
 @patch
 def _content(self: ContentExplorer, side: int) -> LayerContent | None:
     "Of the layer at the left or at the right; None: it is not known yet."
@@ -285,7 +296,7 @@ def _draw_layers(self: ContentExplorer) -> None:
     if reasons:
         self.say("; ".join(reasons))
 
-
+# %% ../../nbs/12_explorers/content.ipynb #427adbe6
 @patch
 def _draw_side(self: ContentExplorer, side: int, content: LayerContent | None) -> None:
     "The map and the confusion of a layer."
@@ -299,17 +310,17 @@ def _draw_side(self: ContentExplorer, side: int, content: LayerContent | None) -
         map_spec = _map_spec(f"{title}: map of phones", content, self._sample(side), self.phone.value)
     if taken is not None:
         about = f"linear probe, held out by {taken.by}: {taken.accuracy:.1%} right"
-        confusion_spec = figures.confusion(taken.counts, taken.names, f"{title}: what is taken for what", about)
+        confusion_spec = confusion(taken.counts, taken.names, f"{title}: what is taken for what", about)
     self.maps[side].put(map_spec, *_SIDE)
     self.confusions[side].put(confusion_spec, *_SIDE)
 
 
 def _map_spec(title: str, content: LayerContent, sample: SegmentSample, phone: str) -> FigureSpec:
     made = content.map
-    about = f"{len(made.names)} classes, n = {len(sample.segments):,} segments; {made.between:.0%} of the variance is between classes"
-    return figures.class_plane(made.points, made.names, sample.counts, made.shares, title, about, phone)
+    about = f"{len(made.names)} classes, n = {len(sample.segments):,} segments; {made.between:.0%} of the variance between them"
+    return class_plane(made.points, made.names, sample.counts, made.shares, title, about, phone)
 
-# %% ../../nbs/12_explorers/content.ipynb #49b4e00a
+# %% ../../nbs/12_explorers/content.ipynb #4b92d328
 @patch
 @shows_errors
 def _draw_phone(self: ContentExplorer) -> None:
@@ -334,7 +345,7 @@ def _segment_name(self: ContentExplorer, row: int) -> str:
     who = f"speaker {of.speakers[row]}, " if of.speakers[row] else ""
     return f"{sound}, {1000 * (of.end_s[row] - of.start_s[row]):.0f} ms, {who}{of.utterances[row]} at {of.start_s[row]:.2f} s"
 
-
+# %% ../../nbs/12_explorers/content.ipynb #3f0bbc83
 @patch
 @shows_errors
 def _draw_segment(self: ContentExplorer) -> None:

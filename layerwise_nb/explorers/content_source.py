@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['labels_of', 'ContentSource', 'heard', 'content_rows', 'find_content']
 
-# %% ../../nbs/12_explorers/content_source.ipynb #772c5cb7
+# %% ../../nbs/12_explorers/content_source.ipynb #e737275c
 import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from fastcore.basics import patch
 
 from ..audio.files import AudioError, load_audio
 from ..corpus.aligned import AlignedCorpus, context_line
@@ -22,10 +23,10 @@ from ..features.catalogue import common_grid
 from ..features.run_folder import StoreError
 from ..features.store import FeatureStore
 
-# %% ../../nbs/12_explorers/content_source.ipynb #3dba457e
+# %% ../../nbs/12_explorers/content_source.ipynb #b3bf1ead
 def labels_of(
     store: FeatureStore,  # an opened folder
-    labels: str | Path | CorpusLabels | None = None,  # folder or file of labels; None: kept with the features, or beside the audio
+    labels: str | Path | CorpusLabels | None = None,  # folder or file; None: kept with the features, or beside the audio
     audio_dir: str | Path | None = None,  # where the audio is now; None: where it was extracted from
 ) -> CorpusLabels:
     "The labels of the utterances of a features folder."
@@ -37,20 +38,23 @@ def labels_of(
     if labels is not None and Path(labels).suffix == ".npz":
         return CorpusLabels.load(labels)
     found = read_corpus_labels(store, labels, audio_dir=audio_dir)
+    if not found.samples:
+        why = next(iter(found.missing.values()))
+        raise ValueError(f"expected labels of the {len(store.names)} utterances; got none ({why}): name their folder")
     try:
         found.names()
     except ValueError:  # phones that the set of 39 does not know
         found.phone_set = "all"
     return found
 
-# %% ../../nbs/12_explorers/content_source.ipynb #5f9f0429
+# %% ../../nbs/12_explorers/content_source.ipynb #f78aa173
 class ContentSource:
     "A features folder, and what can be heard and read of its phones."
 
     def __init__(
         self,
         features_dir: str | Path,  # a features folder, or one above it
-        labels: str | Path | CorpusLabels | None = None,  # folder or file of labels; None: kept with the features, or beside the audio
+        labels: str | Path | CorpusLabels | None = None,  # folder or file; None: kept with the features, or beside the audio
         audio_dir: str | Path | None = None,  # where the audio is now; None: where it was extracted from
     ):
         self.store, self.audio_dir = FeatureStore(features_dir), audio_dir
@@ -64,30 +68,34 @@ class ContentSource:
         self.labels = labels_of(self.store, labels, audio_dir)
         self._heard: dict[str, np.ndarray] = {}
 
-    @property
-    def model(self) -> str:
-        "The model and its weights."
-        return "{model} (weights: {weights})".format(**self.store.run["identity"])
+# %% ../../nbs/12_explorers/content_source.ipynb #037c2757
+@patch(as_prop=True)
+def model(self: ContentSource) -> str:
+    "The model and its weights."
+    return "{model} (weights: {weights})".format(**self.store.run["identity"])
 
-    @property
-    def title(self) -> str:
-        "Model, weights, corpus and number of utterances, in a line."
-        if self.corpus:
-            return self.corpus.title
-        return context_line(self.model, self.store.path.name.removesuffix("_sample1").replace("_", " "), len(self.store.names))
 
-    def sample(
-        self,
-        max_per_class: int = 60,  # segments of each phone
-        n_utterances: int = 100,  # read at most, the same ones for every model; 0: all
-    ) -> Iterator[tuple[int, int, SegmentSample | None]]:  # utterances read; of how many; at the end the sample
-        "Segments of each phone, with their features in all layers."
-        if self.corpus:
-            yield from sample_segments(self.corpus, self.labels, max_per_class, n_utterances)
-        else:
-            yield 1, 1, kept_segments(self.kept, self.labels, common_grid(self.store.catalogue), max_per_class)
+@patch(as_prop=True)
+def title(self: ContentSource) -> str:
+    "Model, weights, corpus and number of utterances, in a line."
+    if self.corpus:
+        return self.corpus.title
+    return context_line(self.model, self.store.path.name.removesuffix("_sample1").replace("_", " "), len(self.store.names))
 
-# %% ../../nbs/12_explorers/content_source.ipynb #b342bea7
+# %% ../../nbs/12_explorers/content_source.ipynb #2645a319
+@patch
+def sample(
+    self: ContentSource,
+    max_per_class: int = 60,  # segments of each phone
+    n_utterances: int = 100,  # read at most, the same ones for every model; 0: all
+) -> Iterator[tuple[int, int, SegmentSample | None]]:  # utterances read; of how many; at the end the sample
+    "Segments of each phone, with their features in all layers."
+    if self.corpus:
+        yield from sample_segments(self.corpus, self.labels, max_per_class, n_utterances)
+    else:
+        yield 1, 1, kept_segments(self.kept, self.labels, common_grid(self.store.catalogue), max_per_class)
+
+# %% ../../nbs/12_explorers/content_source.ipynb #4b05fcaa
 def _unchecked(store: FeatureStore, utterance: str, audio_dir: str | Path | None, rate: int) -> np.ndarray:
     "The sound of an utterance without features: by its name and length, since no file knows its hash."
     record = store.manifest[utterance]
@@ -100,7 +108,7 @@ def _unchecked(store: FeatureStore, utterance: str, audio_dir: str | Path | None
         raise AudioError("gone", f"{path} holds other samples than {utterance}: say where the audio is")
     return waveform
 
-
+# %% ../../nbs/12_explorers/content_source.ipynb #3747b7c0
 def heard(
     source: ContentSource,
     utterance: str,  # its name
@@ -116,7 +124,7 @@ def heard(
         source._heard = dict(list(source._heard.items())[-7:]) | {utterance: sound}
     return source._heard[utterance]
 
-# %% ../../nbs/12_explorers/content_source.ipynb #0a222349
+# %% ../../nbs/12_explorers/content_source.ipynb #0974cf4e
 def content_rows(
     path: str | Path,  # a `content.csv`
     models: Sequence[str] = (),  # as in the file; none of them there: the first in the file
@@ -135,7 +143,7 @@ def content_rows(
             found.setdefault((row["target"], measure), []).append(row)
     return found
 
-
+# %% ../../nbs/12_explorers/content_source.ipynb #747683b5
 def find_content(
     features_dir: Path,  # features, or the output folder of layerwise_run
 ) -> Path | None:

@@ -22,7 +22,7 @@ from ..measures.moments import copies
 from ..probing.folds import folds_of
 from ..probing.probes import ridge_predictions
 
-# %% ../../nbs/12_explorers/content_views.ipynb #a46ddc89
+# %% ../../nbs/12_explorers/content_views.ipynb #082daf96
 @dataclass(frozen=True, eq=False)
 class ClassMap:
     "The means of classes in the plane in which they differ most."
@@ -32,7 +32,7 @@ class ClassMap:
     shares: np.ndarray  # (2,) of the variance between classes on each axis
     between: float  # share of the variance of all segments that is between classes
 
-
+# %% ../../nbs/12_explorers/content_views.ipynb #86d9e20f
 def class_map(
     x: np.ndarray,  # (n_segments, dim)
     codes: np.ndarray,  # (n_segments,) class of each, from 0

@@ -26,21 +26,30 @@ from layerwise_nb.explorers.views import (
     subset_names,
     subset_rows,
 )
-from .widgets import WIDE, LiveFigure, choice, columns, controls, empty_figure, matrix_pixels, text_lines
+from layerwise_nb.explorers.widgets import (
+    WIDE,
+    LiveFigure,
+    choice,
+    columns,
+    controls,
+    empty_figure,
+    matrix_pixels,
+    text_lines,
+)
 from ..features.store import FeatureStore
 from ..figures.curves import spectrum
 from ..figures.heatmap import difference_heatmap, heatmap
 from ..figures.style import few_notes, measure_name
 from ..measures.matrix import MEASURES, SimilarityMatrix, similarity_matrix
 
-# %% ../../nbs/12_explorers/similarity.ipynb #2ee6b894
+# %% ../../nbs/12_explorers/similarity.ipynb #81d4f427
 _METHODS = ("pool", "nearest", "linear")
 
 
 def _n_layers(source: str | Path | CorpusSummary) -> int:
     return len(source.reservoir.layers if isinstance(source, CorpusSummary) else FeatureStore(source).catalogue)
 
-
+# %% ../../nbs/12_explorers/similarity.ipynb #188f1def
 class SimilarityExplorer(Explorer):
     "The similarity of every two layers, for a part of a corpus; a click on a cell shows the pair."
 
@@ -138,7 +147,7 @@ def _read(self: SimilarityExplorer, _: Any = None) -> None:
 
     self.work("reading features", sum(len(corpus) for corpus in corpora) + 1, steps(), draw)
 
-# %% ../../nbs/12_explorers/similarity.ipynb #baaa20ab
+# %% ../../nbs/12_explorers/similarity.ipynb #b0cad4b9
 @patch
 @shows_errors
 def _compare(self: SimilarityExplorer, _: Any = None) -> None:
@@ -172,7 +181,7 @@ def _compare(self: SimilarityExplorer, _: Any = None) -> None:
 
     self.work("comparing layers", len(wanted), steps(), draw)
 
-
+# %% ../../nbs/12_explorers/similarity.ipynb #60b0ad3b
 def _check_same_frames(first: Reservoir, second: Reservoir) -> None:
     "A ValueError for a difference of two models that did not hear the same."
     if not np.array_equal(first.utterances, second.utterances) or not np.array_equal(first.positions, second.positions):
@@ -207,7 +216,7 @@ def _draw(self: SimilarityExplorer, matrices: list[SimilarityMatrix]) -> None:
     self._columns.children[1].children = [self.pair]
     self.update_code()
 
-# %% ../../nbs/12_explorers/similarity.ipynb #913def25
+# %% ../../nbs/12_explorers/similarity.ipynb #b62af6ed
 @patch
 def _click(self: SimilarityExplorer, points: Any) -> None:
     self._look_at_cell(*points.point_inds[0])
@@ -221,7 +230,7 @@ def _look_at_cell(self: SimilarityExplorer, row: int, column: int) -> None:
     names = list(self.samples[self.show.value == "second"].frames)
     self.look_at(names[row], names[column])
 
-
+# %% ../../nbs/12_explorers/similarity.ipynb #241c964b
 @patch
 @shows_errors
 def look_at(

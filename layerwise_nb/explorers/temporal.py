@@ -17,7 +17,16 @@ from ..dynamics.lags import lagged_cka
 from ..dynamics.windows import WindowedSimilarity, windowed_cka
 from .base import Explorer, exclusive, shows_errors
 from .views import Reader
-from .widgets import WIDE, LiveFigure, choice, columns, controls, empty_figure, matrix_pixels, text_lines
+from layerwise_nb.explorers.widgets import (
+    WIDE,
+    LiveFigure,
+    choice,
+    columns,
+    controls,
+    empty_figure,
+    matrix_pixels,
+    text_lines,
+)
 from ..figures.curves import lag_curves
 from ..figures.heatmap import heatmap
 from ..figures.style import few_notes
@@ -77,7 +86,7 @@ class TemporalExplorer(Explorer):
         state = {name: getattr(self, name).value for name in ("utterance", "window_s", "step_s", "window")}
         return self.code_of(self.features_dir, **state, pair=tuple(control.value for control in self.pair))
 
-# %% ../../nbs/12_explorers/temporal.ipynb #af875241
+# %% ../../nbs/12_explorers/temporal.ipynb #c6da1b46
 @patch
 @shows_errors
 def _slide(self: TemporalExplorer, _: Any = None) -> None:
@@ -102,7 +111,7 @@ def _slide(self: TemporalExplorer, _: Any = None) -> None:
 
     self.work("comparing layers", len(self.layers) + 1, steps(), draw)
 
-
+# %% ../../nbs/12_explorers/temporal.ipynb #ec7a0be0
 @patch
 @exclusive
 def _draw(self: TemporalExplorer) -> None:

@@ -6,7 +6,7 @@
 __all__ = ['sound_panels', 'segment_figure', 'Curves', 'Rows', 'time_panels', 'change_panel', 'color_limits', 'activity_panel',
            'window_panel', 'evolution_panels', 'boundary_panel', 'self_similarity_panels']
 
-# %% ../../nbs/10_figures/panels.ipynb #91f51d57
+# %% ../../nbs/10_figures/panels.ipynb #f6a41283
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -16,9 +16,9 @@ import numpy as np
 from ..audio.spectrogram import spectrogram
 from ..core.notes import Note
 from ..corpus.recording import Recording
+from .conventions import thin
 from .curves import check_curves
 from .figure import FigureSpec
-from .conventions import thin
 from layerwise_nb.figures.specification import (
     Axis,
     Image,
@@ -53,7 +53,7 @@ def sound_panels(
     return [Panel([wave], hidden, Axis(shown=False), 0.4), Panel([loud], hidden, Axis("kHz", limits=(0, khz)), 0.9),
             *_strips(recording)]  # fmt: skip
 
-# %% ../../nbs/10_figures/panels.ipynb #e75991e1
+# %% ../../nbs/10_figures/panels.ipynb #959faa45
 def segment_figure(
     waveform: np.ndarray,  # (n_samples,) of the whole utterance, between -1 and 1
     sample_rate: int,  # Hz
@@ -66,8 +66,8 @@ def segment_figure(
     "The spectrogram of a phone or a word, with a little of what is around it."
     first, last = max(0.0, start_s - around_s), min(len(waveform) / sample_rate, end_s + around_s)
     if not first < last:
-        raise ValueError(f"expected a segment within the {len(waveform) / sample_rate:.2f} s of the utterance; got {start_s:.2f} to "
-                         f"{end_s:.2f} s")  # fmt: skip
+        seconds = len(waveform) / sample_rate
+        raise ValueError(f"expected a segment within the {seconds:.2f} s of the utterance; got {start_s:.2f} to {end_s:.2f} s")
     heard = waveform[round(first * sample_rate) : round(last * sample_rate)]
     loud = Spectrogram(spectrogram(heard, sample_rate), last - first, sample_rate / 2000, first)
     time, khz = Axis("time in the utterance (s)", limits=(first, last)), Axis("kHz", limits=(0, sample_rate / 2000))

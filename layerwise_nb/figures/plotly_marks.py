@@ -18,7 +18,7 @@ from . import specification as spec
 from .conventions import cell_inks, interval, line_style, thin, wrap
 from .style import COLORS, GREY, INK, colorscale, plotly_text
 
-# %% ../../nbs/10_figures/plotly_marks.ipynb #e1ec7e58
+# %% ../../nbs/10_figures/plotly_marks.ipynb #2bd6bc3f
 class Drawing:
     "Traces and layout of a figure, as plotly is told them."
 
@@ -45,7 +45,7 @@ class Drawing:
         self.named.add(name)
         return dict(name=name or None, showlegend=new)
 
-
+# %% ../../nbs/10_figures/plotly_marks.ipynb #696d2c8d
 def axis_name(
     along: str,  # "x" or "y"
     row: int,  # of its panel, from 1
@@ -74,7 +74,7 @@ def _hovers(line: spec.Line, axis: spec.Axis) -> list[str]:
     return [f"<b>{plotly_text(axis.name(x))}</b><br>{plotly_text(line.name)}: {y:.4g}{end}"
             for x, y, end in zip(line.x, line.y, ends, strict=True)]  # fmt: skip
 
-# %% ../../nbs/10_figures/plotly_marks.ipynb #b05896f5
+# %% ../../nbs/10_figures/plotly_marks.ipynb #4404a083
 def _line(drawing: Drawing, panel: spec.Panel, line: spec.Line, row: int) -> None:
     color, (_, marker), (_, dash) = line_style(line.style, line.role)
     name, quiet = plotly_text(line.name), line.role in ("quiet", "tree")
@@ -91,13 +91,13 @@ def _line(drawing: Drawing, panel: spec.Panel, line: spec.Line, row: int) -> Non
                   line=dict(color=color, dash=dash, width=0.7 if quiet else 2), marker=dict(symbol=marker or "circle", size=7),
                   **hover, **drawing.in_legend(name))  # fmt: skip
 
-
+# %% ../../nbs/10_figures/plotly_marks.ipynb #fe438126
 def _area(drawing: Drawing, panel: spec.Panel, area: spec.Area, row: int) -> None:
     color = "rgba({:.0f},{:.0f},{:.0f},{})".format(*(255 * np.array(mpl.colors.to_rgb(area.color))), area.opacity)
     band = _outline(area.x, area.low, area.high)
     drawing.trace("scatter", row, **band, fillcolor=color, **drawing.in_legend(plotly_text(area.name)))
 
-# %% ../../nbs/10_figures/plotly_marks.ipynb #a81a49c7
+# %% ../../nbs/10_figures/plotly_marks.ipynb #853c7411
 def _rule(drawing: Drawing, panel: spec.Panel, rule: spec.Rule, row: int) -> None:
     if rule.faint:
         return  # the labels above say it, and the pointer
@@ -113,7 +113,7 @@ def _zones(drawing: Drawing, panel: spec.Panel, zones: spec.Zones, row: int) -> 
     refs = dict(xref=axis_name("x", row), yref=f"{axis_name('y', row)} domain")
     drawing.layout["shapes"] += [dict(type="rect", x0=a, x1=b, y0=0, y1=1, **refs, **grey) for a, b in zones.ends]
 
-
+# %% ../../nbs/10_figures/plotly_marks.ipynb #440dfdec
 def _points(drawing: Drawing, panel: spec.Panel, points: spec.Points, row: int) -> None:
     texts = [plotly_text(text) for text in points.texts]
     marker = dict(symbol="triangle-down", size=9, color=COLORS[1])
@@ -141,7 +141,7 @@ def _boxes(drawing: Drawing, panel: spec.Panel, boxes: spec.Boxes, row: int) -> 
                   showlegend=False, line=dict(color="white", width=2))  # fmt: skip
     drawing.layout["barmode"] = "overlay"
 
-# %% ../../nbs/10_figures/plotly_marks.ipynb #edd5c4ae
+# %% ../../nbs/10_figures/plotly_marks.ipynb #5faee07b
 def _strip(drawing: Drawing, panel: spec.Panel, strip: spec.Strip, row: int) -> None:
     texts = [plotly_text(text) for *_, text in strip.labels]
     hover = [f"{text}: {a:.3f} to {b:.3f} s" for text, (a, b, _) in zip(texts, strip.labels, strict=True)]
@@ -154,7 +154,7 @@ def _strip(drawing: Drawing, panel: spec.Panel, strip: spec.Strip, row: int) -> 
     )  # fmt: skip
     drawing.layout |= dict(uniformtext=dict(minsize=8, mode="hide"), bargap=0)
 
-
+# %% ../../nbs/10_figures/plotly_marks.ipynb #bd81d671
 def _spectrogram(drawing: Drawing, panel: spec.Panel, sound: spec.Spectrogram, row: int) -> None:
     pixels = np.full((*sound.grey.shape, 4), int(GREY[1:3], 16), dtype=np.uint8)
     pixels[..., 3] = 17 * np.round(15 * sound.grey)  # 16 levels are enough, and weigh half
@@ -212,7 +212,7 @@ def _dots(drawing: Drawing, image: spec.Image, row: int) -> None:
         drawing.trace("scatter", row, x=x + 0.36, y=y - 0.36, mode="markers", hoverinfo="skip", showlegend=False,
                       marker=dict(size=4, color=cell_inks(image)[y, x].tolist()))  # fmt: skip
 
-# %% ../../nbs/10_figures/plotly_marks.ipynb #1138e4c7
+# %% ../../nbs/10_figures/plotly_marks.ipynb #8fa27a5d
 def _color_bar(scale: spec.Scale, inches: float, cells: bool) -> dict:
     "The bar of a heat map: beside a matrix as long as it needs; beside a panel, `_place_bars` makes it as high as that."
     title = dict(text="<br>".join(map(plotly_text, wrap([scale.label], 42))), side="right", font=dict(size=13))
@@ -223,7 +223,7 @@ def _color_bar(scale: spec.Scale, inches: float, cells: bool) -> dict:
         bar |= dict(tickvals=np.log10(ticks).tolist(), ticktext=[f"{t:g}" for t in ticks])
     return bar | (dict(thickness=14, x=1, lenmode="pixels", len=min(360, 100 * inches)) if cells else {})
 
-
+# %% ../../nbs/10_figures/plotly_marks.ipynb #30f34f1b
 def _image(drawing: Drawing, panel: spec.Panel, image: spec.Image, row: int) -> None:
     scale, cells, (across, down) = image.scale, bool(panel.x.names), image.centers
     values, ends = np.asarray(image.values, float), np.array([scale.low, scale.high])

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['new_plotly', 'layer_ticks', 'drawn', 'draw', 'refresh']
 
-# %% ../../nbs/10_figures/plotly_renderer.ipynb #2943e9f0
+# %% ../../nbs/10_figures/plotly_renderer.ipynb #c2d0017a
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -14,10 +14,10 @@ import plotly.graph_objects as go
 
 from .conventions import every, group_text, wrap
 from .plotly_marks import Drawing, add_mark, axis_name
-from .specification import Axis, FigureSpec, Image, Panel, Strip
+from .specification import Axis, FigureSpec, Image, Strip
 from .style import GROUP_COLORS, TEMPLATE, layer_groups, plotly_text
 
-# %% ../../nbs/10_figures/plotly_renderer.ipynb #690c4ae7
+# %% ../../nbs/10_figures/plotly_renderer.ipynb #accf3cb6
 def _heading(title: str, details: Sequence[str], width: float) -> tuple[dict, int]:
     "What plotly is told of the heading, wrapped into so many pixels; and how high it is."
     titles, lines = wrap([title], width / 9.5), wrap(details, width / 6.6)
@@ -27,7 +27,7 @@ def _heading(title: str, details: Sequence[str], width: float) -> tuple[dict, in
     place = dict(x=0, xanchor="left", y=1, yanchor="top", yref="container", pad=dict(l=12, t=12))
     return dict(text=text, font=dict(size=16), **place), 16 + 21 * (len(titles) + len(lines))
 
-
+# %% ../../nbs/10_figures/plotly_renderer.ipynb #1fd7fb35
 def new_plotly(
     width: int,  # pixels
     height: int,  # pixels for the axes; heading and margins come on top
@@ -40,7 +40,7 @@ def new_plotly(
     margin = dict(l=60, r=20, t=top + above, b=60)
     return go.Figure(layout=dict(template=TEMPLATE, width=width, height=height + top + above + 60, title=heading, margin=margin))
 
-# %% ../../nbs/10_figures/plotly_renderer.ipynb #b8bb2aee
+# %% ../../nbs/10_figures/plotly_renderer.ipynb #5854d6b2
 def _groups(drawing: Drawing, axis: Axis, pixels: float, along: str, row: int) -> None:
     "A colored bar with a name for each group of layers, a line between them."
     across, refs = "y" if along == "x" else "x", {f"{along}ref": axis_name(along, row)}
@@ -62,7 +62,7 @@ def _groups(drawing: Drawing, axis: Axis, pixels: float, along: str, row: int) -
         text = group_text(group, (stop - first) * pixels / 100)
         annotations.append(dict(text=text, showarrow=False, font=dict(size=12), **place, **refs))
 
-
+# %% ../../nbs/10_figures/plotly_renderer.ipynb #809a8854
 def layer_ticks(
     names: Sequence[str],  # layers, at 0, 1, …
     pixels: float = np.inf,  # room of all of them: labels that would touch are thinned
@@ -73,7 +73,7 @@ def layer_ticks(
     labels = Axis(names=names, are_layers=are_layers).labels
     return dict(tickvals=list(range(0, len(names), step)), ticktext=list(map(plotly_text, labels[::step])))
 
-# %% ../../nbs/10_figures/plotly_renderer.ipynb #440d5c6f
+# %% ../../nbs/10_figures/plotly_renderer.ipynb #e9101b52
 def _axis_facts(axis: Axis, pixels: float, along: str, categories: bool) -> dict:
     "What plotly is told of an axis."
     facts = dict(title=dict(text=plotly_text(axis.title)), showgrid=axis.grid)
@@ -92,7 +92,7 @@ def _axis_facts(axis: Axis, pixels: float, along: str, categories: bool) -> dict
         facts |= dict(showticklabels=False, ticks="", showline=False, showgrid=False)
     return facts
 
-
+# %% ../../nbs/10_figures/plotly_renderer.ipynb #e74ef307
 def _set_axes(drawing: Drawing, spec: FigureSpec, row: int, size: tuple[float, float], domain: list[float]) -> None:
     "Both axes of a panel of so many pixels."
     panel, last = spec.panels[row - 1], len(spec.panels)
@@ -112,7 +112,7 @@ def _set_axes(drawing: Drawing, spec: FigureSpec, row: int, size: tuple[float, f
         if axis.names and axis.are_layers:
             _groups(drawing, axis, room / len(axis.names), along, row)
 
-# %% ../../nbs/10_figures/plotly_renderer.ipynb #baebf311
+# %% ../../nbs/10_figures/plotly_renderer.ipynb #1025d97a
 _GAP_PX = 16  # between panels
 
 
@@ -129,7 +129,7 @@ def _across(spec: FigureSpec, width: float | None) -> tuple[float, list[float], 
         right = max(120, 480 - left - across)
     return across if width is None else width - left - right, down, left, right, below
 
-
+# %% ../../nbs/10_figures/plotly_renderer.ipynb #48353a22
 def drawn(
     spec: FigureSpec,
     width: float | None = None,  # pixels of its place on a page; None: what the specification says
@@ -156,7 +156,7 @@ def drawn(
     _place_bars(drawing)
     return dict(data=drawing.traces, layout=drawing.layout)
 
-
+# %% ../../nbs/10_figures/plotly_renderer.ipynb #c704cb9c
 def _place_bars(drawing: Drawing) -> None:
     "The color bar of a panel beside it."
     for trace in drawing.traces:
@@ -172,7 +172,7 @@ def draw(
     made = drawn(spec)
     return go.Figure(data=made["data"], layout=made["layout"] | dict(template=TEMPLATE))
 
-# %% ../../nbs/10_figures/plotly_renderer.ipynb #c7a8bd97
+# %% ../../nbs/10_figures/plotly_renderer.ipynb #443b1988
 def _same(a: Any, b: Any) -> bool:
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         a, b = np.asarray(a), np.asarray(b)
@@ -185,13 +185,13 @@ def _changes(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(old, dict) and isinstance(new, dict):
         for key in {**old, **new}:
             yield from _changes(old.get(key), new.get(key), f"{path}.{key}" if path else key)
-    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new) and all(isinstance(x, dict) for x in old + new):
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new) and all(type(x) is dict for x in old + new):
         for i, pair in enumerate(zip(old, new, strict=True)):
             yield from _changes(*pair, f"{path}[{i}]")
     elif not _same(old, new):
         yield path, new
 
-
+# %% ../../nbs/10_figures/plotly_renderer.ipynb #001f6d94
 def refresh(
     figure: go.Figure,  # a figure, or a widget that is on a page
     spec: FigureSpec,  # what it should show now
