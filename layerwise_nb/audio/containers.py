@@ -29,12 +29,12 @@ class AudioError(ValueError):
     def __reduce__(self):
         return type(self), (self.reason, str(self))
 
-# %% ../../nbs/03_audio/containers.ipynb #46243344
+# %% ../../nbs/03_audio/containers.ipynb #76d70dff
 def write_anew(
     path: str | Path,  # a file whose header is wrong
 ) -> str:  # the end of an error message
     "How to get a file with a true header out of one with a wrong one."
-    kind = Path(path).suffix.lower().lstrip(".") or "wav"
+    kind = Path(getattr(path, "name", path)).suffix.lower().lstrip(".") or "wav"
     return f"write it anew with `layerwise_to_wav --formats {kind} --output_dir NEW_FOLDER`, and listen to its end"
 
 
@@ -290,7 +290,7 @@ def _sphere_length(file: BinaryIO, path: Path) -> int:
         raise contradiction(path, f"it has {n_samples} samples of {channels} channels of {width} bytes")
     return _to_the_end(path, n_samples, end - at, channels * width)
 
-# %% ../../nbs/03_audio/containers.ipynb #05248af1
+# %% ../../nbs/03_audio/containers.ipynb #d58e3796
 _READERS: list[tuple[bytes, Callable]] = [
     *((magic, _wav_length) for magic in (b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff")),
     (b"FORM", _aiff_length),
@@ -309,7 +309,7 @@ def chunked_length(
     "The length of a recording in a container of chunks; an `AudioError` where it is not what it says."
     for magic, length in _READERS:
         if start.startswith(magic):
-            return length(file, Path(path))
+            return length(file, path)
     raise AudioError("not audio", f"{path} is not audio that can be read here: {_impostor(start)}")
 
 

@@ -133,7 +133,7 @@ def _by_table(paths: Mapping[str, str], table: Mapping[str, str], what: str) -> 
         raise ValueError(f"{what}: expected utterances such as {here}; got {there} and others, none of them here")
     return speakers
 
-# %% ../../nbs/03_audio/speakers.ipynb #0ad22546
+# %% ../../nbs/03_audio/speakers.ipynb #430197c3
 def _by_pattern(paths: Mapping[str, str], pattern: re.Pattern) -> dict[str, str]:
     "Utterance -> speaker, by a pattern on its path."
     if missing := [name for name, below in paths.items() if not below]:
@@ -154,12 +154,13 @@ def assign_speakers(
     recorded: Mapping[str, str],  # utterance -> speaker by the layout, or as an earlier run wrote it
     table: str | Path | None = None,  # TSV file: utterance, tab, speaker
     pattern: str | None = None,  # regular expression with a group `speaker`
+    source: str = "their layout",  # what recorded it
 ) -> Assigned:
     "Who speaks in each utterance; a table or a pattern overrides what was recorded, and says so."
     if table and pattern:
         raise ValueError("--speaker_table and --speaker_pattern both say who speaks: give one of them")
     if not table and not pattern:
-        speakers, source = {name: recorded.get(name, "") for name in paths}, "their layout"
+        speakers = {name: recorded.get(name, "") for name in paths}
     elif table:
         speakers, source = _by_table(paths, read_speaker_table(table), str(table)), str(table)
     else:

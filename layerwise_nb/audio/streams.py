@@ -268,7 +268,7 @@ def _flac_frame_end(data: bytes, at: int, block_size: int) -> int | None:
         return None
     return (number if head[1] & 1 else number * block_size) + length
 
-# %% ../../nbs/03_audio/streams.ipynb #b0bdfe85
+# %% ../../nbs/03_audio/streams.ipynb #b5dba88c
 def flac_reaches(
     data: bytes,  # the end of a FLAC file, or all of it
     block_size: int,  # samples of a frame, from its first block
@@ -279,11 +279,11 @@ def flac_reaches(
 
 
 def check_flac_end(
-    path: str | Path,  # a FLAC file
+    path: Path,  # a FLAC file, or whatever opens like one
     n_samples: int,  # as its first block says; 0: nothing
 ) -> None:
     "An `AudioError` if the last frame of a FLAC file does not end where its first block says."
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         start = file.read(42)
         block_size, longest = int.from_bytes(start[8:10], "big"), int.from_bytes(start[15:18], "big")
         n_bytes = file.seek(0, 2)
