@@ -244,7 +244,7 @@ class Source(Protocol):
     def describe(self) -> dict:
         "What `open_source` needs to open it again; goes to `run.json`."
 
-# %% ../../nbs/03_audio/files.ipynb #7fdd7a91
+# %% ../../nbs/03_audio/files.ipynb #e95233df
 @dataclass(frozen=True)
 class Folder:
     "A folder of audio files is a source."
@@ -261,6 +261,9 @@ class Folder:
     def root(self) -> Path:
         "The folder itself."
         return self.folder
+
+    def __str__(self) -> str:
+        return str(self.folder)
 
     def describe(self) -> dict:
         "A folder is known by its path."

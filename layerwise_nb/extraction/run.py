@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['load_for', 'engine_settings', 'announce', 'run_extraction', 'extract_features']
 
-# %% ../../nbs/05_extraction/run.ipynb #adb231e4
+# %% ../../nbs/05_extraction/run.ipynb #3f544556
 import time
 from collections import Counter
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -25,7 +25,7 @@ from .engine import AccumulatorKind, EngineSettings, RunStopped, extract_batches
 from .plan import Batch, hours, plan_lanes, plan_queue
 from .prepare import Job, held_by_sums, plan_run
 from .progress import INTERRUPTED, progress, share_lines
-from .settings import ExtractionSettings, audio_folder
+from .settings import ExtractionSettings, speech_source
 from layerwise_nb.features.run_folder import (
     Journal,
     StoreError,
@@ -96,7 +96,7 @@ def engine_settings(
     same = ("feature_type", "store", "dtype", "precision", "threads", "tf32", "chunk_size")
     return EngineSettings(**{name: getattr(s, name) for name in same}, **chosen)
 
-# %% ../../nbs/05_extraction/run.ipynb #050f752f
+# %% ../../nbs/05_extraction/run.ipynb #fff52231
 def announce(
     s: ExtractionSettings,  # what is asked for
     speech: SpeechModel,  # the model
@@ -114,7 +114,7 @@ def announce(
     lines = [
         f"output       {job.features_dir}",
         f"model        {speech.name} (weights: {weights}), {count} features, {kept}",
-        f"audio        {len(job.asked)} {what} found{part} in {audio_folder(s)}, {len(job.todo)} to do",
+        f"audio        {len(job.asked)} {what} found{part} in {speech_source(s)}, {len(job.todo)} to do",
         f"GPUs         {processes.gpus_available} available, {used} used" + ("" if used else on_cpu),
         *job.notes,
         *share_lines(job.files(), speech.sample_rate, what),

@@ -40,12 +40,13 @@ def _said(cut: dict) -> tuple[str | None, str | None]:
     speaker = None if not supervisions else (next(iter(who)) if len(who) == 1 else "")
     return speaker, " ".join(texts) if texts else None
 
-# %% ../../nbs/03_sources/cuts.ipynb #b3cd8a78
+# %% ../../nbs/03_sources/cuts.ipynb #b491ba16
 def is_cut(
     row: dict,  # an object of a JSON Lines file
 ) -> bool:
     "Whether lhotse wrote it: a cut, or a part of one."
-    return str(row.get("type", "")).endswith("Cut") or {"sources", "sampling_rate"} <= row.keys() or {"recording_id"} <= row.keys()
+    parts = ({"sources", "sampling_rate"}, {"recording_id", "channel"})  # a recording, a supervision
+    return str(row.get("type", "")).endswith("Cut") or any(keys <= row.keys() for keys in parts)
 
 
 def _line(number: int, cut: dict) -> Line | AudioError:
@@ -79,6 +80,9 @@ class Cuts:
     def root(self) -> Path:
         "The folder of the file."
         return self.path.absolute().parent
+
+    def __str__(self) -> str:
+        return str(self.path)
 
     def describe(self) -> dict:
         "It is known by its path."

@@ -13,7 +13,7 @@ from ..audio.containers import AudioError
 from ..audio.files import Listing
 from .entries import Line, list_lines, read_table_text
 
-# %% ../../nbs/03_sources/kaldi.ipynb #9be7c0fb
+# %% ../../nbs/03_sources/kaldi.ipynb #b07809b0
 def _read_map(
     path: Path,  # a file of Kaldi
     required: bool = False,  # every id needs a value
@@ -34,7 +34,7 @@ def _read_map(
     return found
 
 
-def _segment(utterance: str, number: int, value: str, recordings: dict, path: Path) -> tuple[str, float, float | None]:
+def _segment(utterance: str, number: int, value: str, recordings: dict, path: Path) -> tuple[str, str, str | None]:
     "The recording of a segment, and where in it the segment lies."
     fields = value.split()
     if len(fields) != 3:
@@ -44,7 +44,7 @@ def _segment(utterance: str, number: int, value: str, recordings: dict, path: Pa
         raise AudioError("no recording", f"{path}, line {number}: wav.scp has no recording {recording}: add it there")
     return recording, start, None if end in ("-1", "-1.0") else end
 
-# %% ../../nbs/03_sources/kaldi.ipynb #4095437d
+# %% ../../nbs/03_sources/kaldi.ipynb #ace24544
 @dataclass(frozen=True)
 class KaldiFolder:
     "A data folder of Kaldi or ESPnet is a source."
@@ -61,6 +61,9 @@ class KaldiFolder:
     def root(self) -> Path:
         "The folder itself."
         return self.folder
+
+    def __str__(self) -> str:
+        return str(self.folder)
 
     def describe(self) -> dict:
         "It is known by its path."

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Table']
 
-# %% ../../nbs/03_sources/table.ipynb #271f4c56
+# %% ../../nbs/03_sources/table.ipynb #d8b504ee
 import csv
 import json
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..audio.files import Listing
-from .entries import Line, describe_columns, find_base, find_columns, json_lines, list_lines, read_table_text
+from layerwise_nb.sources.entries import (
+    Line,
+    describe_columns,
+    find_base,
+    find_columns,
+    json_lines,
+    list_lines,
+    read_table_text,
+)
 
 # %% ../../nbs/03_sources/table.ipynb #30e0491c
 def _delimited(text: str, table: str, delimiter: str) -> tuple[list[str], list[tuple[int, dict]]]:
@@ -70,7 +78,7 @@ def _fairseq(text: str, path: Path) -> tuple[Path, list[Line]]:
     root = Path(first.strip())
     return root if root.is_absolute() else find_base(path.parent, [f"{first.strip()}/{lines[0].path}"]) / root, lines
 
-# %% ../../nbs/03_sources/table.ipynb #a5adc101
+# %% ../../nbs/03_sources/table.ipynb #a6cf048e
 @dataclass(frozen=True)
 class Table:
     "A table of recordings is a source."
@@ -89,6 +97,9 @@ class Table:
         "The folder of the table, or that which fairseq's names."
         text = read_table_text(self.path)
         return _fairseq(text, self.path)[0] if _is_fairseq(text) else self.path.absolute().parent
+
+    def __str__(self) -> str:
+        return str(self.path)
 
     def describe(self) -> dict:
         "It is known by its path."
