@@ -68,7 +68,7 @@ def _opened(path: AudioPlace) -> Iterator[BinaryIO]:
         link = " (a link whose target is gone)" if gone else ""
         raise AudioError("unreadable", f"{path} cannot be read: {error.strerror or error}{link}") from error
 
-
+# %% ../../nbs/03_audio/decode.ipynb #30c5b591
 @contextmanager
 def _all_bytes(file: BinaryIO) -> Iterator[bytes | mmap.mmap]:
     "Everything in an open file, without a copy."
@@ -165,7 +165,7 @@ def _chunked_header(path: AudioPlace, file: BinaryIO, start: bytes) -> AudioHead
         raise contradiction(path, f"it has {n_samples:,} samples, of which libsndfile sees {header.n_samples:,}")
     return header
 
-
+# %% ../../nbs/03_audio/decode.ipynb #4ac14f8d
 def read_header(
     path: str | AudioPlace,  # an audio file, or its bytes
 ) -> AudioHeader:
@@ -211,7 +211,7 @@ def _decode(path: AudioPlace, header: AudioHeader) -> np.ndarray:
         raise truncated(path, f"{header.n_samples:,} samples", f"{len(samples):,}")
     return samples
 
-
+# %% ../../nbs/03_audio/decode.ipynb #e27d0acd
 def _check_flac(path: AudioPlace, n_samples: int) -> None:
     "An `AudioError` if a FLAC file goes on behind its end."
     with path.open("rb") as file, _all_bytes(file) as data:
@@ -242,7 +242,7 @@ def check_length(
     if n_samples < min_samples:
         raise AudioError("too short", f"{path} has {n_samples} samples; a frame needs at least {min_samples}: leave it out")
 
-
+# %% ../../nbs/03_audio/decode.ipynb #b78d1bd4
 def _resample(waveform: np.ndarray, from_rate: int, to_rate: int, path: Path) -> np.ndarray:
     gcd = math.gcd(from_rate, to_rate)
     if (from_rate // gcd) * (to_rate // gcd) > 10_000_000:

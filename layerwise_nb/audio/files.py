@@ -41,7 +41,7 @@ def _is_folder(entry: os.DirEntry) -> bool:
     except OSError:  # a link in a circle
         return False
 
-
+# %% ../../nbs/03_audio/files.ipynb #716555a7
 def _walk(root: Path) -> Iterator[tuple[os.DirEntry | None, Path]]:
     "Every file below a folder; and, with nothing beside it, every link to a folder that was read before."
     seen, tops = set(), [root]
@@ -78,7 +78,7 @@ class FoundAudio:
     paths: list[Path]  # in the order of their paths
     left_out: dict[str, list[Path]] = field(default_factory=dict)  # kind -> paths
 
-
+# %% ../../nbs/03_audio/files.ipynb #7297ef66
 def search_audio(
     audio_dir: str | Path,  # a folder; its subfolders are searched
 ) -> FoundAudio:
@@ -101,7 +101,7 @@ def search_audio(
     found.paths.sort()
     return found
 
-
+# %% ../../nbs/03_audio/files.ipynb #7d72a44d
 def _no_file(entry: os.DirEntry) -> str:
     "What an entry is that is no regular file; nothing for a file and for a link that leads nowhere."
     if entry.is_file(follow_symlinks=False):
@@ -111,7 +111,7 @@ def _no_file(entry: os.DirEntry) -> str:
     except OSError:
         return ""
 
-# %% ../../nbs/03_audio/files.ipynb #7297ef66
+# %% ../../nbs/03_audio/files.ipynb #4cdc7642
 def describe_left_out(
     left_out: dict[str, list[Path]],  # kind -> paths
     root: Path,  # below which they are
@@ -130,7 +130,7 @@ def describe_left_out(
             lines.append(f"{min(paths).relative_to(root)}{more}: {kind}")
     return lines
 
-
+# %% ../../nbs/03_audio/files.ipynb #5e28ab70
 def find_audio(
     audio_dir: str | Path,  # a folder; its subfolders are searched
 ) -> list[Path]:  # sorted paths
@@ -153,7 +153,7 @@ def _stem(path: Path) -> Path:
 def _preference(path: Path) -> tuple:
     return AUDIO_SUFFIXES.index(path.suffix.lower()), len(path.name), path.name
 
-
+# %% ../../nbs/03_audio/files.ipynb #913494ce
 def name_files(
     root: Path,  # the corpus
     paths: list[Path],  # audio files below it
@@ -230,7 +230,7 @@ class Listing(NamedTuple):
     refused: dict[str, AudioError] = {}  # name -> error of what cannot be a recording
     notes: list[str] = []  # what a run should say
 
-
+# %% ../../nbs/03_audio/files.ipynb #d1e31e8f
 class Source(Protocol):
     "Where speech comes from."
 
@@ -327,7 +327,7 @@ def recording_of(
     "What is opened."
     return place.path if isinstance(place, Part) else place
 
-
+# %% ../../nbs/03_audio/files.ipynb #7ff84971
 def _header(place: AudioPlace) -> AudioHeader | AudioError:
     try:
         if not str(place).isprintable():
@@ -352,7 +352,7 @@ def _utterance(entry: Entry, header: AudioHeader, sample_rate: int, min_samples:
     rate, same = header.sample_rate, {"below": entry.below, "file_sha256": entry.file_sha256}
     return Utterance(entry.name, place, n_samples, entry.speaker, entry.chapter, file_sample_rate=rate, **same)
 
-# %% ../../nbs/03_audio/files.ipynb #7ff84971
+# %% ../../nbs/03_audio/files.ipynb #7348e54c
 def survey(
     source: Source,  # where speech comes from
     sample_rate: int = 16_000,  # Hz, the model's
@@ -377,7 +377,7 @@ def survey(
     utterances, who = name_speakers(utterances, speaker_table, speaker_pattern, source.speakers_by)
     return Survey(utterances, refused, notes + who)
 
-
+# %% ../../nbs/03_audio/files.ipynb #0bc03dc5
 def survey_folder(
     audio_dir: str | Path,  # folder of audio files
     sample_rate: int = 16_000,  # Hz, the model's
@@ -422,7 +422,7 @@ def audio_sha256(
     path = recording_of(as_place(place))
     return _sha256(path, _version(path))
 
-
+# %% ../../nbs/03_audio/files.ipynb #650dc756
 @lru_cache(maxsize=2)
 def _load_long(
     path: AudioPlace, sample_rate: int, channel: int | None, version: tuple[int, ...]
@@ -444,7 +444,7 @@ def load_place(
     start, stop = place.bounds(len(waveform), sample_rate)
     return waveform[start:stop], header
 
-# %% ../../nbs/03_audio/files.ipynb #650dc756
+# %% ../../nbs/03_audio/files.ipynb #232775f6
 def load_utterance(
     utterance: Utterance,  # one of `list_utterances`
     sample_rate: int = 16_000,  # Hz, the model's
@@ -465,7 +465,7 @@ def load_utterance(
         )
     return waveform[utterance.start : stop], _provenance(utterance, header, sha256)
 
-
+# %% ../../nbs/03_audio/files.ipynb #af626023
 def _provenance(utterance: Utterance, header: AudioHeader, sha256: str) -> dict:
     return {
         **stretch(utterance.path),

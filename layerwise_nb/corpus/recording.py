@@ -73,7 +73,7 @@ def _in_folder(folder: Path, place: str, made_of: dict, anywhere: bool) -> list[
         found = [path for path in _all_audio(folder) if path.name == made_of["audio_file"]]
     return [Part(path, *part) for path in found] if part else found
 
-
+# %% ../../nbs/09_corpus/recording.ipynb #5ca1fb9b
 def find_audio_file(
     store: FeatureStore,  # features
     name: str,  # of an utterance in it
@@ -116,7 +116,7 @@ def _within(interval: Interval, start_s: float, end_s: float) -> Interval | None
     start, end = max(interval.start_s, start_s), min(interval.end_s, end_s)
     return Interval(start - start_s, end - start_s, interval.label, interval.tier) if start < end else None
 
-
+# %% ../../nbs/09_corpus/recording.ipynb #9f99d334
 def find_labels(
     store: FeatureStore,  # features
     name: str,  # of an utterance in it

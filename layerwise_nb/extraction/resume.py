@@ -43,7 +43,7 @@ def _problems(
         problems.append(f"it was made when {u.path} was another file")
     return problems
 
-
+# %% ../../nbs/05_extraction/resume.ipynb #c35e061c
 def _look(
     u: Utterance,
     path: Path,  # of its features, which exist
@@ -99,7 +99,7 @@ def _is_other(u: Utterance, features_dir: Path) -> bool:
     except OSError:  # gone or damaged: it is made anew
         return False
 
-
+# %% ../../nbs/05_extraction/resume.ipynb #da5cf828
 def check_same_audio(
     features_dir: Path,  # the folder of NPZ files
     where: str,  # where speech comes from now

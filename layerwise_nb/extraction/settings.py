@@ -83,7 +83,7 @@ def _check_needed(s: ExtractionSettings) -> None:
     if s.segment_seconds and s.alignments:
         raise UsageError("--segment_seconds and --alignments both cut utterances: give one of them")
 
-
+# %% ../../nbs/05_extraction/settings.ipynb #66cfbcba
 def _check_choices(s: ExtractionSettings) -> None:
     choices = {
         "feature_type": FEATURE_TYPES,
@@ -130,7 +130,7 @@ def audio_folder(
         raise UsageError(f"--dataset_split: {folder} has no {s.dataset_split}; it has {', '.join(splits)}")
     return folder
 
-
+# %% ../../nbs/05_extraction/settings.ipynb #b3ea1c1b
 def speech_source(
     s: ExtractionSettings,  # what is asked for
 ) -> Source:
@@ -139,7 +139,7 @@ def speech_source(
         return open_source(None, s.manifest, s.id_column, s.speaker_column, s.text_column)
     return Folder(audio_folder(s))
 
-# %% ../../nbs/05_extraction/settings.ipynb #b3ea1c1b
+# %% ../../nbs/05_extraction/settings.ipynb #0760066c
 def model_name(
     model: str,  # hub name, folder, or random[:size]
 ) -> str:
@@ -156,7 +156,7 @@ def _corpus_name(s: ExtractionSettings) -> tuple[str, str]:
         return s.dataset_name or "manifest", s.dataset_split or Path(s.manifest).expanduser().resolve().name.partition(".")[0]
     return s.dataset_name or "librispeech", s.dataset_split or audio_folder(s).resolve().name
 
-
+# %% ../../nbs/05_extraction/settings.ipynb #a1a2a601
 def features_dir(
     s: ExtractionSettings,  # what is asked for
 ) -> Path:  # `<save_dir>/<model>_<complete|cnn|…>/<dataset>_<split>_sample<k>`

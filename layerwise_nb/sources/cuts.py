@@ -63,7 +63,7 @@ def _line(number: int, cut: dict) -> Line | AudioError:
     except AudioError as error:
         return AudioError(error.reason, f"{where}, cut {name}: {error}")
 
-
+# %% ../../nbs/03_sources/cuts.ipynb #c68bdb5e
 @dataclass(frozen=True)
 class Cuts:
     "A file of lhotse cuts is a source."

@@ -35,7 +35,7 @@ _KNOWN = {
     "sha256": "sha256",
 }
 
-
+# %% ../../nbs/03_sources/entries.ipynb #42cce9f2
 def find_columns(
     there: Sequence[str],  # the columns of a table
     named: Mapping[str, str | None],  # field -> the column that the user names; None: found
@@ -98,7 +98,7 @@ def check_id(
         raise AudioError("bad name", f"expected an id that can name a file; got {utterance_id!r}: correct it")
     return text
 
-
+# %% ../../nbs/03_sources/entries.ipynb #b8e3d25f
 @dataclass(frozen=True)
 class Line:
     "What a line of a table says, as it says it."
@@ -139,7 +139,7 @@ def _times(line: Line) -> tuple[float, float | None]:
         raise AudioError("bad time", f"expected an end after the start; got {start:g} to {end:g} s: correct the line")
     return start, end
 
-
+# %% ../../nbs/03_sources/entries.ipynb #db495993
 def _below(path: Path, root: Path) -> PurePosixPath:
     "A path below a folder; the name of a file that lies elsewhere."
     return PurePosixPath(path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name)
@@ -152,7 +152,7 @@ def _whole_number(value: Any) -> int:
         raise AudioError("bad length", f"expected a number of samples; got {value!r}: correct the line")
     return int(float(text or 0))
 
-
+# %% ../../nbs/03_sources/entries.ipynb #c2fc8a59
 def _entry(line: Line, path: Path, root: Path, several: bool) -> Entry:
     "The entry of one line; `several`: its file is in several lines."
     start, end = _times(line)
@@ -209,7 +209,7 @@ def list_lines(
         entries[entry.name] = entry, line
     return Listing([entries[name][0] for name in sorted(entries)], refused, list(notes))
 
-
+# %% ../../nbs/03_sources/entries.ipynb #25aff850
 def _refuse(refused: dict[str, AudioError], line: Line, table: str, error: AudioError) -> None:
     "Refuse a line by its id, or by its number where it has none that can be a name."
     try:
@@ -230,7 +230,7 @@ def read_table_text(
         why = getattr(error, "strerror", None) or ("it is not UTF-8" if isinstance(error, UnicodeError) else error)
         raise ValueError(f"--manifest: {path} cannot be read: {why}") from error
 
-
+# %% ../../nbs/03_sources/entries.ipynb #470626a4
 def json_lines(
     text: str,  # JSON, one object in each line
     table: str,  # named in errors

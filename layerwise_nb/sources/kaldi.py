@@ -33,7 +33,7 @@ def _read_map(
         found[key] = number, value.strip()
     return found
 
-
+# %% ../../nbs/03_sources/kaldi.ipynb #6b1fe807
 def _segment(utterance: str, number: int, value: str, recordings: dict, path: Path) -> tuple[str, str, str | None]:
     "The recording of a segment, and where in it the segment lies."
     fields = value.split()

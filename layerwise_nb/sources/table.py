@@ -40,7 +40,7 @@ def _delimited(text: str, table: str, delimiter: str) -> tuple[list[str], list[t
         raise ValueError(f"{table}, line {reader.line_num}: {error}: correct the line") from error
     return list(reader.fieldnames or ()), rows
 
-
+# %% ../../nbs/03_sources/table.ipynb #f440a684
 def _json(text: str, table: str) -> tuple[list[str], list[tuple[int, dict]]]:
     "The names in a JSON list or in JSON Lines, and its objects with their numbers."
     if text.lstrip().startswith("["):
@@ -114,7 +114,7 @@ class Table:
         lines, note = _read(text, self.path, self.columns)
         return list_lines(lines, self.path.absolute().parent, str(self.path), notes=[note])
 
-
+# %% ../../nbs/03_sources/table.ipynb #c26fe854
 def _read(text: str, path: Path, named: Mapping[str, str | None]) -> tuple[Sequence[Line], str]:
     "The lines of a table with a header, and how its columns were read."
     suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
