@@ -43,7 +43,7 @@ def context_line(
     "What a figure is about, in a line."
     return f"{model}, {corpus}, {n_utterances:,} utterance{'s' * (n_utterances != 1)}"
 
-
+# %% ../../nbs/09_corpus/aligned.ipynb #d130c6e9
 class AlignedCorpus:
     "The features of a corpus: iterate for its utterances, in name order, or take one by name."
 
@@ -129,7 +129,7 @@ def _usable(x: np.ndarray, path: Path, layer: str) -> np.ndarray:
         raise DamagedFileError(f"{path}: expected values below {_LARGEST:.0e}; found {found}: extract it again, or leave it out")
     return x
 
-
+# %% ../../nbs/09_corpus/aligned.ipynb #0ef8125c
 @patch
 def __getitem__(self: AlignedCorpus, name: str) -> UtteranceFrames:
     "The chosen layers of one utterance."
@@ -169,7 +169,7 @@ def _remedy(error: OSError) -> str:
         return f"{error.filename} is gone; extract with --resume to redo it"
     return str(error)
 
-
+# %% ../../nbs/09_corpus/aligned.ipynb #c097ad8f
 @patch
 def __iter__(self: AlignedCorpus) -> Iterator[UtteranceFrames]:
     "Every utterance that can be read; a `StoreError` if none can."
