@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DTYPES', 'Export', 'Exported', 'layerwise_export']
 
-# %% ../nbs/14_commands/export.ipynb #aa9a182e
+# %% ../nbs/14_commands/export.ipynb #6b1177c9
 import errno
 import hashlib
 import json
@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from . import __version__
 from .core.commands import UsageError, command_ending, split_list
-from .core.files import cannot_write, write_text
+from .core.files import write_text
 from .core.machine import available_processors
 from .features.catalogue import format_bytes
 from .features.run_folder import read_records
@@ -90,7 +90,7 @@ def about(self: Export) -> dict[str, Any]:
     software = {"layerwise_nb": __version__, "dtype": self.settings["dtype"], "labels": self.labels.source if self.tiers else ""}
     return {**software, **how, **first, "layers": layers, "features": self.settings["identity"]}
 
-# %% ../nbs/14_commands/export.ipynb #30f8cab6
+# %% ../nbs/14_commands/export.ipynb #0ec130e7
 def _as_dtype(x: np.ndarray, dtype: np.dtype, layer: str) -> np.ndarray:
     "Frames in another precision; a ValueError if it cannot hold them."
     limit = float(np.finfo(dtype).max)
@@ -98,7 +98,7 @@ def _as_dtype(x: np.ndarray, dtype: np.dtype, layer: str) -> np.ndarray:
         raise ValueError(f"expected values that {dtype} can hold; found {largest:.3g} in {layer}: export with --dtype float32")
     return x.astype(dtype, copy=False)
 
-
+# %% ../nbs/14_commands/export.ipynb #b1d60b65
 @patch
 def codes(
     self: Export,
@@ -110,7 +110,7 @@ def codes(
     n = self.data.grid.n_frames(self.data.corpus.store.manifest[name]["samples"])
     return {tier: np.full(n, -1, np.int32) for tier in self.tiers}
 
-
+# %% ../nbs/14_commands/export.ipynb #390ee290
 @patch
 def utterance(
     self: Export,
@@ -128,16 +128,7 @@ def utterance(
     provenance = {**self.about, "source": source}
     return ExportedUtterance(name, record.get("speaker", ""), frames, times_s, self.codes(name), classes, provenance)
 
-# %% ../nbs/14_commands/export.ipynb #fc0481a5
-@dataclass
-class Exported:
-    "What became of the utterances."
-
-    written: list[str] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)  # there already
-    failed: dict[str, str] = field(default_factory=dict)  # utterance -> why
-
-
+# %% ../nbs/14_commands/export.ipynb #18bf51e6
 @patch
 def _fingerprint(self: Export, name: str) -> dict[str, str]:
     "What the files of an utterance are made of."
@@ -157,6 +148,52 @@ def _done(self: Export) -> set[str]:
         if all((self.folder / file).exists() for file in record["files"])
     }
 
+# %% ../nbs/14_commands/export.ipynb #45fff6a3
+@patch
+def _begin(self: Export) -> None:
+    "Check the settings of an earlier export, remove what it was killed in, and write them."
+    path = self.folder / "export.json"
+    before = json.loads(path.read_text(encoding="utf-8"))["settings"] if path.exists() else self.settings
+    if differs := [key for key in self.settings if before.get(key) != self.settings[key]]:
+        found = f"{differs[0]} {before.get(differs[0])!r}; now it is {self.settings[differs[0]]!r}"
+        raise UsageError(f"{self.folder} was exported with {found}: choose another --output_dir, or repeat those settings")
+    for left in [*self.folder.glob(".*.tmp"), *self.folder.glob("*/.*.tmp")]:
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    write_text(path, json.dumps({"settings": self.settings, "about": self.about}, indent=1))
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    "A folder, made and held for one export."
+    from filelock import FileLock, Timeout
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".export.lock", timeout=0):
+            yield
+    except Timeout:
+        raise UsageError(f"another export is writing to {folder}: wait for it, or choose another --output_dir") from None
+
+# %% ../nbs/14_commands/export.ipynb #6e8f81d7
+@patch
+def _check_space(self: Export, n_left: int) -> None:
+    "Refuse to start what cannot fit."
+    needed, free = self.nbytes * n_left / len(self.data), shutil.disk_usage(self.folder).free
+    if 0.5 * needed > free:  # no compression halves features
+        raise UsageError(
+            f"expected {format_bytes(needed)} of room for the export; {self.folder} has {format_bytes(free)}: "
+            "take fewer layers, --dtype float16, or another --output_dir"
+        )
+
+# %% ../nbs/14_commands/export.ipynb #899b371f
+@dataclass
+class Exported:
+    "What became of the utterances."
+
+    written: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)  # there already
+    failed: dict[str, str] = field(default_factory=dict)  # utterance -> why
+
 
 @patch
 def _export_one(self: Export, name: str) -> dict[str, Any]:
@@ -164,104 +201,64 @@ def _export_one(self: Export, name: str) -> dict[str, Any]:
     files = self.format.write(self.folder, self.utterance(name))
     return {"utterance": name, **self._fingerprint(name), "files": [path.relative_to(self.folder).as_posix() for path in files]}
 
-# %% ../nbs/14_commands/export.ipynb #52e38385
-@contextmanager
-def _held(export: Export) -> Iterator[None]:
-    "The folder of an export, made, checked and locked."
-    from filelock import FileLock, Timeout
 
-    folder, path = export.folder, export.folder / "export.json"
-    lock = FileLock(folder / ".export.lock")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UsageError(f"another export is writing to {folder}: wait for it, or choose another --output_dir") from None
-    except OSError as error:
-        raise UsageError(cannot_write(folder, error, "--output_dir")) from error
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))["settings"] if path.exists() else export.settings
-        differs = [key for key in export.settings if before.get(key) != export.settings[key]]
-        if differs:
-            found = f"{differs[0]} {before.get(differs[0])!r}; now it is {export.settings[differs[0]]!r}"
-            raise UsageError(f"{folder} was exported with {found}: choose another --output_dir, or repeat those settings")
-        for left in [*folder.glob(".*.tmp"), *folder.glob("*/.*.tmp")]:  # of a killed export
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
-        write_text(path, json.dumps({"settings": export.settings, "about": export.about}, indent=1))
-        yield
-    finally:
-        lock.release()
+def _error_of(job: Any) -> str:
+    "Why an utterance failed, or nothing; a full disk is everyone's."
+    error = job.exception()
+    if error is None:
+        return ""
+    if not isinstance(error, (OSError, ValueError)) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        raise error
+    return str(error)
 
-# %% ../nbs/14_commands/export.ipynb #5952721a
+# %% ../nbs/14_commands/export.ipynb #62f90dd7
 @patch
-def _check_space(self: Export, n_left: int) -> None:
-    "Refuse to start what cannot fit."
-    share = n_left / len(self.data)
-    needed, free = int(self.nbytes * share * 0.5), shutil.disk_usage(self.folder).free  # the best compression does not halve them
-    if needed > free:
-        raise UsageError(
-            f"expected {format_bytes(self.nbytes * share)} of room for the export; {self.folder} has {format_bytes(free)}: "
-            "take fewer layers, --dtype float16, or another --output_dir"
-        )
+def _write_all(self: Export, names: Sequence[str], journal: Any, result: Exported) -> None:
+    "Write utterances in as many threads as there are processors."
+    with ThreadPoolExecutor(available_processors()) as pool, tqdm(total=len(names), desc="export", unit="file", disable=None) as bar:
+        jobs = {pool.submit(self._export_one, name): name for name in names}
+        try:
+            for job in as_completed(jobs):
+                if why := _error_of(job):
+                    result.failed[jobs[job]] = why
+                else:
+                    print(json.dumps(job.result()), file=journal, flush=True)
+                    result.written.append(jobs[job])
+                bar.update()
+        except BaseException:  # Ctrl-C, or a full disk: finish the files under way, not the thousands that wait
+            pool.shutdown(cancel_futures=True)
+            raise
 
-
+# %% ../nbs/14_commands/export.ipynb #60bacdd6
 @patch
 def run(self: Export) -> Exported:
     "Write what is not there yet."
-    with _held(self):
+    with _held(self.folder):
+        self._begin()
         done = self._done()
         result = Exported(skipped=[name for name in self.data.names if name in done])
         left = [name for name in self.data.names if name not in done]
         self._check_space(len(left))
         with open(self.folder / "exported.jsonl", "a", encoding="utf-8") as journal:
             self._write_all(left, journal, result)
-        self._write_tables(set(result.skipped) | set(result.written))
+        self._write_tables(done | set(result.written))
     result.written.sort()
     return result
 
 
 @patch
-def _write_all(self: Export, names: Sequence[str], journal: Any, result: Exported) -> None:
-    with ThreadPoolExecutor(available_processors()) as pool, tqdm(total=len(names), desc="export", unit="file", disable=None) as bar:
-        jobs = {pool.submit(self._export_one, name): name for name in names}
-        try:
-            for job in as_completed(jobs):
-                self._note(jobs[job], job, journal, result)
-                bar.update()
-        except BaseException:  # Ctrl-C, or a full disk: finish the files under way, not the thousands that wait
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-@patch
-def _note(self: Export, name: str, job: Any, journal: Any, result: Exported) -> None:
-    "Add what became of an utterance."
-    try:
-        record = job.result()
-    except (OSError, ValueError) as error:
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        result.failed[name] = str(error)
-        return
-    print(json.dumps(record), file=journal, flush=True)
-    result.written.append(name)
-
-# %% ../nbs/14_commands/export.ipynb #6c609238
-@patch
 def _write_tables(self: Export, names: set[str]) -> None:
     "What fastabx and s3prl read beside the files: labels as items, lists of files."
     from layerwise_nb.corpus.export_formats import item_table, write_file_table
 
-    if not self.format.suffix:
-        return
-    axis = self.data.grid
-    for tier in self.tiers:
-        write_text(self.folder / f"{tier}.item", item_table(self.labels.segments(axis, tier, names), tier))
-    lengths = dict(zip(self.data.names, self.data.lengths, strict=True))
-    for layer in self.data.layers:
-        write_file_table(self.folder / layer, {name: lengths[name] for name in sorted(names)}, self.format.suffix)
+    if self.format.suffix:
+        for tier in self.tiers:
+            write_text(self.folder / f"{tier}.item", item_table(self.labels.segments(self.data.grid, tier, names), tier))
+        lengths = {name: n for name, n in zip(self.data.names, self.data.lengths, strict=True) if name in names}
+        for layer in self.data.layers if lengths else ():
+            write_file_table(self.folder / layer, lengths, self.format.suffix)
 
-# %% ../nbs/14_commands/export.ipynb #f1a497e9
+# %% ../nbs/14_commands/export.ipynb #1c31b8df
 @call_parse
 def layerwise_export(
     features_dir: str = None,  # features folder, or one above it
@@ -280,13 +277,11 @@ def layerwise_export(
     Example: layerwise_export --features_dir features --output_dir exported --layers transformer_layer_8 --format pt
     """
     with command_ending("layerwise_export", "the same command goes on"):
-        for flag, value in {"features_dir": features_dir, "output_dir": output_dir, "layers": layers}.items():
-            if not value:
-                raise UsageError(f"expected --{flag}; got none" + ": name layers, or all" * (flag == "layers"))
+        if missing := [flag for flag, value in [("features_dir", features_dir), ("output_dir", output_dir), ("layers", layers)] if not value]:
+            raise UsageError(f"expected --{missing[0]}; got none" + ": name layers, or all" * (missing[0] == "layers"))
         export = Export(features_dir, output_dir, layers, format, dtype, grid, labels, label_tier, word_tier, phone_set)
         if not export.tiers:
-            why = next(iter(export.labels.missing.values()), "none found")
-            print(f"note: exported without labels: {why}", file=sys.stderr)
+            print(f"note: without labels: {next(iter(export.labels.missing.values()), 'none found')}", file=sys.stderr)
         done = export.run()
         for name, reason in sorted(done.failed.items()):
             print(f"failed: {name}: {reason}", file=sys.stderr)

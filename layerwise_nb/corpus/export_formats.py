@@ -107,7 +107,7 @@ def write_zarr(
         shutil.rmtree(temporary, ignore_errors=True)
     return [path]
 
-# %% ../../nbs/09_corpus/export_formats.ipynb #42234574
+# %% ../../nbs/09_corpus/export_formats.ipynb #3225b793
 def _write_each(folder: Path, one: ExportedUtterance, suffix: str, save: Callable[[Any, np.ndarray], None]) -> list[Path]:
     "Every array in a folder of its name."
     paths = []
@@ -127,7 +127,7 @@ def write_npy(
     "A NumPy file for each layer, and one for the times."
     return _write_each(folder, one, ".npy", np.save)
 
-
+# %% ../../nbs/09_corpus/export_formats.ipynb #e65b78d9
 def write_pt(
     folder: Path,  # where
     one: ExportedUtterance,
@@ -163,7 +163,7 @@ def write_file_table(
     rows = [f"{name}{suffix},{n}" for name, n in sorted(lengths.items())]
     write_text(folder / "all.csv", "\n".join(["file_path,length", *rows]) + "\n")
 
-# %% ../../nbs/09_corpus/export_formats.ipynb #226e8ae0
+# %% ../../nbs/09_corpus/export_formats.ipynb #0a5a3b85
 @dataclass(frozen=True)
 class ExportFormat:
     "A format: how it is written, and what that needs."
@@ -181,7 +181,7 @@ EXPORT_FORMATS = {
     "npy": ExportFormat(write_npy, suffix=".npy"),
 }
 
-
+# %% ../../nbs/09_corpus/export_formats.ipynb #c994d655
 def export_format(
     name: str,  # one of `EXPORT_FORMATS`
 ) -> ExportFormat:
