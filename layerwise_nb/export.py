@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DTYPES', 'Export', 'Exported', 'layerwise_export']
 
-# %% ../nbs/14_commands/export.ipynb #6b1177c9
+# %% ../nbs/14_commands/export.ipynb #4b52eebd
 import errno
 import hashlib
 import json
@@ -32,7 +32,6 @@ from .features.run_folder import read_records
 
 if TYPE_CHECKING:
     from layerwise_nb.corpus.export_formats import ExportedUtterance
-    from layerwise_nb.corpus.labels import CorpusLabels
 
 # %% ../nbs/14_commands/export.ipynb #ef424ffe
 DTYPES = ("float32", "float16")
@@ -185,7 +184,7 @@ def _check_space(self: Export, n_left: int) -> None:
             "take fewer layers, --dtype float16, or another --output_dir"
         )
 
-# %% ../nbs/14_commands/export.ipynb #899b371f
+# %% ../nbs/14_commands/export.ipynb #fa307562
 @dataclass
 class Exported:
     "What became of the utterances."
@@ -193,6 +192,9 @@ class Exported:
     written: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)  # there already
     failed: dict[str, str] = field(default_factory=dict)  # utterance -> why
+
+    def __str__(self) -> str:
+        return f"{len(self.written):,} exported, {len(self.skipped):,} there already, {len(self.failed):,} failed"
 
 
 @patch
@@ -211,11 +213,12 @@ def _error_of(job: Any) -> str:
         raise error
     return str(error)
 
-# %% ../nbs/14_commands/export.ipynb #62f90dd7
+# %% ../nbs/14_commands/export.ipynb #d93c037c
 @patch
 def _write_all(self: Export, names: Sequence[str], journal: Any, result: Exported) -> None:
     "Write utterances in as many threads as there are processors."
-    with ThreadPoolExecutor(available_processors()) as pool, tqdm(total=len(names), desc="export", unit="file", disable=None) as bar:
+    bar = tqdm(total=len(names), desc="export", unit="file", disable=None)
+    with ThreadPoolExecutor(available_processors()) as pool, bar:
         jobs = {pool.submit(self._export_one, name): name for name in names}
         try:
             for job in as_completed(jobs):
@@ -229,7 +232,7 @@ def _write_all(self: Export, names: Sequence[str], journal: Any, result: Exporte
             pool.shutdown(cancel_futures=True)
             raise
 
-# %% ../nbs/14_commands/export.ipynb #60bacdd6
+# %% ../nbs/14_commands/export.ipynb #90c19357
 @patch
 def run(self: Export) -> Exported:
     "Write what is not there yet."
@@ -245,7 +248,7 @@ def run(self: Export) -> Exported:
     result.written.sort()
     return result
 
-
+# %% ../nbs/14_commands/export.ipynb #0d95b20e
 @patch
 def _write_tables(self: Export, names: set[str]) -> None:
     "What fastabx and s3prl read beside the files: labels as items, lists of files."
@@ -258,7 +261,7 @@ def _write_tables(self: Export, names: set[str]) -> None:
         for layer in self.data.layers if lengths else ():
             write_file_table(self.folder / layer, lengths, self.format.suffix)
 
-# %% ../nbs/14_commands/export.ipynb #1c31b8df
+# %% ../nbs/14_commands/export.ipynb #a4a30327
 @call_parse
 def layerwise_export(
     features_dir: str = None,  # features folder, or one above it
@@ -277,15 +280,13 @@ def layerwise_export(
     Example: layerwise_export --features_dir features --output_dir exported --layers transformer_layer_8 --format pt
     """
     with command_ending("layerwise_export", "the same command goes on"):
-        if missing := [flag for flag, value in [("features_dir", features_dir), ("output_dir", output_dir), ("layers", layers)] if not value]:
-            raise UsageError(f"expected --{missing[0]}; got none" + ": name layers, or all" * (missing[0] == "layers"))
+        if not (features_dir and output_dir and layers):
+            raise UsageError("expected --features_dir, --output_dir and --layers (names, or all); got fewer: give all three")
         export = Export(features_dir, output_dir, layers, format, dtype, grid, labels, label_tier, word_tier, phone_set)
         if not export.tiers:
             print(f"note: without labels: {next(iter(export.labels.missing.values()), 'none found')}", file=sys.stderr)
         done = export.run()
-        for name, reason in sorted(done.failed.items()):
-            print(f"failed: {name}: {reason}", file=sys.stderr)
-        counts = f"{len(done.written):,} exported, {len(done.skipped):,} there already, {len(done.failed):,} failed"
-        print(f"{counts}; {format} files in {export.folder}")
+        print(*(f"failed: {name}: {why}\n" for name, why in sorted(done.failed.items())), sep="", end="", file=sys.stderr)
+        print(f"{done}; {format} files in {export.folder}")
         if done.failed:
             raise SystemExit(1)

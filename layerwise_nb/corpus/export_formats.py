@@ -6,13 +6,14 @@
 __all__ = ['EXPORT_FORMATS', 'ExportedUtterance', 'write_parquet', 'write_safetensors', 'write_zarr', 'write_npy', 'write_pt',
            'item_table', 'write_file_table', 'ExportFormat', 'export_format']
 
-# %% ../../nbs/09_corpus/export_formats.ipynb #14e07dc0
+# %% ../../nbs/09_corpus/export_formats.ipynb #3d679f17
 import csv
 import importlib.util
 import io
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,7 +85,10 @@ def write_safetensors(
         save_file(_arrays(one), temporary, {"layerwise_nb": one.header})
     return [path]
 
-# %% ../../nbs/09_corpus/export_formats.ipynb #4024225f
+# %% ../../nbs/09_corpus/export_formats.ipynb #c3e68fbd
+_ROOT = threading.Lock()  # two threads that make the same group at once fail
+
+
 def write_zarr(
     folder: Path,  # where
     one: ExportedUtterance,
@@ -93,7 +97,8 @@ def write_zarr(
     import zarr
 
     store, path = folder / "features.zarr", folder / "features.zarr" / one.name
-    zarr.open_group(store, mode="a")
+    with _ROOT:
+        zarr.open_group(store, mode="a")
     temporary = temporary_path(folder / one.name)
     shutil.rmtree(temporary, ignore_errors=True)
     try:
