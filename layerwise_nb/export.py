@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DTYPES', 'Export', 'Exported', 'layerwise_export']
 
-# %% ../nbs/14_commands/export.ipynb #4b52eebd
+# %% ../nbs/14_commands/export.ipynb #22622a97
 import errno
 import hashlib
 import json
@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from fastcore.basics import patch
@@ -29,9 +29,6 @@ from .core.files import write_text
 from .core.machine import available_processors
 from .features.catalogue import format_bytes
 from .features.run_folder import read_records
-
-if TYPE_CHECKING:
-    from layerwise_nb.corpus.export_formats import ExportedUtterance
 
 # %% ../nbs/14_commands/export.ipynb #ef424ffe
 DTYPES = ("float32", "float16")
@@ -109,12 +106,12 @@ def codes(
     n = self.data.grid.n_frames(self.data.corpus.store.manifest[name]["samples"])
     return {tier: np.full(n, -1, np.int32) for tier in self.tiers}
 
-# %% ../nbs/14_commands/export.ipynb #390ee290
+# %% ../nbs/14_commands/export.ipynb #c389e020
 @patch
 def utterance(
     self: Export,
     name: str,  # of an utterance
-) -> "ExportedUtterance":
+) -> Any:  # an `ExportedUtterance`
     "Read an utterance; a `DamagedFileError` or ValueError says why it cannot be exported."
     from layerwise_nb.corpus.export_formats import ExportedUtterance
 
