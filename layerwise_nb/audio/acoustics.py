@@ -91,7 +91,7 @@ def _pitch(waveform: np.ndarray, grid: Feature, n_frames: int, level_db: np.ndar
         left, top, right = r[rows, best - 1], r[rows, best], r[rows, best + 1]
         bend = left - 2 * top + right
         lag = lags[best] + np.where(bend < 0, 0.5 * (left - right) / np.where(bend < 0, bend, 1), 0)
-        found[start : start + 2048] = np.where(top > _VOICED, grid.sample_rate / lag, np.nan)
+        found[start : start + 2048] = np.where(peak.any(axis=1) & (top > _VOICED), grid.sample_rate / lag, np.nan)
     found[level_db < level_db.max() + _SILENT_DB] = np.nan
     return found, np.isfinite(found)
 
