@@ -29,7 +29,7 @@ class AudioError(ValueError):
     def __reduce__(self):
         return type(self), (self.reason, str(self))
 
-# %% ../../nbs/03_audio/containers.ipynb #76d70dff
+# %% ../../nbs/03_audio/containers.ipynb #46243344
 def write_anew(
     path: str | Path,  # a file whose header is wrong
 ) -> str:  # the end of an error message
@@ -55,7 +55,7 @@ def never_completed(
     "The error for a file whose header does not say how long it is, or says less than there is."
     return AudioError("unfinished", f"{path}: header never completed: {there} are there, and it says {says}: {write_anew(path)}")
 
-
+# %% ../../nbs/03_audio/containers.ipynb #0eb536fb
 def contradiction(
     path: str | Path,  # the file
     what: str,  # the two statements that cannot both be true
@@ -193,7 +193,7 @@ def _wav_length(file: BinaryIO, path: Path) -> int | None:
 _AIFF_BYTES = {b"fl32": 4, b"FL32": 4, b"fl64": 8, b"FL64": 8, b"ulaw": 1, b"ULAW": 1, b"alaw": 1, b"ALAW": 1,
                b"in24": 3, b"in32": 4, b"42ni": 3, b"23ni": 4}  # fmt: skip
 
-
+# %% ../../nbs/03_audio/containers.ipynb #3b68e6e6
 def _aiff_length(file: BinaryIO, path: Path) -> int | None:
     "Samples a channel of an AIFF or AIFC file; None where only decoding tells."
     end = file.seek(0, os.SEEK_END)
@@ -252,7 +252,7 @@ def _to_the_end(path: Path, promised: int, there: int, frame: int) -> int:
         raise contradiction(path, f"it has {promised:,} samples of {frame} bytes; {there:,} bytes are there")
     raise never_completed(path, found, says)
 
-
+# %% ../../nbs/03_audio/containers.ipynb #fbe3c2ca
 def _au_length(file: BinaryIO, path: Path) -> int | None:
     "Samples a channel of an AU file; None where only decoding tells."
     end = file.seek(0, os.SEEK_END)
@@ -290,7 +290,7 @@ def _sphere_length(file: BinaryIO, path: Path) -> int:
         raise contradiction(path, f"it has {n_samples} samples of {channels} channels of {width} bytes")
     return _to_the_end(path, n_samples, end - at, channels * width)
 
-# %% ../../nbs/03_audio/containers.ipynb #d58e3796
+# %% ../../nbs/03_audio/containers.ipynb #05248af1
 _READERS: list[tuple[bytes, Callable]] = [
     *((magic, _wav_length) for magic in (b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff")),
     (b"FORM", _aiff_length),
@@ -312,7 +312,7 @@ def chunked_length(
             return length(file, path)
     raise AudioError("not audio", f"{path} is not audio that can be read here: {_impostor(start)}")
 
-
+# %% ../../nbs/03_audio/containers.ipynb #d72b6e12
 def _impostor(start: bytes) -> str:
     "What a file is that is no recording."
     if start.startswith(b"version https:"):

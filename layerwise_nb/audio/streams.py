@@ -70,7 +70,7 @@ class _Mp3Count:
     dropped: int  # samples that are no sound, at both ends
     damaged: bool = False
 
-
+# %% ../../nbs/03_audio/streams.ipynb #6b6e0370
 def _mp3_count(frame: bytes) -> _Mp3Count | None:
     "What the first frame says of the length; None if it is a frame of sound."
     if frame[36:40] == b"VBRI":
@@ -87,7 +87,7 @@ def _mp3_count(frame: bytes) -> _Mp3Count | None:
     crc = int.from_bytes(frame[lame + 34 : lame + 36], "big")
     return _Mp3Count(n_frames, delay + padding, crc not in (0, _crc16(frame[: lame + 34])))
 
-# %% ../../nbs/03_audio/streams.ipynb #32aa6b13
+
 def _crc16(data: bytes) -> int:
     "CRC-16/ARC, as LAME writes it."
     crc = 0
@@ -108,7 +108,7 @@ class Mp3:
     start: int  # the first byte of the first frame of sound
     counted: bool  # whether the file itself says so too
 
-# %% ../../nbs/03_audio/streams.ipynb #d2d025a4
+# %% ../../nbs/03_audio/streams.ipynb #6a6cbd11
 def count_mp3(
     path: str | Path,  # named in errors
     data: bytes,  # the whole file
@@ -191,7 +191,7 @@ class _Page:
     number: int  # in the sequence
     content: bytes
 
-# %% ../../nbs/03_audio/streams.ipynb #72d357c9
+# %% ../../nbs/03_audio/streams.ipynb #f4deb371
 def _ogg_pages(path, data: bytes) -> list[_Page]:
     "All pages of a file; an `AudioError` where one is damaged."
     pages, at = [], 0
@@ -247,7 +247,7 @@ for _byte in range(256):
         _crc = (_crc << 1 ^ 0x07 * (_crc >> 7)) & 0xFF
     _CRC8[_byte] = _crc
 
-# %% ../../nbs/03_audio/streams.ipynb #b5dba88c
+# %% ../../nbs/03_audio/streams.ipynb #8af5e208
 def _flac_frame_end(data: bytes, at: int, block_size: int) -> int | None:
     "The number of the sample behind the frame whose header stands here; None if there is none."
     head = data[at : at + 16]
@@ -268,7 +268,7 @@ def _flac_frame_end(data: bytes, at: int, block_size: int) -> int | None:
         return None
     return (number if head[1] & 1 else number * block_size) + length
 
-# %% ../../nbs/03_audio/streams.ipynb #bbb1dbbd
+# %% ../../nbs/03_audio/streams.ipynb #b0bdfe85
 def flac_reaches(
     data: bytes,  # the end of a FLAC file, or all of it
     block_size: int,  # samples of a frame, from its first block
@@ -277,7 +277,7 @@ def flac_reaches(
     ends = (_flac_frame_end(data, match.start(), block_size) for match in re.finditer(b"\xff[\xf8\xf9]", data))
     return [end for end in ends if end is not None]
 
-# %% ../../nbs/03_audio/streams.ipynb #734d92ef
+# %% ../../nbs/03_audio/streams.ipynb #63e0796e
 def check_flac_end(
     path: Path,  # a FLAC file, or whatever opens like one
     n_samples: int,  # as its first block says; 0: nothing
