@@ -45,6 +45,25 @@ def _is_whole(wav: Path, expected: AudioHeader) -> bool:
         )
     return found.n_samples == expected.n_samples
 
+# %% ../nbs/14_commands/to_wav.ipynb #3aa8eed9
+def _copy_samples(flac: Path, wav: Path, expected: AudioHeader, dtype: str) -> None:
+    "Decode and write block by block, so that an hour of audio needs no more memory than a second."
+    layout = expected.sample_rate, expected.channels, expected.subtype
+    try:
+        with sf.SoundFile(flac) as source, sf.SoundFile(wav, "w", *layout, format="WAV") as target:
+            while len(block := source.read(1 << 18, dtype)):
+                target.write(block)
+    except sf.LibsndfileError as error:
+        if error.code == 2:  # SF_ERR_SYSTEM: the file system refused
+            raise AudioError(
+                "not writable", f"{wav.parent} cannot be written to: no permission, or no room left; use --output_dir"
+            ) from error
+        raise AudioError("truncated", f"{flac} breaks off while decoding: {error.error_string}") from error
+    if (n_samples := read_header(wav).n_samples) != expected.n_samples:
+        raise AudioError(
+            "truncated", f"{flac} promises {expected.n_samples} samples, {n_samples} could be written: it is damaged"
+        )
+
 # %% ../nbs/14_commands/to_wav.ipynb #aa2bd57c
 def flac_to_wav(
     flac: str | Path,  # a FLAC file
@@ -68,25 +87,6 @@ def flac_to_wav(
         partial.unlink(missing_ok=True)
     return True
 
-# %% ../nbs/14_commands/to_wav.ipynb #3aa8eed9
-def _copy_samples(flac: Path, wav: Path, expected: AudioHeader, dtype: str) -> None:
-    "Decode and write block by block, so that an hour of audio needs no more memory than a second."
-    layout = expected.sample_rate, expected.channels, expected.subtype
-    try:
-        with sf.SoundFile(flac) as source, sf.SoundFile(wav, "w", *layout, format="WAV") as target:
-            while len(block := source.read(1 << 18, dtype)):
-                target.write(block)
-    except sf.LibsndfileError as error:
-        if error.code == 2:  # SF_ERR_SYSTEM: the file system refused
-            raise AudioError(
-                "not writable", f"{wav.parent} cannot be written to: no permission, or no room left; use --output_dir"
-            ) from error
-        raise AudioError("truncated", f"{flac} breaks off while decoding: {error.error_string}") from error
-    if (n_samples := read_header(wav).n_samples) != expected.n_samples:
-        raise AudioError(
-            "truncated", f"{flac} promises {expected.n_samples} samples, {n_samples} could be written: it is damaged"
-        )
-
 # %% ../nbs/14_commands/to_wav.ipynb #469808d0
 _WIDTHS = {"u8": "u8", "s8": "s16le", "s16": "s16le", "s24": "s24le", "s32": "s32le", "f32": "f32le", "f64": "f64le"}
 
@@ -98,7 +98,7 @@ def _ffmpeg(*args: str | Path) -> subprocess.CompletedProcess:
     call = [get_ffmpeg_exe(), "-nostdin", "-hide_banner", *map(str, args)]
     return subprocess.run(call, capture_output=True, text=True, errors="replace")
 
-
+# %% ../nbs/14_commands/to_wav.ipynb #bf282f86
 def any_to_wav(
     path: str | Path,  # a recording that ffmpeg reads
     wav: str | Path,  # the WAV to write; its folder is made if need be
@@ -144,7 +144,7 @@ class Conversion:
         "Size of the WAVs written now."
         return sum(wav.stat().st_size for wav in self.converted)
 
-
+# %% ../nbs/14_commands/to_wav.ipynb #c1c1d9aa
 def _select(root: Path, formats: list[str], speakers: list[str], table: str | None, pattern: str | None) -> list[Path]:
     "The files of some formats below `root`, of some speakers or of all; a ValueError if there are none."
     suffixes = {f".{name.lower().lstrip('.')}" for name in formats}
@@ -220,7 +220,7 @@ def convert_folder(
     maps = (dict(sorted(some.items())) for some in (done.failed, done.doubtful))
     return Conversion(sorted(done.converted), sorted(done.skipped), *maps)
 
-
+# %% ../nbs/14_commands/to_wav.ipynb #8589dcf6
 def _note(done: Conversion, path: Path, wav: Path, job) -> None:
     "Add what became of a file."
     try:
