@@ -5,13 +5,12 @@
 # %% auto #0
 __all__ = ['CorpusSummary']
 
-# %% ../../nbs/09_corpus/summary.ipynb #a3ee6b19
+# %% ../../nbs/09_corpus/summary.ipynb #084d9b4a
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 from fastcore.basics import patch
 from tqdm.auto import tqdm
 
@@ -99,23 +98,7 @@ class CorpusSummary:
         "Model, weights, corpus and number of utterances, in a line."
         return context_line(self.model, self.corpus, len(self.speakers))
 
-# %% ../../nbs/09_corpus/summary.ipynb #501f8b1d
-@patch
-def groups(
-    self: CorpusSummary,
-    by: str = "utterance",  # "utterance" or "speaker"
-) -> np.ndarray:  # (reservoir.n,) str
-    "The utterance or speaker of every frame in the sample; an error where a speaker is not known."
-    if by not in ("utterance", "speaker"):
-        raise ValueError(f"expected by to be utterance or speaker; found {by!r}")
-    if by == "utterance":
-        return self.reservoir.utterances
-    if unknown := self.unknown_speakers:
-        found = f"none for {len(unknown)} of {len(self.speakers)} ({unknown[0]}, …)"
-        raise ValueError(f"expected a speaker for every utterance; found {found}: give --speaker_table, or use by='utterance'")
-    return self.reservoir.speakers
-
-
+# %% ../../nbs/09_corpus/summary.ipynb #dd412050
 @patch
 def name_speakers(
     self: CorpusSummary,
