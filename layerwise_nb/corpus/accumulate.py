@@ -22,7 +22,7 @@ from filelock import FileLock
 
 from ..audio.files import Utterance, find_audio
 from ..core.arrays import read_version
-from .labeled_summary import LabeledSummary
+from .labeled_summary import LabeledSummary, labeled_nbytes
 from .reservoir import Reservoir
 from .summary import CorpusSummary
 from ..dynamics.statistics import TemporalStatistics
@@ -124,7 +124,7 @@ class CorpusAccumulator:
         "How large the sums and the samples are."
         moments = Moments.of(catalogue)
         distinct = {name: dim for name, dim in moments.layers.items() if name not in moments.same_as}
-        return moments.nbytes + 4 * reservoir_size * sum(distinct.values()) + labels * LabeledSummary.nbytes(distinct)
+        return moments.nbytes + 4 * reservoir_size * sum(distinct.values()) + labels * labeled_nbytes(distinct)
 
     def _check_version(self) -> None:
         "Nothing is added to a summary of an older version: said before any work, not at the first checkpoint."
@@ -140,11 +140,7 @@ class CorpusAccumulator:
         sample = Reservoir(moments.layers, *self._sample, moments.same_as, self.identity)
         corpus = self._corpus.removesuffix("_sample1").replace("_", " ")
         self._summary, self._temporal = CorpusSummary(moments, sample, self._model, corpus, {}), self._statistics()
-        if self._alignments is not None:
-            kind = {"seed": self._sample[1], "same_as": moments.same_as, "identity": self.identity}
-            self._summary.labeled = LabeledSummary(moments.layers, self._grid, device=str(self.device), **kind)
-            labels = self._summary.labeled.labels
-            labels.source, labels.aligner = str(self._alignments.source), self._alignments.aligner
+        self._summary.labeled = self._no_labels_yet(moments)
         self._last = time.monotonic()
 
     def _statistics(self) -> TemporalStatistics:
@@ -233,6 +229,17 @@ def _note(
         self._summary.speakers[name] = speaker
         self._summary.seconds += seconds
         self.counted.add(name)
+
+
+@patch
+def _no_labels_yet(self: CorpusAccumulator, moments: Moments) -> LabeledSummary | None:
+    "What labeled utterances are added to; None where there is no place for labels."
+    if self._alignments is None:
+        return None
+    kind = {"seed": self._sample[1], "same_as": moments.same_as, "identity": self.identity}
+    found = LabeledSummary(moments.layers, self._grid, device=str(self.device), **kind)
+    found.labels.source, found.labels.aligner = str(self._alignments.source), self._alignments.aligner
+    return found
 
 
 @patch

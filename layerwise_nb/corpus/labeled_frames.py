@@ -38,7 +38,7 @@ def choose_utterances(
         turns[speakers[name]] += 1
     return [name for *_, name in sorted(ranked)]
 
-# %% ../../nbs/09_corpus/labeled_frames.ipynb #0ed5dcf8
+# %% ../../nbs/09_corpus/labeled_frames.ipynb #9b0eb3de
 MIN_ROWS = 50  # frames of an utterance in a sample, where it has them: fewer have no order left to slide
 
 
@@ -56,7 +56,7 @@ def choose_counts(
         level = bisect_right(range(max(own) + 1), n_frames, key=lambda m: sum(min(m, n) for n in own)) - 1
     return {name: min(counts[name], level) for name in names[:most]}
 
-
+# %% ../../nbs/09_corpus/labeled_frames.ipynb #b6c73bf3
 def first_rows(
     rows: np.ndarray,  # frame numbers of an utterance
     n: int,  # to keep
@@ -67,7 +67,7 @@ def first_rows(
     order = np.argsort(frame_priorities(seed, utterance, rows), kind="stable")
     return np.sort(rows[order[:n]])
 
-# %% ../../nbs/09_corpus/labeled_frames.ipynb #abb5f12e
+# %% ../../nbs/09_corpus/labeled_frames.ipynb #c2feb9c4
 _VERSION = 1  # of the file format
 
 
@@ -81,7 +81,7 @@ class _Kept:
     positions: np.ndarray  # (m,) of those that are kept, ascending
     rows: np.ndarray  # (m, dims) float32, the layers side by side
 
-
+# %% ../../nbs/09_corpus/labeled_frames.ipynb #842e959b
 class LabeledFrames:
     "A sample of the labeled frames of a corpus, every layer."
 
@@ -103,7 +103,7 @@ class LabeledFrames:
         "Utterance -> the frames that are kept, by name and time."
         return {name: self._kept[name].positions for name in sorted(self._kept)}
 
-# %% ../../nbs/09_corpus/labeled_frames.ipynb #16417023
+# %% ../../nbs/09_corpus/labeled_frames.ipynb #fb1a2e11
 @patch
 def _counts(self: LabeledFrames) -> dict[str, int]:
     "How many frames of which utterance are to be kept."
@@ -127,7 +127,7 @@ def _prune(self: LabeledFrames) -> None:
             kept.rows = kept.rows[np.isin(kept.positions, positions)]
             kept.positions = positions
 
-
+# %% ../../nbs/09_corpus/labeled_frames.ipynb #85161e5f
 @patch
 def update(
     self: LabeledFrames,
@@ -168,7 +168,7 @@ def of(
         parts.append(kept.rows[np.searchsorted(kept.positions, wanted), columns])
     return np.concatenate(parts)
 
-# %% ../../nbs/09_corpus/labeled_frames.ipynb #10416047
+# %% ../../nbs/09_corpus/labeled_frames.ipynb #be9ae4b1
 @patch
 def merge(
     self: LabeledFrames,
@@ -184,7 +184,7 @@ def merge(
     self._kept |= other._kept
     self._prune()
 
-
+# %% ../../nbs/09_corpus/labeled_frames.ipynb #6044be4c
 @patch
 def save(
     self: LabeledFrames,
@@ -200,7 +200,7 @@ def save(
     header = {"layers": list(self.layers.items()), "same_as": self.same_as, "identity": self.identity}
     write_arrays(path, "labeled frames", _VERSION, arrays, {**header, **facts, "size": self.n_frames, "seed": self.seed})
 
-
+# %% ../../nbs/09_corpus/labeled_frames.ipynb #8f647eea
 @patch(cls_method=True)
 def load(
     cls: LabeledFrames,
