@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CorpusSummary']
 
-# %% ../../nbs/09_corpus/summary.ipynb #084d9b4a
+# %% ../../nbs/09_corpus/summary.ipynb #c0c9cea3
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ from tqdm.auto import tqdm
 
 from ..core.files import DamagedFileError, write_text
 from ..core.notes import Note
-from .aligned import AlignedCorpus, context_line
+from .aligned import AlignedCorpus, UtteranceFrames, context_line
 from .labeled_summary import LabeledSummary
 from .reservoir import Reservoir
 from ..features.catalogue import Feature
 from ..features.run_folder import StoreError
 from ..measures.moments import Moments
 
-# %% ../../nbs/09_corpus/summary.ipynb #cfc71ff2
+# %% ../../nbs/09_corpus/summary.ipynb #2e275e33
 @dataclass(eq=False)
 class CorpusSummary:
     "The frames of a corpus in sums and a sample."
@@ -47,26 +47,43 @@ class CorpusSummary:
         progress: bool = True,  # show a bar, where there is a terminal or a notebook
     ) -> "CorpusSummary":
         "Read a corpus once."
-        if corpus.own_grid:
-            raise ValueError("layers can only be compared on one frame grid: make the corpus without own_grid")
-        moments = Moments.of(corpus.catalogue, identity=corpus.identity, device=device)
-        sample = Reservoir(moments.layers, reservoir_size, seed, moments.same_as, corpus.identity)
-        summary = cls(moments, sample, corpus.model, corpus.corpus, {})
+        summary = cls.start(corpus, reservoir_size, seed, device)
         bar = tqdm(corpus, "reading features", unit="utterance", disable=None if progress else True)
         for utterance in bar:
             try:
-                moments.update(utterance.frames)
+                summary.add(utterance)
             except ValueError as error:  # of this utterance: nothing of it was added
                 corpus.failed[utterance.name] = str(error)
-                continue
-            sample.update(utterance.frames, utterance.name, utterance.speaker)
-            summary.speakers[utterance.name] = utterance.speaker
-            summary.seconds += utterance.seconds
         summary.failed = dict(corpus.failed)
         if not summary.speakers:
             name, why = next(iter(summary.failed.items()))
             raise StoreError(f"none of the {len(corpus)} utterances in {corpus.path} could be used; {name}: {why}")
         return summary
+
+    @classmethod
+    def start(
+        cls,
+        corpus: AlignedCorpus,  # that is going to be read; on one frame grid
+        reservoir_size: int = 4000,  # frames to keep
+        seed: int = 0,  # of the sample
+        device: str = "numpy",  # where products are made: "numpy", or a torch device such as "cuda"
+    ) -> "CorpusSummary":
+        "A summary of nothing yet."
+        if corpus.own_grid:
+            raise ValueError("layers can only be compared on one frame grid: make the corpus without own_grid")
+        moments = Moments.of(corpus.catalogue, identity=corpus.identity, device=device)
+        sample = Reservoir(moments.layers, reservoir_size, seed, moments.same_as, corpus.identity)
+        return cls(moments, sample, corpus.model, corpus.corpus, {})
+
+    def add(
+        self,
+        utterance: UtteranceFrames,  # all layers, on the grid of the corpus
+    ) -> None:
+        "Add an utterance; a `ValueError`, and nothing is added, if its values are beyond what sums hold."
+        self.moments.update(utterance.frames)
+        self.reservoir.update(utterance.frames, utterance.name, utterance.speaker)
+        self.speakers[utterance.name] = utterance.speaker
+        self.seconds += utterance.seconds
 
     @property
     def n(self) -> int:
