@@ -34,7 +34,7 @@ def write_anew(
     path: str | Path,  # a file whose header is wrong
 ) -> str:  # the end of an error message
     "How to get a file with a true header out of one with a wrong one."
-    kind = Path(path).suffix.lower().lstrip(".") or "wav"
+    kind = Path(getattr(path, "name", path)).suffix.lower().lstrip(".") or "wav"
     return f"write it anew with `layerwise_to_wav --formats {kind} --output_dir NEW_FOLDER`, and listen to its end"
 
 
@@ -309,7 +309,7 @@ def chunked_length(
     "The length of a recording in a container of chunks; an `AudioError` where it is not what it says."
     for magic, length in _READERS:
         if start.startswith(magic):
-            return length(file, Path(path))
+            return length(file, path)
     raise AudioError("not audio", f"{path} is not audio that can be read here: {_impostor(start)}")
 
 # %% ../../nbs/03_audio/containers.ipynb #d72b6e12

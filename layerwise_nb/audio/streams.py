@@ -279,11 +279,11 @@ def flac_reaches(
 
 # %% ../../nbs/03_audio/streams.ipynb #63e0796e
 def check_flac_end(
-    path: str | Path,  # a FLAC file
+    path: Path,  # a FLAC file, or whatever opens like one
     n_samples: int,  # as its first block says; 0: nothing
 ) -> None:
     "An `AudioError` if the last frame of a FLAC file does not end where its first block says."
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         start = file.read(42)
         block_size, longest = int.from_bytes(start[8:10], "big"), int.from_bytes(start[15:18], "big")
         n_bytes = file.seek(0, 2)
