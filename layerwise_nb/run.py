@@ -44,7 +44,7 @@ def layerwise_run(
     output_dir: str = None,  # for features and results
     dataset_split: str = None,  # split of the dataset, or e.g. dev-clean: a folder below audio_dir; part of the name
     manifest: str = None,  # or a table of recordings, a data folder of Kaldi (wav.scp), or cuts of lhotse
-    dataset: str = None,  # or a Hugging Face dataset: name on the hub (name@revision), folder of Parquet, or of save_to_disk
+    dataset: str = None,  # or a Hugging Face dataset: hub name (or name@revision), folder of Parquet or of save_to_disk
     dataset_config: str = None,  # configuration of the dataset
     streaming: bool = False,  # read the dataset once, row after row, and keep its recordings beside the features
     id_column: str = None,  # column of the table or dataset with ids; default: found

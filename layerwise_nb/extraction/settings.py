@@ -26,7 +26,7 @@ class ExtractionSettings:
     feature_type: str = "all"  # "all", "cnn", "projection" or "transformer"
     dataset_split: str | None = None  # split of the dataset, or e.g. dev-clean: folder below audio_dir; part of the output's name
     manifest: str | None = None  # or a table of recordings, a data folder of Kaldi (wav.scp), or cuts of lhotse
-    dataset: str | None = None  # or a Hugging Face dataset: name on the hub (name@revision), folder of Parquet, or of save_to_disk
+    dataset: str | None = None  # or a Hugging Face dataset: hub name (or name@revision), folder of Parquet or of save_to_disk
     dataset_config: str | None = None  # configuration of the dataset
     streaming: bool = False  # read the dataset once, row after row, and keep its recordings in save_dir
     id_column: str | None = None  # column of the table or dataset with ids; default: found
