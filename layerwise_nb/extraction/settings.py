@@ -52,6 +52,7 @@ class ExtractionSettings:
     tier: str = "words"  # tier of the alignments
     labels: str | None = None  # phones and words to keep beside the sums: a folder or a file; default: those beside the audio
     label_tier: str = "phones"  # tier of the labels that holds the phones
+    word_tier: str = "words"  # tier of the labels that holds the words
     speaker_table: str | None = None  # who speaks: a TSV file of utterance, tab, speaker; default: what the corpus's layout says
     speaker_pattern: str | None = None  # or a regular expression with a group `speaker`, on the path below the corpus
     single_gpu: bool = False  # use one GPU
