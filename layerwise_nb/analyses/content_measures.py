@@ -55,7 +55,7 @@ MEASURES = ("target_r2", "target_cca", "probe_accuracy", "pnmi", "phone_purity",
 FRAME_TARGETS = ("mel", "mfcc", "log_f0", "voicing", "energy", "centroid", "tilt", "position", "phone")
 TARGETS = (*FRAME_TARGETS, "rate", "word", "speaker")
 
-# %% ../../nbs/11_analyses/content_measures.ipynb #83ed86d9
+# %% ../../nbs/11_analyses/content_measures.ipynb #11d884ef
 class Shared:
     "The sample with its targets and nulls."
 
@@ -103,6 +103,11 @@ class Shared:
         "Nulls of labels that are the same in a whole utterance: dealt out anew within each fold, so that none gets rare."
         utterances, folds = self.sample.frames.utterances[rows], self.utterance_folds[rows]
         return [permuted(utterances, k, self.seed, folds) for k in range(self.n_nulls)]
+
+    def prepare(self) -> None:
+        "Make what all layers share, before it is sent to other processes."
+        _ = (self.values, self.slides, self.phone_names, self.constant, self.of_utterances, self.speaker_rows,
+             self.sample.phone_segments, self.sample.word_segments)  # fmt: skip
 
     @cached_property
     def constant(self) -> list[str]:
