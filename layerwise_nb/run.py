@@ -73,9 +73,9 @@ def layerwise_run(
             raise UsageError("--output_dir is needed: a folder for features and results")
         kwargs.pop("features_dir")
         extraction |= {name: kwargs[name] for name in ("speaker_table", "speaker_pattern")}
-        if audio_dir == "synthetic" and kwargs["effort"] == "default":
-            kwargs |= {"effort": "quick", "nulls": min(5, kwargs["nulls"])}  # a look, on a minute of speech
-            print("content      a quick look, as the embedded corpus is small (--effort full: everything)", file=sys.stderr)
+        if audio_dir == "synthetic" and not (kwargs["quick"] or kwargs["full"]):
+            kwargs |= {"quick": True, "nulls": min(5, kwargs["nulls"])}  # a look, on a minute of speech
+            print("content      a quick look, as the embedded corpus is small (--full: everything)", file=sys.stderr)
         analysis = {"only": only, **kwargs, "device": device, **old_settings(alignments=alignments, tier=tier)}
         if config:
             analysis |= configured(layerwise_run.__wrapped__, config, analysis)

@@ -151,7 +151,7 @@ class HeldTargets:
         "The targets of the frames that are kept."
         return self._values
 
-# %% ../../nbs/11_analyses/content_source.ipynb #38fd57c3
+# %% ../../nbs/11_analyses/content_source.ipynb #c0d7609c
 def why_no_sums(
     source: ContentSource,  # of which features are not stored
     sample: ContentSample,
@@ -180,8 +180,9 @@ def held_frames(
     own = held.sums.of_layer(original, sample.phones, sample.labels.phone_set) if sums else None
     frames = held.frames.of(name, sample.frames.positions)
     mean = [pool_segments(x, np.array([0]), np.array([len(x)]))[0] for x in words]
-    return LayerFrames(name, kind, replace(own, layer=name) if own else None, frames,
-                       [x.astype(np.float32) for x in phones], np.array(mean, np.float32).reshape(-1, frames.shape[1]))  # fmt: skip
+    means = np.array(mean, np.float32).reshape(-1, frames.shape[1])
+    own = replace(own, layer=name) if own else None
+    return LayerFrames(name, kind, own, frames, [x.astype(np.float32) for x in phones], means)
 
 
 def _stretches(held: LabeledSummary, name: str, segments: Segments, tier: str) -> list[np.ndarray]:
@@ -190,9 +191,9 @@ def _stretches(held: LabeledSummary, name: str, segments: Segments, tier: str) -
     try:
         return [frames[slice(*rows[segment_key(segments, i)])] for i in range(len(segments))]
     except KeyError as error:
-        raise ValueError(f"expected the segment of {error} among those that were kept: extract both with the same labels") from error
+        raise ValueError(f"expected {error} among the segments that were kept: extract both with the same labels") from error
 
-# %% ../../nbs/11_analyses/content_source.ipynb #b38c733c
+# %% ../../nbs/11_analyses/content_source.ipynb #e2229870
 def effort_of(
     source: ContentSource,
     name: str,  # "quick", "default" or "full"
@@ -202,8 +203,8 @@ def effort_of(
         return EFFORTS[name], []
     effort = EFFORTS["default"]
     return effort, [
-        f"--full: {effort.n_frames:,} frames, {effort.max_phones:,} phones and {effort.max_words:,} words at most were kept, and no "
-        "features: these are looked at"
+        f"--full: {effort.n_frames:,} frames, {effort.max_phones:,} phones and {effort.max_words:,} words at most were kept, and "
+        "no features: these are looked at"
     ]
 
 

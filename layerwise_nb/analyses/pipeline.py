@@ -109,7 +109,8 @@ def config_text() -> str:  # TOML
     return "\n".join(lines) + "\n"
 
 # %% ../../nbs/11_analyses/pipeline.ipynb #73602d47
-OLD_NAMES = {"metric": "metrics", "alignments": "labels", "tier": "label_tier"}  # settings of release 0.1, still read
+OLD_NAMES = {"metric": "metrics", "alignments": "labels", "tier": "label_tier", "content_metrics": "metrics",
+             "groups": "by"}  # settings by names that they had, still read  # fmt: skip
 
 
 def read_config(

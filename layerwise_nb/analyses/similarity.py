@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .analysis import Analysis, Outcome, analysis_flags, run_analysis
+from .analysis import Analysis, Outcome, analysis_flags, own_measures, run_analysis
 from .page import Card
 from .study import Study
 from ..core.arrays import write_arrays
@@ -247,17 +247,22 @@ def _card(metric: str, result: Result, less: str = "") -> Card:
     return Card(f"{measure_name(metric)}{less}", ". ".join(facts), [p for p in result.files if p.suffix != ".npz"])
 
 
+_USUAL = ("linear_cka", "mean_squared_cca", "regression_r2")
+_KNOWN = tuple(name for name in MEASURES if not name.startswith("partial_"))
+
+
 def make_similarity(
     study: Study,  # features and shared settings
-    metrics: str = "linear_cka,mean_squared_cca,regression_r2",  # measures of two layers, separated by commas
+    metrics: str = "",  # measures, separated by commas: of layers (linear_cka, …), of content (abx, …); empty: usual ones
     bootstrap: int = 1000,  # resamples for the intervals; 0: no intervals
-    by: str = "utterance",  # what is resampled: utterance or speaker
+    by: str = "",  # resampled, in content held out: utterance, speaker, chapter; empty: utterance, in content speaker
     jackknife: bool = False,  # intervals of measures other than CKA too: up to 20 times the work
     against: str = None,  # features of the same utterances by another model: the difference is written too
 ) -> Outcome:
     "Matrices of all measures asked for, and their differences from another model."
-    names, folder, problems = check_metrics(metrics), study.folder / "similarity_matrices", []
-    own = {"metrics": metrics, "bootstrap": bootstrap, "by": by, "jackknife": jackknife, "against": against}
+    names, by = own_measures(metrics, _KNOWN, _USUAL), by or "utterance"
+    folder, problems = study.folder / "similarity_matrices", []
+    own = {"metrics": ",".join(names), "bootstrap": bootstrap, "by": by, "jackknife": jackknife, "against": against}
     options = (names, bootstrap, by, study.settings["seed"], jackknife, study.formats, {**study.settings, **own})
     results = analyse_summary(study.summary, folder, *options)
     cards = [_card(name, result) for name, result in results.items()]
@@ -277,7 +282,7 @@ SIMILARITY = Analysis(
     "Each cell compares two layers' representations of the same frames. Matrices are of all frames, debiased where possible.",
     make_similarity,
     shares=("layers", "align", "reservoir_size", "seed", "device", "formats"),
-    check=lambda settings: check_metrics(settings["metrics"]),
+    measures=_KNOWN,
 )
 
 # %% ../../nbs/11_analyses/similarity.ipynb #4536480b

@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from .page import Card
 from ..audio.speakers import assign_speakers
 from ..core.commands import results_folder, split_list
-from ..corpus.aligned import AlignedCorpus, UtteranceFrames
+from ..corpus.aligned import AlignedCorpus, UtteranceFrames, context_line
 from ..corpus.summary import CorpusSummary
 from ..features.store import FeatureStore
 from ..measures.moments import copies
@@ -61,7 +61,7 @@ def summarize(
 _NEEDED = {"features_dir": "a folder that layerwise_extract wrote", "output_dir": "a folder for the results"}
 _CHOICES = {
     "align": ("pool", "nearest", "linear"),
-    "by": ("utterance", "speaker"),
+    "by": ("utterance", "speaker", "chapter"),
     "device": ("auto", "cpu", "cuda"),
     "formats": ("png", "svg", "pdf", "html"),
     "animations": ("mp4", "gif", "html"),
@@ -127,7 +127,10 @@ class Study:
     @property
     def title(self) -> str:
         "Model, weights and corpus, as every figure names them."
-        return self.corpus.title if self.store.has_features else self.summary.title
+        if self.store.has_features:
+            return self.corpus.title
+        model, corpus = "{model} (weights: {weights})".format(**self.store.run["identity"]), self.store.path.name
+        return context_line(model, corpus.removesuffix("_sample1").replace("_", " "), len(self.store.names))
 
     def summary_of(
         self,
