@@ -50,7 +50,7 @@ MOVED = {
     "lags": ("dynamics.lags",),
     "layers": ("features.catalogue",),
     "models": ("models.family", "models.load"),
-    "moments": ("measures.moments",),
+    "moments": ("measures.moments", "measures.frame_sums"),
     "pipeline": ("analyses.pipeline", "analyses.study", "analyses.analysis", "analyses.finished"),
     "plan": ("core.machine", "extraction.plan"),
     "plots": (
@@ -64,7 +64,7 @@ MOVED = {
     "pooling": ("dynamics.pooling",),
     "propagation": ("measures.propagation",),
     "reservoir": ("corpus.reservoir",),
-    "second_moments": ("core.checks", "measures.second_moments"),
+    "second_moments": ("core.checks", "measures.second_moments", "measures.gram"),
     "segments": ("audio.segments",),
     "similarity": ("measures.matrix", "measures.linear", "measures.geometry", "measures.pairwise"),
     "similarity_analysis": ("core.commands", "analyses.similarity", "analyses.study", "analyses.analysis", "similarity"),
@@ -140,6 +140,7 @@ GONE = {
     "temporal_plots:plotly_labels": "figures are specifications now, drawn by layerwise_nb.figures.figure",
     "temporal_plots:write_labels": "figures are specifications now, drawn by layerwise_nb.figures.figure",
     "verify:store_catalogue": "`FeatureStore(folder).catalogue` is read from run.json",
+    "widgets:MATRIX_MARGIN": "figures of explorers are specifications, which have their own margins",
     "widgets:alone": "explorers see to it themselves",
     "widgets:said": "explorers see to it themselves",
 }
