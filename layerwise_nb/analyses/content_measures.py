@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .content_sample import ContentSample, LayerFrames, Targets, choose_utterances, items_of
+from .content_sample import ContentSample, LayerFrames, Targets, items_of
+from ..corpus.labeled_frames import choose_utterances
 from ..probing.abx import abx
 from ..probing.clusters import unit_scores
 from ..probing.folds import N_FOLDS, Estimate, bootstrap_interval, folds_of, permuted, shifted

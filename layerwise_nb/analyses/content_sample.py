@@ -16,7 +16,7 @@ import numpy as np
 from fastcore.basics import patch
 
 from ..corpus.content_sums import LayerSums
-from ..corpus.labeled_frames import choose_counts, choose_utterances, first_rows
+from ..corpus.labeled_frames import choose_counts, first_rows
 from ..corpus.labeled_summary import LabeledSummary
 from ..corpus.labels import CorpusLabels, Segments, pool_segments
 from ..corpus.segment_reservoir import choose_keys, segment_priority

@@ -114,7 +114,8 @@ def make_similarity(
 ) -> Outcome:
     "Matrices of all measures asked for, and the comparison with other models."
     names, by, problems = own_measures(metrics, _KNOWN, _USUAL), by or "utterance", []
-    own = {"metrics": ",".join(names), "bootstrap": bootstrap, "by": by, "jackknife": jackknife, "against": against, "control": control}
+    metrics = ",".join(names)
+    own = {"metrics": metrics, "bootstrap": bootstrap, "by": by, "jackknife": jackknife, "against": against, "control": control}
     settings, how = {**study.settings, **own}, Resampling(bootstrap, by, study.settings["seed"], jackknife)
     options = (names, bootstrap, by, how.seed, jackknife, study.formats, settings)
     results = analyse_summary(study.summary, study.folder / "similarity_matrices", *options)
