@@ -26,6 +26,8 @@ class Card:
     title: str  # what it shows, in a few words
     caption: str  # how to read it, in a sentence or two
     files: Sequence[Path]  # the same in several formats: png, svg, pdf, html, mp4, gif, csv, …
+    alt: str = ""  # what is seen, for those who cannot see it
+    details: Sequence[str] = ()  # model, corpus, n, estimator, notes: a line each
 
 
 @dataclass(frozen=True)

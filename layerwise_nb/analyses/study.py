@@ -203,10 +203,15 @@ def save(
     title: str,  # what the figure shows, in a few words
     caption: str,  # how to read it, in a sentence or two
     figure: Any,  # a `FigureSpec`
-    files: Sequence[Path] = (),  # with its numbers
+    files: Sequence[Path] = (),  # what else belongs to it
 ) -> Card:
-    "A figure in the formats asked for, as a card for the page."
-    return Card(title, caption, [*figure.save(self.folder / stem, self.formats), *files])
+    "A figure in the formats asked for and its numbers as CSV, as a card for the page."
+    from layerwise_nb.figures.specification import alternative_text
+
+    path = self.folder / stem
+    numbers = [] if path.with_name(f"{path.name}.csv") in files else ["csv"]  # a table of its own says more
+    made = figure.save(path, dict.fromkeys([*self.formats, *numbers]))
+    return Card(title, caption, [*made, *files], alternative_text(figure), list(figure.details))
 
 # %% ../../nbs/11_analyses/study.ipynb #560db27a
 @patch
