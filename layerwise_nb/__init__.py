@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time `__getattr__` do
     from .analyses.study import summarize as summarize
     from .labels.alignment import read_alignment as read_alignment
     from .corpus.aligned import AlignedCorpus as AlignedCorpus
+    from .corpus.dataset import FeatureDataset as FeatureDataset
+    from .corpus.labeled import LabeledFeatures as LabeledFeatures
     from .corpus.recording import find_recording as find_recording
     from .corpus.summary import CorpusSummary as CorpusSummary
     from .dynamics.lags import lagged_cka as lagged_cka
@@ -48,11 +50,13 @@ _HOME = {
     "circular_shift_null": "measures.null",
     "CorpusSummary": "corpus.summary",
     "extract_features": "extract:extract",
+    "FeatureDataset": "corpus.dataset",
     "FeatureStore": "features.store",
     "find_recording": "corpus.recording",
     "heatmap": "figures.heatmap",
     "input_propagation": "measures.propagation",
     "lagged_cka": "dynamics.lags",
+    "LabeledFeatures": "corpus.labeled",
     "layer_curve": "measures.matrix",
     "LayerExplorer": "explorers.layer",
     "linear_cka": "measures.linear",

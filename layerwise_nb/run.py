@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['run', 'layerwise_run']
 
-# %% ../nbs/14_commands/run.ipynb #39a643a1
+# %% ../nbs/14_commands/run.ipynb #de59d534
 import sys
 from pathlib import Path
 
 from fastcore.script import call_parse
 
+from .analyses.analysis import analysis_flags
 from .analyses.pipeline import ANALYSES, check_choices, visualize
-from .analyses.study import flags_of
 from .core.commands import UsageError, command_ending
 from .extract import extract
 from .extraction.progress import INTERRUPTED, format_summary
@@ -36,9 +36,9 @@ def run(
     status = report(visualize(summary["features_dir"], output_dir, **analysis))
     return status or int(bool(summary["failed"]))
 
-# %% ../nbs/14_commands/run.ipynb #978b6c05
+# %% ../nbs/14_commands/run.ipynb #2c2b9455
 @call_parse
-@flags_of(*ANALYSES.values())
+@analysis_flags(*ANALYSES.values())
 def layerwise_run(
     audio_dir: str = "synthetic",  # folder of audio files, searched with its subfolders; "synthetic": made on the spot
     output_dir: str = None,  # for features and results

@@ -5,22 +5,22 @@
 # %% auto #0
 __all__ = ['layerwise_similarity']
 
-# %% ../nbs/14_commands/similarity.ipynb #905321e0
+# %% ../nbs/14_commands/similarity.ipynb #0d5e3802
 import sys
 
 from fastcore.script import call_parse
 
 from ._moved import door
+from .analyses.analysis import analysis_flags
 from .analyses.similarity import SIMILARITY, analyse_similarity
-from .analyses.study import flags_of
 from .core.commands import command_ending
 
 # %% ../nbs/14_commands/similarity.ipynb #d002simi
 __getattr__ = door("similarity")  # the names of release 0.1
 
-# %% ../nbs/14_commands/similarity.ipynb #e38ef976
+# %% ../nbs/14_commands/similarity.ipynb #f9edaf7d
 @call_parse
-@flags_of(SIMILARITY)
+@analysis_flags(SIMILARITY)
 def layerwise_similarity(**kwargs):
     """Similarity of all layers. Exit status 0: all done, 1: some files could not be read, 2: invalid arguments.
 

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['layerwise_temporal']
 
-# %% ../nbs/14_commands/temporal.ipynb #94c23a12
+# %% ../nbs/14_commands/temporal.ipynb #1effaa3f
 import sys
 
 from fastcore.script import call_parse
 
 from ._moved import door
-from .analyses.study import flags_of
+from .analyses.analysis import analysis_flags
 from .analyses.temporal import TEMPORAL
 from .analyses.utterance import UTTERANCE, analyse_time
 from .core.commands import command_ending
@@ -19,9 +19,9 @@ from .core.commands import command_ending
 # %% ../nbs/14_commands/temporal.ipynb #d002temp
 __getattr__ = door("temporal")  # the names of release 0.1
 
-# %% ../nbs/14_commands/temporal.ipynb #cea65e0e
+# %% ../nbs/14_commands/temporal.ipynb #69e7e210
 @call_parse
-@flags_of(TEMPORAL, UTTERANCE)
+@analysis_flags(TEMPORAL, UTTERANCE)
 def layerwise_temporal(
     alignments: str = None,  # old spelling of --labels
     tier: str = None,  # old spelling of --label_tier

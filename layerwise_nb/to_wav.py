@@ -45,6 +45,25 @@ def _is_whole(wav: Path, expected: AudioHeader) -> bool:
         )
     return found.n_samples == expected.n_samples
 
+# %% ../nbs/14_commands/to_wav.ipynb #3aa8eed9
+def _copy_samples(flac: Path, wav: Path, expected: AudioHeader, dtype: str) -> None:
+    "Decode and write block by block, so that an hour of audio needs no more memory than a second."
+    layout = expected.sample_rate, expected.channels, expected.subtype
+    try:
+        with sf.SoundFile(flac) as source, sf.SoundFile(wav, "w", *layout, format="WAV") as target:
+            while len(block := source.read(1 << 18, dtype)):
+                target.write(block)
+    except sf.LibsndfileError as error:
+        if error.code == 2:  # SF_ERR_SYSTEM: the file system refused
+            raise AudioError(
+                "not writable", f"{wav.parent} cannot be written to: no permission, or no room left; use --output_dir"
+            ) from error
+        raise AudioError("truncated", f"{flac} breaks off while decoding: {error.error_string}") from error
+    if (n_samples := read_header(wav).n_samples) != expected.n_samples:
+        raise AudioError(
+            "truncated", f"{flac} promises {expected.n_samples} samples, {n_samples} could be written: it is damaged"
+        )
+
 # %% ../nbs/14_commands/to_wav.ipynb #aa2bd57c
 def flac_to_wav(
     flac: str | Path,  # a FLAC file
@@ -67,25 +86,6 @@ def flac_to_wav(
     finally:
         partial.unlink(missing_ok=True)
     return True
-
-# %% ../nbs/14_commands/to_wav.ipynb #3aa8eed9
-def _copy_samples(flac: Path, wav: Path, expected: AudioHeader, dtype: str) -> None:
-    "Decode and write block by block, so that an hour of audio needs no more memory than a second."
-    layout = expected.sample_rate, expected.channels, expected.subtype
-    try:
-        with sf.SoundFile(flac) as source, sf.SoundFile(wav, "w", *layout, format="WAV") as target:
-            while len(block := source.read(1 << 18, dtype)):
-                target.write(block)
-    except sf.LibsndfileError as error:
-        if error.code == 2:  # SF_ERR_SYSTEM: the file system refused
-            raise AudioError(
-                "not writable", f"{wav.parent} cannot be written to: no permission, or no room left; use --output_dir"
-            ) from error
-        raise AudioError("truncated", f"{flac} breaks off while decoding: {error.error_string}") from error
-    if (n_samples := read_header(wav).n_samples) != expected.n_samples:
-        raise AudioError(
-            "truncated", f"{flac} promises {expected.n_samples} samples, {n_samples} could be written: it is damaged"
-        )
 
 # %% ../nbs/14_commands/to_wav.ipynb #469808d0
 _WIDTHS = {"u8": "u8", "s8": "s16le", "s16": "s16le", "s24": "s24le", "s32": "s32le", "f32": "f32le", "f64": "f64le"}

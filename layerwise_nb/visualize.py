@@ -5,15 +5,15 @@
 # %% auto #0
 __all__ = ['report', 'configured', 'old_settings', 'layerwise_visualize']
 
-# %% ../nbs/14_commands/visualize.ipynb #8119f5c2
+# %% ../nbs/14_commands/visualize.ipynb #eb51cb3b
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastcore.script import anno_parser, call_parse
 
+from .analyses.analysis import analysis_flags
 from .analyses.pipeline import ANALYSES, OLD_NAMES, config_text, read_config, visualize
-from .analyses.study import flags_of
 from .core.commands import command_ending
 
 # %% ../nbs/14_commands/visualize.ipynb #ab41e51f
@@ -49,9 +49,9 @@ def old_settings(
     "Settings by the names that they have now."
     return {OLD_NAMES[name]: value for name, value in given.items() if value is not None}
 
-# %% ../nbs/14_commands/visualize.ipynb #539723c6
+# %% ../nbs/14_commands/visualize.ipynb #bebc5d4e
 @call_parse
-@flags_of(*ANALYSES.values())
+@analysis_flags(*ANALYSES.values())
 def layerwise_visualize(
     config: str = None,  # TOML file with settings; flags override it
     print_config: bool = False,  # print such a file with every setting at its default, and stop

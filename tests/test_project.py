@@ -136,6 +136,8 @@ def test_notebook_shape(path):
 
 # What CONTRIBUTING.md says of exported cells. Lower these when you can; they are never raised.
 MAX_LINES, AIM, MAX_OVER_AIM, MAX_MODULE_LINES = 110, 25, 350, 510
+# Notebooks with more than two exported cells in a row without an example, and those that show no output: these only fall too.
+MAX_LONG_ROWS, MAX_WITHOUT_OUTPUT = 72, 12
 
 
 def exported_lengths() -> dict[str, int]:
@@ -154,6 +156,35 @@ def test_length_of_exported_cells():
     assert len(lengths) > 800
     assert {name: n for name, n in lengths.items() if n > MAX_LINES} == {}
     assert sum(n > AIM for n in lengths.values()) <= MAX_OVER_AIM, "split the cells that you added, or others"
+
+
+def rhythm(cells) -> tuple[int, bool]:
+    """The longest row of exported definitions without an example between them, and whether any cell shows an output."""
+    row, longest, shows = 0, 0, False
+    for cell in cells:
+        if cell.cell_type != "code" or re.match(r"#\s*\|\s*default_exp", cell.source):
+            continue
+        exported, kinds = re.match(r"#\s*\|\s*export", cell.source), {type(node) for node in python(cell).body}
+        if kinds <= {ast.Import, ast.ImportFrom} or (exported and not kinds & {ast.FunctionDef, ast.ClassDef}):
+            continue  # imports, and what is only named
+        row = row + 1 if exported else 0
+        longest, shows = max(longest, row), shows or bool(cell.get("outputs"))
+    return longest, shows
+
+
+def test_rhythm_of_notebooks():
+    found = {path: rhythm(read_nb(path).cells) for path in MODULE_NOTEBOOKS}
+    assert len(found) >= AT_LEAST_MODULES
+    assert sum(longest > 2 for longest, _ in found.values()) <= MAX_LONG_ROWS, "show an example between exported cells"
+    assert sum(not shows for _, shows in found.values()) <= MAX_WITHOUT_OUTPUT, "show what the module makes"
+
+
+def test_rhythm_checker():
+    export, example = mk_cell("#| export\ndef f(): return 1"), mk_cell("f()")
+    between = mk_cell("## Text", "markdown")
+    assert rhythm([mk_cell("#| default_exp a"), mk_cell("import os"), export, between, export]) == (2, False)
+    example.outputs = [{"output_type": "stream", "text": "1"}]
+    assert rhythm([export, example, export, export, export]) == (3, True)
 
 
 def test_length_of_modules():

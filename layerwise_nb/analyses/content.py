@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CONTENT', 'check_content', 'check_control', 'measure_folder', 'make_content', 'analyze_content']
 
-# %% ../../nbs/11_analyses/content.ipynb #70bb2deb
+# %% ../../nbs/11_analyses/content.ipynb #3436c511
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
+from .analysis import Analysis, Outcome, analysis_flags, run_analysis
 from .content_measures import MEASURES, TARGETS, ContentValue, Shared, measure_layer
 from .content_sample import EFFORTS, ContentSample, Targets, collect
 from layerwise_nb.analyses.content_tables import (
@@ -28,16 +29,9 @@ from layerwise_nb.analyses.content_tables import (
     which_layer,
     which_layer_csv,
 )
+from .finished import RESULTS_VERSION
 from .page import Card
-from layerwise_nb.analyses.study import (
-    RESULTS_VERSION,
-    Analysis,
-    Outcome,
-    Study,
-    features_fingerprint,
-    flags_of,
-    run_analysis,
-)
+from .study import Study
 from ..core.commands import split_list
 from ..core.files import write_text
 from ..corpus.aligned import AlignedCorpus
@@ -79,10 +73,10 @@ def check_control(
             f"{control.path} has {len(theirs)} of {max(d for d, _ in theirs.values())}: extract the same architecture"
         )
 
-# %% ../../nbs/11_analyses/content.ipynb #db94718f
+# %% ../../nbs/11_analyses/content.ipynb #5bf4bcc5
 def _key(store: FeatureStore, sample: ContentSample, facts: Mapping[str, Any]) -> str:
     "Changes with whatever would change the values of a layer."
-    digest = hashlib.sha256(json.dumps([features_fingerprint(store), RESULTS_VERSION, facts], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([store.fingerprint, RESULTS_VERSION, facts], sort_keys=True).encode())
     for name in sorted(sample.speakers):
         digest.update(f"{name} {sample.group(name)}".encode() + sample.codes[name].tobytes())
     words = sample.word_segments
@@ -269,7 +263,7 @@ def _acoustics(study: Study, sample: ContentSample) -> tuple[dict, dict, list[st
         found[name] = acoustics(recording.waveform, sample.grid, len(sample.codes[name]))
     return found, {row: lambda u, column=column: found[u][column] for row, column in BASELINES.items()}, []
 
-# %% ../../nbs/11_analyses/content.ipynb #cafab44d
+# %% ../../nbs/11_analyses/content.ipynb #67a6a52c
 def _missing(study: Study) -> str:
     "Why there is nothing to measure."
     if not study.store.has_features:
@@ -290,7 +284,7 @@ CONTENT = Analysis(
 )
 
 
-@flags_of(CONTENT)
+@analysis_flags(CONTENT)
 def analyze_content(
     features_dir: str = None,  # features folder, or one above it
     output_dir: str = None,  # the results go to <output_dir>/clean_analysis/content

@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['LAYERS', 'make_layers']
 
-# %% ../../nbs/11_analyses/layers.ipynb #562483dd
+# %% ../../nbs/11_analyses/layers.ipynb #5feff0e8
 import numpy as np
 
+from .analysis import Analysis, Outcome
 from .page import Card
-from .study import Analysis, Outcome, Study
+from .study import Study
 from ..core.commands import attempt
 from ..measures.matrix import layer_curve
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ANALYSES', 'OLD_NAMES', 'visualize', 'check_choices', 'config_text', 'read_config']
 
-# %% ../../nbs/11_analyses/pipeline.ipynb #f0db511f
+# %% ../../nbs/11_analyses/pipeline.ipynb #ff8fb7dc
 import json
 import tomllib
 from collections.abc import Mapping
@@ -14,12 +14,14 @@ from typing import Any
 
 from fastcore.docments import docments
 
+from .analysis import Analysis, analysis_flags, open_study
 from .content import CONTENT
+from .finished import make_all
 from .layers import LAYERS
 from .page import Card, Section, write_dashboard
 from .propagation import PROPAGATION
 from .similarity import SIMILARITY
-from .study import Analysis, Study, check_settings, flags_of, make_all, open_study
+from .study import Study, check_settings
 from .temporal import TEMPORAL
 from .utterance import UTTERANCE
 from ..core.commands import split_list
@@ -27,7 +29,7 @@ from ..core.commands import split_list
 # %% ../../nbs/11_analyses/pipeline.ipynb #a02c9e0e
 ANALYSES: dict[str, Analysis] = {a.name: a for a in (CONTENT, SIMILARITY, PROPAGATION, LAYERS, TEMPORAL, UTTERANCE)}
 
-# %% ../../nbs/11_analyses/pipeline.ipynb #f12e8df5
+# %% ../../nbs/11_analyses/pipeline.ipynb #f27264da
 def _chosen(only: str) -> list[Analysis]:
     "The analyses asked for, in the order of the page; all where none is."
     names = split_list(only)
@@ -36,7 +38,7 @@ def _chosen(only: str) -> list[Analysis]:
     return [analysis for name, analysis in ANALYSES.items() if name in names or not names]
 
 
-@flags_of(*ANALYSES.values())
+@analysis_flags(*ANALYSES.values())
 def visualize(
     features_dir: str = None,  # features folder, or one above it
     output_dir: str = None,  # the results go below <output_dir>/clean_analysis

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['PROPAGATION', 'make_propagation']
 
-# %% ../../nbs/11_analyses/propagation.ipynb #7d9a21ca
-from .study import Analysis, Outcome, Study
+# %% ../../nbs/11_analyses/propagation.ipynb #f1cd0674
+from .analysis import Analysis, Outcome
+from .study import Study
 from ..features.catalogue import front_end_output
 from ..measures.propagation import input_propagation
 

@@ -6,7 +6,7 @@
 __all__ = ['BOOTSTRAPPED', 'SIMILARITY', 'Result', 'check_metrics', 'measure', 'features_facts', 'analyse_summary',
            'analyse_difference', 'make_similarity', 'analyse_similarity']
 
-# %% ../../nbs/11_analyses/similarity.ipynb #eb66d66d
+# %% ../../nbs/11_analyses/similarity.ipynb #0a62ea4f
 import csv
 import io
 import json
@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from .analysis import Analysis, Outcome, analysis_flags, run_analysis
 from .page import Card
-from .study import Analysis, Outcome, Study, flags_of, run_analysis
+from .study import Study
 from ..core.arrays import write_arrays
 from ..core.commands import attempt, split_list
 from ..core.files import write_text
@@ -279,8 +280,8 @@ SIMILARITY = Analysis(
     check=lambda settings: check_metrics(settings["metrics"]),
 )
 
-# %% ../../nbs/11_analyses/similarity.ipynb #15b713bd
-@flags_of(SIMILARITY)
+# %% ../../nbs/11_analyses/similarity.ipynb #4536480b
+@analysis_flags(SIMILARITY)
 def analyse_similarity(
     features_dir: str = None,  # features folder, or one above it
     output_dir: str = None,  # the results go to <output_dir>/clean_analysis/similarity_matrices

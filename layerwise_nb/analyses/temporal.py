@@ -5,15 +5,16 @@
 # %% auto #0
 __all__ = ['TEMPORAL', 'corpus_statistics', 'sample_utterances', 'make_temporal']
 
-# %% ../../nbs/11_analyses/temporal.ipynb #e5824770
+# %% ../../nbs/11_analyses/temporal.ipynb #2797b206
 import csv
 import io
 from collections.abc import Sequence
 
 import numpy as np
 
+from .analysis import Analysis, Outcome
 from .page import Card
-from .study import Analysis, Outcome, Study, spread
+from .study import Study, spread
 from ..core.commands import attempt
 from ..core.files import write_text
 from ..corpus.aligned import AlignedCorpus

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['UTTERANCE', 'choose_utterance', 'make_utterance', 'analyse_time']
 
-# %% ../../nbs/11_analyses/utterance.ipynb #ba3e28a8
+# %% ../../nbs/11_analyses/utterance.ipynb #29d5f6ae
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from .analysis import Analysis, Outcome, analysis_flags, open_study
+from .finished import make_one
 from .page import Card
-from .study import Analysis, Outcome, Study, flags_of, make_one, open_study
+from .study import Study
 from .temporal import TEMPORAL
 from ..core.arrays import write_arrays
 from ..core.commands import attempt, split_list
@@ -226,8 +228,8 @@ UTTERANCE = Analysis(
     missing=lambda study: "" if study.store.has_features else "it needs features, and this folder holds sums only",
 )
 
-# %% ../../nbs/11_analyses/utterance.ipynb #d924fe3a
-@flags_of(TEMPORAL, UTTERANCE)
+# %% ../../nbs/11_analyses/utterance.ipynb #6b5c0eb9
+@analysis_flags(TEMPORAL, UTTERANCE)
 def analyse_time(
     features_dir: str = None,  # features folder, or one above it
     output_dir: str = None,  # the results go to <output_dir>/clean_analysis/temporal_analysis

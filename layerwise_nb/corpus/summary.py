@@ -5,26 +5,25 @@
 # %% auto #0
 __all__ = ['CorpusSummary']
 
-# %% ../../nbs/09_corpus/summary.ipynb #a3ee6b19
+# %% ../../nbs/09_corpus/summary.ipynb #c0c9cea3
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 from fastcore.basics import patch
 from tqdm.auto import tqdm
 
 from ..core.files import DamagedFileError, write_text
 from ..core.notes import Note
-from .aligned import AlignedCorpus, context_line
+from .aligned import AlignedCorpus, UtteranceFrames, context_line
 from .labels import CorpusLabels
 from .reservoir import Reservoir
 from .segment_reservoir import SegmentReservoir
 from ..features.run_folder import StoreError
 from ..measures.moments import Moments
 
-# %% ../../nbs/09_corpus/summary.ipynb #cfc71ff2
+# %% ../../nbs/09_corpus/summary.ipynb #2e275e33
 @dataclass(eq=False)
 class CorpusSummary:
     "The frames of a corpus in sums and a sample."
@@ -49,26 +48,43 @@ class CorpusSummary:
         progress: bool = True,  # show a bar, where there is a terminal or a notebook
     ) -> "CorpusSummary":
         "Read a corpus once."
-        if corpus.own_grid:
-            raise ValueError("layers can only be compared on one frame grid: make the corpus without own_grid")
-        moments = Moments.of(corpus.catalogue, identity=corpus.identity, device=device)
-        sample = Reservoir(moments.layers, reservoir_size, seed, moments.same_as, corpus.identity)
-        summary = cls(moments, sample, corpus.model, corpus.corpus, {})
+        summary = cls.start(corpus, reservoir_size, seed, device)
         bar = tqdm(corpus, "reading features", unit="utterance", disable=None if progress else True)
         for utterance in bar:
             try:
-                moments.update(utterance.frames)
+                summary.add(utterance)
             except ValueError as error:  # of this utterance: nothing of it was added
                 corpus.failed[utterance.name] = str(error)
-                continue
-            sample.update(utterance.frames, utterance.name, utterance.speaker)
-            summary.speakers[utterance.name] = utterance.speaker
-            summary.seconds += utterance.seconds
         summary.failed = dict(corpus.failed)
         if not summary.speakers:
             name, why = next(iter(summary.failed.items()))
             raise StoreError(f"none of the {len(corpus)} utterances in {corpus.path} could be used; {name}: {why}")
         return summary
+
+    @classmethod
+    def start(
+        cls,
+        corpus: AlignedCorpus,  # that is going to be read; on one frame grid
+        reservoir_size: int = 4000,  # frames to keep
+        seed: int = 0,  # of the sample
+        device: str = "numpy",  # where products are made: "numpy", or a torch device such as "cuda"
+    ) -> "CorpusSummary":
+        "A summary of nothing yet."
+        if corpus.own_grid:
+            raise ValueError("layers can only be compared on one frame grid: make the corpus without own_grid")
+        moments = Moments.of(corpus.catalogue, identity=corpus.identity, device=device)
+        sample = Reservoir(moments.layers, reservoir_size, seed, moments.same_as, corpus.identity)
+        return cls(moments, sample, corpus.model, corpus.corpus, {})
+
+    def add(
+        self,
+        utterance: UtteranceFrames,  # all layers, on the grid of the corpus
+    ) -> None:
+        "Add an utterance; a `ValueError`, and nothing is added, if its values are beyond what sums hold."
+        self.moments.update(utterance.frames)
+        self.reservoir.update(utterance.frames, utterance.name, utterance.speaker)
+        self.speakers[utterance.name] = utterance.speaker
+        self.seconds += utterance.seconds
 
     @property
     def n(self) -> int:
@@ -100,23 +116,7 @@ class CorpusSummary:
         "Model, weights, corpus and number of utterances, in a line."
         return context_line(self.model, self.corpus, len(self.speakers))
 
-# %% ../../nbs/09_corpus/summary.ipynb #501f8b1d
-@patch
-def groups(
-    self: CorpusSummary,
-    by: str = "utterance",  # "utterance" or "speaker"
-) -> np.ndarray:  # (reservoir.n,) str
-    "The utterance or speaker of every frame in the sample; an error where a speaker is not known."
-    if by not in ("utterance", "speaker"):
-        raise ValueError(f"expected by to be utterance or speaker; found {by!r}")
-    if by == "utterance":
-        return self.reservoir.utterances
-    if unknown := self.unknown_speakers:
-        found = f"none for {len(unknown)} of {len(self.speakers)} ({unknown[0]}, …)"
-        raise ValueError(f"expected a speaker for every utterance; found {found}: give --speaker_table, or use by='utterance'")
-    return self.reservoir.speakers
-
-
+# %% ../../nbs/09_corpus/summary.ipynb #dd412050
 @patch
 def name_speakers(
     self: CorpusSummary,

@@ -38,6 +38,20 @@ def _ends(replicates: np.ndarray, level: float) -> np.ndarray:
     ranks = [np.floor(tail * (n - 1)), np.ceil((1 - tail) * (n - 1))]
     return np.stack([np.take_along_axis(ordered, rank.astype(int).clip(0)[None], axis=0)[0] for rank in ranks])
 
+# %% ../../nbs/08_dynamics/pooling.ipynb #c4d5ad88
+def _check_pool(values: np.ndarray, groups: np.ndarray, weights, level: float, n_resamples: int) -> np.ndarray:
+    if not len(values) or groups.shape != (len(values),):
+        raise ValueError(f"expected a group for each of one or more utterances; found {groups.shape} for {len(values)}")
+    if not (0 < level < 1 and n_resamples >= 1):
+        raise ValueError(f"expected 0 < level < 1 and n_resamples of 1 or more; found {level} and {n_resamples}")
+    if np.isinf(values).any():
+        raise ValueError("expected finite values, or NaN for none; found infinity: say NaN where a value is missing")
+    weights = np.ones(len(values)) if weights is None else np.asarray(weights, np.float64)
+    if weights.shape not in (values.shape, values.shape[:1]) or not (weights >= 0).all():
+        raise ValueError(f"expected weights of 0 or more, {values.shape[:1]} or {values.shape}; found {weights.shape}")
+    weights = weights.reshape(weights.shape + (1,) * (values.ndim - weights.ndim))
+    return np.where(np.isnan(values), 0, weights)
+
 # %% ../../nbs/08_dynamics/pooling.ipynb #ac86369c
 @dataclass(frozen=True, eq=False)
 class Pooled:
@@ -53,20 +67,6 @@ class Pooled:
 
 
 _FEW = 10
-
-# %% ../../nbs/08_dynamics/pooling.ipynb #c4d5ad88
-def _check_pool(values: np.ndarray, groups: np.ndarray, weights, level: float, n_resamples: int) -> np.ndarray:
-    if not len(values) or groups.shape != (len(values),):
-        raise ValueError(f"expected a group for each of one or more utterances; found {groups.shape} for {len(values)}")
-    if not (0 < level < 1 and n_resamples >= 1):
-        raise ValueError(f"expected 0 < level < 1 and n_resamples of 1 or more; found {level} and {n_resamples}")
-    if np.isinf(values).any():
-        raise ValueError("expected finite values, or NaN for none; found infinity: say NaN where a value is missing")
-    weights = np.ones(len(values)) if weights is None else np.asarray(weights, np.float64)
-    if weights.shape not in (values.shape, values.shape[:1]) or not (weights >= 0).all():
-        raise ValueError(f"expected weights of 0 or more, {values.shape[:1]} or {values.shape}; found {weights.shape}")
-    weights = weights.reshape(weights.shape + (1,) * (values.ndim - weights.ndim))
-    return np.where(np.isnan(values), 0, weights)
 
 # %% ../../nbs/08_dynamics/pooling.ipynb #cbbdea55
 def pool(

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['load_for', 'engine_settings', 'announce', 'run_extraction', 'extract_features']
 
-# %% ../../nbs/05_extraction/run.ipynb #adb231e4
+# %% ../../nbs/05_extraction/run.ipynb #4a4a2e15
 import time
 from collections import Counter
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -13,15 +13,9 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from ..core.commands import UsageError, flags_of
 from ..core.files import cannot_write
 from ..core.machine import available_memory, available_processors, peak_memory
-from layerwise_nb.extraction.distributed import (
-    Processes,
-    ToldByMain,
-    gpus_to_use,
-    interruptible,
-    launched,
-    start_processes,
-)
+from .distributed import Processes, gpus_to_use, start_processes
 from .engine import AccumulatorKind, EngineSettings, RunStopped, extract_batches
+from .launch import ToldByMain, interruptible, launched
 from .plan import Batch, hours, plan_lanes, plan_queue
 from .prepare import Job, held_by_sums, plan_run
 from .progress import INTERRUPTED, progress, share_lines

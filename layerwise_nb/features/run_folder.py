@@ -133,11 +133,12 @@ def change_records(
     finally:
         lock.release()
 
-# %% ../../nbs/01_features/run_folder.ipynb #4fb4f2c2
+# %% ../../nbs/01_features/run_folder.ipynb #572053b7
 @contextmanager
 def lock_folder(
     features_dir: str | Path,  # the folder of NPZ files; made if missing
     shard: str = "",  # hold it for this shard ("2of4") only, beside other shards of as many
+    flag: str = "--save_dir",  # that names the folder, for the remedy
 ):
     "Hold a features folder for one run; a `StoreError` if another holds it."
     folder = Path(features_dir)
@@ -152,11 +153,11 @@ def lock_folder(
             lock.acquire(timeout=0)
     except Timeout as held:
         of = Path(held.lock_file).name.removeprefix(".lock").replace(".", " as shard ").replace("of", "/")
-        raise StoreError(f"another run is writing to {folder}{of}: wait for it, or choose another --save_dir") from None
+        raise StoreError(f"another run is writing to {folder}{of}: wait for it, or choose another {flag}") from None
     except OSError as error:
-        raise StoreError(cannot_write(folder, error)) from error
+        raise StoreError(cannot_write(folder, error, flag)) from error
     except NotImplementedError as error:
-        raise StoreError(f"{folder} is on a file system without locks: choose a --save_dir on another one") from error
+        raise StoreError(f"{folder} is on a file system without locks: choose a {flag} on another one") from error
     try:
         yield
     finally:

@@ -5,13 +5,15 @@
 # %% auto #0
 __all__ = ['find_features_dir', 'FeatureStore']
 
-# %% ../../nbs/01_features/store.ipynb #29410375
+# %% ../../nbs/01_features/store.ipynb #37739f0e
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fastcore.basics import patch
 
+from ..core.files import file_stamps
 from .catalogue import Feature, catalogue_of_run
 from .npz import FeatureFile
 from .run_folder import StoreError, read_manifest
@@ -89,3 +91,14 @@ def notes(self: FeatureStore) -> list[str]:
     if not self.has_features:
         notes += ["only sums were kept (--store none): no leads, boundaries and single utterances, which need features"]
     return notes
+
+# %% ../../nbs/01_features/store.ipynb #917e0699
+@patch(as_prop=True)
+def fingerprint(self: FeatureStore) -> str:
+    "Changes with the features: their settings, and the hash of every file; or with the sums that were kept instead."
+    if "_fingerprint" not in vars(self):
+        files = [[name, self.manifest[name].get("hash")] for name in self.names]
+        sums = [] if self.has_features else file_stamps(self.path / "summary")
+        facts = json.dumps([self.run["identity"], files, sums], sort_keys=True)
+        self._fingerprint = hashlib.sha256(facts.encode()).hexdigest()
+    return self._fingerprint
