@@ -283,10 +283,12 @@ def _properties(folder: Path, layers: Sequence[str], file: str, label: str) -> I
             yield (f"{_TOLD[best.target]} are encoded best in ", best.layer, f" ({best.names[1]}: ", best.value, *chance, ")",
                    same * bool(best.not_worse), ".")  # fmt: skip
 
-# %% ../../nbs/11_analyses/findings.ipynb #55640c83
+# %% ../../nbs/11_analyses/findings.ipynb #67b228e0
 _SAYING: tuple[tuple[str, str, Callable, str], ...] = (  # analysis, its table, what it says, of which measure or curve
     ("content", "content/which_layer.csv", _properties, ""),
     ("similarity", "similarity_matrices/linear_cka_numbers.csv", _similarity, "linear CKA"),
+    ("similarity", "similarity_matrices/mean_squared_cca_numbers.csv", _similarity, "mean squared canonical correlation"),
+    ("similarity", "similarity_matrices/rsa_numbers.csv", _similarity, "RSA"),
     ("propagation", "visualizations/input_propagation.csv", _input, ""),
     ("temporal", "temporal_analysis/boundaries.csv", _boundaries, ""),
     ("temporal", "temporal_analysis/measures.csv", _change, ""),
@@ -298,12 +300,13 @@ _SAYING: tuple[tuple[str, str, Callable, str], ...] = (  # analysis, its table, 
 def all_findings(
     folder: str | Path,  # results: clean_analysis
     layers: Sequence[str],  # of the model, from bottom to top, without copies of others
-    analyses: Collection[str],  # names of those that were made
+    made: Mapping[str, Collection[str]],  # name of an analysis -> its files, below the folder
 ) -> list[Finding]:
     "What was found, each number checked against its table."
-    folder, found = Path(folder), []
+    folder, found, told = Path(folder), [], set()
     for analysis, file, say, label in _SAYING:
-        if analysis in analyses and (folder / file).is_file():
+        if file in made.get(analysis, ()) and (folder / file).is_file() and (say is _shape or say not in told):
             found += [Finding(analysis, tuple(p for p in parts if p != "")) for parts in say(folder, layers, file, label)]
+            told.add(say)
     check_findings(found, folder)
     return found

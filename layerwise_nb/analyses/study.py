@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 from .page import Card
 from ..audio.speakers import assign_speakers
 from ..core.commands import results_folder, split_list
+from ..core.files import write_text
 from ..corpus.aligned import AlignedCorpus, UtteranceFrames
 from ..corpus.summary import CorpusSummary
 from ..features.store import FeatureStore
@@ -195,13 +196,15 @@ def save(
     figure: Any,  # a `FigureSpec`
     files: Sequence[Path] = (),  # what else belongs to it
 ) -> Card:
-    "A figure in the formats asked for and its numbers as CSV, as a card for the page."
+    "A figure in the formats asked for, as data and as CSV of its numbers: a card for the page."
     from layerwise_nb.figures.specification import alternative_text
 
     path = self.folder / stem
     numbers = [] if path.with_name(f"{path.name}.csv") in files else ["csv"]  # a table of its own says more
     made = figure.save(path, dict.fromkeys([*self.formats, *numbers]))
-    return Card(title, caption, [*made, *files], alternative_text(figure), list(figure.details))
+    kept = path.with_name(f"{path.name}.figure.json")
+    write_text(kept, figure.to_json())
+    return Card(title, caption, [*made, kept, *files], alternative_text(figure), list(figure.details))
 
 # %% ../../nbs/11_analyses/study.ipynb #560db27a
 @patch

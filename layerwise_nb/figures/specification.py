@@ -4,15 +4,22 @@
 
 # %% auto #0
 __all__ = ['ROLES', 'Mark', 'Scale', 'Axis', 'Line', 'Area', 'Image', 'Boxes', 'Rule', 'Zones', 'Points', 'Strip', 'Spectrogram',
-           'Panel', 'FigureSpec', 'alternative_text']
+           'Panel', 'FigureSpec', 'alternative_text', 'read_figure']
 
 # %% ../../nbs/10_figures/specification.ipynb #b2e1ccc6
+import base64
 import csv
 import io
+import json
+import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from fastcore.basics import patch
 
 from .style import SEQUENTIAL, layer_labels, plain
 
@@ -355,3 +362,68 @@ def alternative_text(
         seen += ["; ".join([*parts[:6], *more])] if parts else []
     sentences = [f"{spec.kind}: {spec.title.rstrip('.')}", *seen]
     return " ".join(text if text.endswith(("?", "!")) else f"{text}." for text in sentences)
+
+# %% ../../nbs/10_figures/specification.ipynb #dcaa0ee1
+def _encoded(value: Any) -> Any:
+    "A part of a figure as JSON can say it."
+    if type(value) in _CLASSES.values():
+        return {"is": type(value).__name__} | {f.name: _encoded(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, np.ndarray):
+        data = np.ascontiguousarray(value)
+        kind = {"is": "array", "dtype": data.dtype.str, "shape": list(value.shape)}
+        return kind | {"bytes": base64.b64encode(data.tobytes()).decode()}
+    if isinstance(value, np.generic):
+        return _encoded(value.item())
+    if isinstance(value, dict):
+        return {"is": "dict", "items": [[_encoded(key), _encoded(of)] for key, of in value.items()]}
+    if isinstance(value, (list, tuple)):
+        return {"is": type(value).__name__, "items": list(map(_encoded, value))}
+    if isinstance(value, float) and not np.isfinite(value):
+        return {"is": "float", "value": str(value)}
+    if callable(value):
+        return {"is": "function", "module": value.__module__.rpartition(".")[2], "name": value.__name__}
+    return str(value) if isinstance(value, str) else value  # a note that knows more than its text becomes text
+
+# %% ../../nbs/10_figures/specification.ipynb #ac53ffb9
+_CLASSES = {c.__name__: c for c in (Scale, Axis, Line, Area, Image, Boxes, Rule, Zones, Points, Strip, Spectrogram, Panel, FigureSpec)}
+
+
+def _decoded(found: Any) -> Any:
+    "What `_encoded` wrote; a ValueError for anything else."
+    if not isinstance(found, dict):
+        return found
+    kind = found.get("is")
+    if kind in _CLASSES:
+        return _CLASSES[kind](**{name: _decoded(value) for name, value in found.items() if name != "is"})
+    if kind == "array":
+        return np.frombuffer(base64.b64decode(found["bytes"]), np.dtype(found["dtype"])).reshape(found["shape"]).copy()
+    if kind == "dict":
+        return {_decoded(key): _decoded(value) for key, value in found["items"]}
+    if kind in ("list", "tuple"):
+        return {"list": list, "tuple": tuple}[kind](map(_decoded, found["items"]))
+    if kind == "float":
+        return float(found["value"])
+    if kind == "function" and re.fullmatch(r"[a-z_]+", found["module"]) and re.fullmatch(r"[a-z_]+", found["name"]):
+        return getattr(import_module(f"layerwise_nb.figures.{found['module']}"), found["name"])
+    raise ValueError(f"expected a part of a figure; found {kind!r}: the file is damaged, or of another release")
+
+
+@patch
+def to_json(
+    self: FigureSpec,
+) -> str:
+    "The figure as data."
+    return json.dumps(_encoded(self), ensure_ascii=False, separators=(",", ":"))
+
+
+def read_figure(
+    path: str | Path,  # <figure>.figure.json
+) -> FigureSpec:
+    "A figure that was kept as data: `.matplotlib()`, `.plotly()`, `.save(…)` draw it."
+    try:
+        figure = _decoded(json.loads(Path(path).read_text(encoding="utf-8")))
+    except (KeyError, TypeError, AttributeError, ImportError, ValueError) as error:
+        raise ValueError(f"{path} is not a figure of this release: {error}; make the analysis again") from error
+    if not isinstance(figure, FigureSpec):
+        raise ValueError(f"{path} is not a figure: expected FigureSpec; found {type(figure).__name__}")
+    return figure
