@@ -157,7 +157,7 @@ def _similarity(folder: Path, layers: Sequence[str], file: str, label: str) -> I
         step = table.number(series=names[k], x=names[k + 1])
         yield ("Of neighbors, ", names[k], " and ", names[k + 1], f" differ most: {label} ", step, ".")
 
-# %% ../../nbs/11_analyses/findings.ipynb #b1cb55a2
+# %% ../../nbs/11_analyses/findings.ipynb #1d978bd7
 def _curve(table: Table, series: str, layers: Sequence[str]) -> dict[str, Number]:
     "A curve over the layers: those of its numbers that there are."
     found = ((layer, table.number(series=series, x=layer)) for layer in layers)
@@ -177,10 +177,11 @@ def _input(folder: Path, layers: Sequence[str], file: str, label: str) -> Iterat
     "The parts of the sentences about the input."
     curve = _curve(Table(folder, file), INPUT_KEPT, layers)
     names = list(curve)
+    names = names[names.index(_ends(curve)[0]) :] if names else []  # from the CNN output upwards
     if len(names) < 3:
         return
-    first, last = curve[names[0]], curve[names[-1]]
-    yield ("Of the CNN output, an R² of ", first, " can be read off ", names[0], " and of ", last, " off ", names[-1], ".")
+    first, last = names[1], names[-1]
+    yield ("Of the CNN output, an R² of ", curve[first], " can be read off ", first, " and of ", curve[last], " off ", last, ".")
     steps = [curve[b].value - curve[a].value for a, b in zip(names, names[1:], strict=False)]
     k = int(np.argmin(steps))
     if steps[k] < 0:
@@ -268,7 +269,7 @@ def best_layers(
         made.append(Best(*key.values(), row["best"], answers.number(**key), chance, close))
     return [best for best in made if best.value is not None]
 
-# %% ../../nbs/11_analyses/findings.ipynb #19237696
+# %% ../../nbs/11_analyses/findings.ipynb #16db6769
 _TOLD = {"phone": "Phones", "word": "Words", "speaker": "Speakers"}  # properties that get a sentence; all get a row
 
 
@@ -280,8 +281,10 @@ def _properties(folder: Path, layers: Sequence[str], file: str, label: str) -> I
             same = f"; {', '.join(best.not_worse)} do{'es' * (len(best.not_worse) == 1)} not differ from it"
             if len(best.not_worse) > 3:
                 same = "; many layers do not differ from it: see the table"
+            if best.chance and not best.value.low > best.chance.value:
+                same = ", which is no more than chance" + same * bool(best.not_worse)
             yield (f"{_TOLD[best.target]} are encoded best in ", best.layer, f" ({best.names[1]}: ", best.value, *chance, ")",
-                   same * bool(best.not_worse), ".")  # fmt: skip
+                   same if best.not_worse or same.startswith(",") else "", ".")  # fmt: skip
 
 # %% ../../nbs/11_analyses/findings.ipynb #67b228e0
 _SAYING: tuple[tuple[str, str, Callable, str], ...] = (  # analysis, its table, what it says, of which measure or curve

@@ -55,7 +55,7 @@ def visualize(
     only: str = "",  # analyses to make, with commas: content, similarity, propagation, layers, temporal, utterance; empty: all
     report: str = None,  # the page once more, as one HTML file with everything in it (at most 20 MB), to send around
     **kwargs,
-) -> dict:  # {"page": Path, "report": Path if asked for, "made": analyses made now, "kept": made before, "problems": {analysis: what went wrong}}
+) -> dict:  # page and (if asked for) report: Path; made now, kept: names; problems: analysis -> what went wrong
     "Every figure of a features folder, and a page that shows them; what is finished is skipped."
     analyses = _chosen(only)
     _check_report(report)

@@ -390,7 +390,7 @@ def _encoded(value: Any) -> Any:
     return str(value) if isinstance(value, str) else value  # a note that knows more than its text becomes text
 
 # %% ../../nbs/10_figures/specification.ipynb #ac53ffb9
-_CLASSES = {c.__name__: c for c in (Scale, Axis, Line, Area, Image, Boxes, Rule, Zones, Points, Strip, Spectrogram, Panel, FigureSpec)}
+_CLASSES = {c.__name__: c for c in (Scale, Axis, *Mark.__args__, Panel, FigureSpec)}
 
 
 def _decoded(found: Any) -> Any:
