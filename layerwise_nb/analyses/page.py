@@ -141,9 +141,21 @@ def _links(files: Sequence[Path], page: Path, inline: bool) -> list[dict]:
     texts = [path.name if named[path.suffix] else path.suffix[1:] for path in rest]
     return [{"href": _beside(p, page), "text": text, "download": ""} for p, text in zip(rest, texts, strict=True)]
 
-# %% ../../nbs/11_analyses/page.ipynb #81a6c427
+# %% ../../nbs/11_analyses/page.ipynb #aa6e3ddd
+def _described(figure: Card) -> Card:
+    "The card with what is seen and its details, which the figure knows that is kept as data."
+    from layerwise_nb.figures.specification import alternative_text, read_figure
+
+    kept = next((path for path in map(Path, figure.files) if path.name.endswith(".figure.json")), None)
+    if figure.alt or kept is None:
+        return figure
+    spec = read_figure(kept)
+    return replace(figure, alt=alternative_text(spec), details=list(spec.details))
+
+
 def _content(figure: Card, page: Path, inline: bool) -> dict:
     "What the template needs of a figure."
+    figure = _described(figure)
     paths = sorted(map(Path, figure.files), key=_order)
     if not paths:
         raise ValueError(f"expected files of the figure {figure.title!r}; found none")

@@ -84,7 +84,8 @@ def interactive_data(
     path: str | Path,  # an HTML file that `save_figure` wrote
 ) -> str:  # JSON of data, layout and config, safe inside a page; "" for any other file
     "The interactive figure in a file, for another page to draw."
-    found = re.search(r'<script type="application/json" id="figure-data">(.*?)</script>', Path(path).read_text(encoding="utf-8"), re.S)
+    text = Path(path).read_text(encoding="utf-8")
+    found = re.search(r'<script type="application/json" id="figure-data">(.*?)</script>', text, re.S)
     return found[1] if found else ""
 
 # %% ../../nbs/10_figures/figure.ipynb #9e1d730d
