@@ -234,7 +234,8 @@ def _cards(study: Study, rows: list[dict], best: list[BestLayer], values: list[C
     context, layers = [study.title], list(dict.fromkeys(row["layer"] for row in rows if row["kind"] == "layer"))
     caption = "Dark: the best layer and its value. Light: layers that do not differ from it (paired by group, Holm)."
     cards = [study.save("content/which_layer", "Which layer should I use?", caption,
-                        best_layers([vars(row) for row in best], layers, context))] if best else []  # fmt: skip
+                        best_layers([vars(row) for row in best], layers, context),
+                        [study.folder / "content/which_layer.csv"])] if best else []  # fmt: skip
     caption = "Each row from its worst (dark) to its best layer (bright): where speakers fade and phones rise."
     cards.append(study.save("content/profile", "All properties at a glance", caption, profile(rows, context)))
     found: dict[tuple, list[dict]] = {}
@@ -337,7 +338,7 @@ def _outcome(study: Study, values, untrained, problems: list[str], facts: dict, 
     rows, best = content_rows(values, facts, untrained, same_as), which_layer(values)
     cards = _cards(study, rows, best, values) if any(v.kind == "layer" for v in values) else []
     if cards:
-        cards[0] = replace(cards[0], files=[*cards[0].files, *files])
+        cards[0] = replace(cards[0], files=list(dict.fromkeys([*cards[0].files, *files])))
     return Outcome(cards, problems, {"values": values, "control": untrained, "which_layer": best, "notes": notes})
 
 # %% ../../nbs/11_analyses/content.ipynb #67a6a52c

@@ -85,7 +85,8 @@ def _measure_cards(study: Study, summary: TemporalSummary, rates: dict[str, floa
     cards = []
     for stem, measures, title, caption in _MEASURES:
         options = {"context": [study.title, _rates(rates)]} | ({"measures": measures} if measures else {})
-        cards.append(study.save(f"temporal_analysis/{stem}", title, caption, temporal_curves(summary, **options)))
+        table = [study.folder / "temporal_analysis/measures.csv"] if not cards else []  # of all measures
+        cards.append(study.save(f"temporal_analysis/{stem}", title, caption, temporal_curves(summary, **options), table))
     return cards
 
 
