@@ -25,6 +25,7 @@ from layerwise_nb.analyses.matrices import (
     features_facts,
     massive_notes,
     sample_groups,
+    save_with_numbers,
     write_result,
 )
 from .study import Study
@@ -80,7 +81,7 @@ def analyse_difference(
         difference = replace(matrices[0], values=matrices[0].values - matrices[1].values)
         result, stem = Result(difference, intervals, tuple(notes), []), folder / f"{metric}_{suffix}"
         files = write_result(stem, result, {**header, "failed": {**summary.failed, **other.failed}})
-        files += difference_heatmap(*matrices, intervals, summary.corpus, models).save(stem, formats)
+        files += save_with_numbers(difference_heatmap(*matrices, intervals, summary.corpus, models), stem, formats)
         results[metric] = replace(result, files=files)
     return results
 
@@ -308,7 +309,7 @@ def analyse_cross(
         figure = heatmap(result.matrix, result.intervals, sides=(sides[0].label, sides[1].label))
         lines = [study.summary.corpus, *alignment_lines(paired, (sides[0].title, sides[1].title))]
         figure.details = [*lines, *figure.details, *_null_line(null)]
-        files += figure.save(folder / f"{metric}_{suffix}", study.formats)
+        files += save_with_numbers(figure, folder / f"{metric}_{suffix}", study.formats)
         results[metric] = replace(result, notes=(*result.notes, *_left_out(paired), *_null_line(null)), files=files)
     return results
 
