@@ -37,7 +37,8 @@ SECTIONS = {
     "tutorials": ("Tutorials", ["quickstart", "study"]),
     "how_to": (
         "How to",
-        ["audio", "disk", "several_gpus", "several_machines", "slurm", "resume", "debug_remotely", "original_pipeline"],
+        ["audio", "sources", "disk", "several_gpus", "several_machines", "slurm", "resume", "debug_remotely",
+         "original_pipeline"],  # fmt: skip
     ),
     "explanations": (
         "Background",

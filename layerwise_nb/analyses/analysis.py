@@ -45,7 +45,7 @@ class Analysis:
     text: str  # above its figures
     make: Callable[..., Outcome]  # of a study and, by keyword, of the settings of this analysis
     shares: tuple[str, ...] = ("layers", "seed", "formats")  # settings of the study that change its result
-    missing: Callable[[Study], str] = lambda study: ""  # what it lacks in this study; "" if it can be made
+    missing: Callable[[Study, Mapping], str] = lambda study, settings: ""  # what it lacks in a study; "" if it can be made
     check: Callable[[Mapping[str, Any]], None] = lambda settings: None  # a ValueError for invalid settings, before the work
 
     @property

@@ -343,10 +343,12 @@ def _acoustics(study: Study, sample: ContentSample, path: Path) -> tuple[SoundOn
     return SoundOnDisk(path, rows), []
 
 # %% ../../nbs/11_analyses/content.ipynb #67a6a52c
-def _missing(study: Study) -> str:
+def _missing(study: Study, settings: Mapping) -> str:
     "Why there is nothing to measure."
     if not study.store.has_features:
         return "it needs features, and this folder holds sums only: extract with --store pooled or all"
+    if settings.get("labels"):  # they were named: what they lack is a problem, no reason to leave it out
+        return ""
     found: CorpusLabels = read_corpus_labels(study.store)
     return "" if found.utterances else "there are no labels beside the audio (name them with --labels)"
 

@@ -114,7 +114,7 @@ def make_all(
     records = _read_records(path)
     for analysis in analyses:
         name = analysis.name
-        if (missing := analysis.missing(study)) and not asked:
+        if (missing := analysis.missing(study, settings)) and not asked:
             print(f"{name:12} left out: {missing}", file=sys.stderr)
             continue
         key = analysis_key(study, analysis, settings)
