@@ -205,7 +205,8 @@ def _decode(path: AudioPlace, header: AudioHeader, first: int = 0, stop: int | N
         if header.format == "FLAC":
             _check_flac(path, header.n_samples)
         with _open_decoder(path, _counted(path, header)) as file:
-            file.seek(first)
+            if first:  # GSM cannot
+                file.seek(first)
             samples = file.read(n_samples, dtype="float32", always_2d=True)
     except sf.LibsndfileError as error:
         what = error.error_string if error.error_string.strip(" .") else "damaged"
