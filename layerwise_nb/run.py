@@ -16,7 +16,7 @@ from .analyses.pipeline import ANALYSES, check_choices, visualize
 from .core.commands import UsageError, command_ending
 from .extract import extract
 from .extraction.progress import INTERRUPTED, format_summary
-from .visualize import configured, old_settings, report
+from .visualize import configured, old_settings, print_result
 
 # %% ../nbs/14_commands/run.ipynb #3279e3a9
 def run(
@@ -33,7 +33,7 @@ def run(
     print(format_summary(summary))
     if summary["stopped"] or not summary["done"]:
         return 130 if summary["stopped"] == INTERRUPTED else 1
-    status = report(visualize(summary["features_dir"], output_dir, **analysis))
+    status = print_result(visualize(summary["features_dir"], output_dir, **analysis))
     return status or int(bool(summary["failed"]))
 
 # %% ../nbs/14_commands/run.ipynb #59df32c8
@@ -42,9 +42,12 @@ def run(
 def layerwise_run(
     audio_dir: str = None,  # folder of audio files, searched with its subfolders; "synthetic" (default): made on the spot
     output_dir: str = None,  # for features and results
-    dataset_split: str = None,  # e.g. dev-clean: a folder below audio_dir if there is one, and part of the name
+    dataset_split: str = None,  # split of the dataset, or e.g. dev-clean: a folder below audio_dir; part of the name
     manifest: str = None,  # or a table of recordings, a data folder of Kaldi (wav.scp), or cuts of lhotse
-    id_column: str = None,  # column of the table with ids; default: found
+    dataset: str = None,  # or a Hugging Face dataset: hub name (or name@revision), folder of Parquet or of save_to_disk
+    dataset_config: str = None,  # configuration of the dataset
+    streaming: bool = False,  # read the dataset once, row after row, and keep its recordings beside the features
+    id_column: str = None,  # column of the table or dataset with ids; default: found
     speaker_column: str = None,  # with speakers; default: found
     text_column: str = None,  # with what is said; default: found
     model: str = "facebook/hubert-base-ls960",  # hub name, folder, or random[:base|large|tiny] (untrained control)
@@ -56,6 +59,7 @@ def layerwise_run(
     cut_tier: str = "words",  # tier of `cut_alignments` to cut at
     config: str = None,  # TOML file with settings of the analyses; flags override it
     only: str = "",  # analyses to make, with commas: content, similarity, propagation, layers, temporal, utterance; empty: all
+    report: str = None,  # the page once more, as one HTML file with everything in it (at most 20 MB), to send around
     alignments: str = None,  # old spelling of --labels
     tier: str = None,  # old spelling of --label_tier
     **kwargs,
@@ -66,18 +70,20 @@ def layerwise_run(
     """
     extraction = {"dataset_split": dataset_split, "model": model, "num_files": num_files, "dtype": dtype, "device": device,
                   "seed": weights_seed, "alignments": cut_alignments, "tier": cut_tier, "manifest": manifest,
-                  "id_column": id_column, "speaker_column": speaker_column, "text_column": text_column}  # fmt: skip
-    audio_dir = audio_dir if audio_dir or manifest else "synthetic"
+                  "id_column": id_column, "speaker_column": speaker_column, "text_column": text_column,
+                  "dataset": dataset, "dataset_config": dataset_config, "streaming": streaming}  # fmt: skip
+    audio_dir = audio_dir if audio_dir or manifest or dataset else "synthetic"
     with command_ending("layerwise_run"):
         if not output_dir:
             raise UsageError("--output_dir is needed: a folder for features and results")
         kwargs.pop("features_dir")
         extraction |= {name: kwargs[name] for name in ("speaker_table", "speaker_pattern")}
-        if audio_dir == "synthetic" and kwargs["effort"] == "default":
-            kwargs |= {"effort": "quick", "nulls": min(5, kwargs["nulls"])}  # a look, on a minute of speech
-            print("content      a quick look, as the embedded corpus is small (--effort full: everything)", file=sys.stderr)
-        analysis = {"only": only, **kwargs, "device": device, **old_settings(alignments=alignments, tier=tier)}
+        analysis = {"only": only, "report": report, **kwargs, "device": device}
+        analysis |= old_settings(alignments=alignments, tier=tier)
         if config:
             analysis |= configured(layerwise_run.__wrapped__, config, analysis)
+        if audio_dir == "synthetic" and not (analysis["quick"] or analysis["full"]):
+            analysis |= {"quick": True, "nulls": min(5, analysis["nulls"])}  # a look, on a minute of speech
+            print("content      a quick look, as the embedded corpus is small (--full: everything)", file=sys.stderr)
         if status := run(audio_dir, output_dir, extraction, analysis):
             raise SystemExit(status)
