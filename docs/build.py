@@ -37,7 +37,7 @@ SECTIONS = {
     "tutorials": ("Tutorials", ["quickstart", "study"]),
     "how_to": (
         "How to",
-        ["audio", "compare_models", "disk", "several_gpus", "several_machines", "slurm", "resume", "train_a_probe",
+        ["audio", "sources", "compare_models", "disk", "several_gpus", "several_machines", "slurm", "resume", "train_a_probe",
          "debug_remotely", "original_pipeline"],
     ),
     "explanations": (
