@@ -37,8 +37,8 @@ SECTIONS = {
     "tutorials": ("Tutorials", ["quickstart", "which_layer", "study"]),
     "how_to": (
         "How to",
-        ["audio", "compare_models", "disk", "several_gpus", "several_machines", "slurm", "resume", "train_a_probe",
-         "debug_remotely", "original_pipeline"],
+        ["audio", "sources", "compare_models", "disk", "several_gpus", "several_machines", "slurm", "resume", "train_a_probe",
+         "colab", "debug_remotely", "original_pipeline"],
     ),
     "explanations": (
         "Background",
