@@ -8,6 +8,8 @@ from setuptools import find_packages, setup
 config = ConfigParser(delimiters=["="])
 config.read("settings.ini", encoding="utf-8")
 settings = config["DEFAULT"]
+extras = {key.removesuffix("_requirements"): settings[key].split() for key in settings if key.endswith("_requirements")}
+extras["dev"] = sorted({one for needed in extras.values() for one in needed})  # the tests use all of them
 
 setup(
     name=settings["lib_name"],
@@ -23,10 +25,7 @@ setup(
     packages=find_packages(include=["layerwise_nb", "layerwise_nb.*"]),
     python_requires=f">={settings['min_python']}",
     install_requires=settings["requirements"].split(),
-    extras_require={
-        "align": settings["align_requirements"].split(),
-        "dev": [*settings["dev_requirements"].split(), *settings["align_requirements"].split()],
-    },
+    extras_require=extras,
     entry_points={
         "console_scripts": settings["console_scripts"].split(),
         "nbdev": [f"{settings['lib_path']}={settings['lib_path']}._modidx:d"],

@@ -41,7 +41,7 @@ def read_transcripts(
         found[fields[0]] = fields[1]
     return found
 
-
+# %% ../nbs/14_commands/align.ipynb #74ba49a2
 def _from_table(places: Sequence[PurePosixPath], table: Mapping[str, str]) -> dict[PurePosixPath, str]:
     "The texts of recordings from a table: by path, by name, or by stem where no other recording has it."
     stems = [place.stem for place in places]
@@ -67,7 +67,7 @@ def _beside(audio_dir: Path, place: PurePosixPath, chapters: dict[Path, dict[str
             return re.sub(r"^\s*\d+\s+\d+\s+", "", " ".join(read_text(file).split()))  # TIMIT: first and last sample
     return None
 
-
+# %% ../nbs/14_commands/align.ipynb #2168f953
 def find_transcripts(
     audio_dir: str | Path,  # folder of audio files
     transcripts: str | Path | None = None,  # a table; None: files beside the audio

@@ -43,7 +43,7 @@ def _size(path: Path) -> int:
 def _megabytes(num_bytes: int) -> str:
     return f"{num_bytes / 1e6:,.1f} MB"
 
-
+# %% ../nbs/14_commands/download.ipynb #81a1b012
 def _fetch_rest(url: str, part: Path, num_bytes: int, timeout_s: float) -> None:
     "One connection: write to `part` what the server sends from where `part` ends. It may stop early without an error."
     have = _size(part)
@@ -115,7 +115,7 @@ def _bar(file, what: str, path: Path):
     "`file` with a progress bar on its `read`."
     return tqdm.wrapattr(file, "read", total=_size(path), desc=f"{what} {path.name}", unit_divisor=1000, disable=None)
 
-
+# %% ../nbs/14_commands/download.ipynb #1d2ea71f
 def _accept(path: Path, final: Path, md5: str) -> None:
     "Give `path` its final name if its checksum is right; else the name `.bad` and a `DownloadError`."
     found = file_md5(path)

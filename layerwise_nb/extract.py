@@ -5,18 +5,18 @@
 # %% auto #0
 __all__ = ['extract', 'layerwise_extract']
 
-# %% ../nbs/14_commands/extract.ipynb #2d094818
+# %% ../nbs/14_commands/extract.ipynb #914f2c05
 from fastcore.script import call_parse
 
 from ._moved import door
 from .core.commands import command_ending, flags_of
 from .extraction.progress import INTERRUPTED, format_summary
-from .extraction.settings import ExtractionSettings, audio_folder
+from .extraction.settings import ExtractionSettings, speech_source
 
 # %% ../nbs/14_commands/extract.ipynb #d002extr
 __getattr__ = door("extract")  # the names of release 0.1
 
-# %% ../nbs/14_commands/extract.ipynb #7a03e934
+# %% ../nbs/14_commands/extract.ipynb #88225a3d
 @flags_of(ExtractionSettings)
 def extract(
     audio_dir: str | None = None,  # folder of audio files, searched with its subfolders; "synthetic": made on the spot
@@ -25,7 +25,7 @@ def extract(
 ) -> dict:  # summary: features_dir, found, done, new, failed, audio_hours, wall_seconds, …
     "Extract the layer features of every utterance below a folder; the same call continues a stopped run."
     settings = ExtractionSettings(audio_dir, save_dir, **kwargs)
-    audio_folder(settings)  # a split that is not there
+    speech_source(settings)  # a split or a table that is not there
     from layerwise_nb.extraction.run import run_extraction
 
     if not settings.moments:

@@ -18,9 +18,9 @@ from .extract import extract
 from .extraction.progress import INTERRUPTED, format_summary
 from .visualize import configured, old_settings, report
 
-# %% ../nbs/14_commands/run.ipynb #158766ba
+# %% ../nbs/14_commands/run.ipynb #3279e3a9
 def run(
-    audio_dir: str,  # folder of audio files, or "synthetic"
+    audio_dir: str | None,  # folder of audio files, or "synthetic"; None: `extraction` says where speech comes from
     output_dir: str,  # for features and results
     extraction: dict,  # settings of `extract`
     analysis: dict,  # settings of `visualize`
@@ -36,13 +36,17 @@ def run(
     status = report(visualize(summary["features_dir"], output_dir, **analysis))
     return status or int(bool(summary["failed"]))
 
-# %% ../nbs/14_commands/run.ipynb #2c2b9455
+# %% ../nbs/14_commands/run.ipynb #59df32c8
 @call_parse
 @analysis_flags(*ANALYSES.values())
 def layerwise_run(
-    audio_dir: str = "synthetic",  # folder of audio files, searched with its subfolders; "synthetic": made on the spot
+    audio_dir: str = None,  # folder of audio files, searched with its subfolders; "synthetic" (default): made on the spot
     output_dir: str = None,  # for features and results
     dataset_split: str = None,  # e.g. dev-clean: a folder below audio_dir if there is one, and part of the name
+    manifest: str = None,  # or a table of recordings, a data folder of Kaldi (wav.scp), or cuts of lhotse
+    id_column: str = None,  # column of the table with ids; default: found
+    speaker_column: str = None,  # with speakers; default: found
+    text_column: str = None,  # with what is said; default: found
     model: str = "facebook/hubert-base-ls960",  # hub name, folder, or random[:base|large|tiny] (untrained control)
     num_files: int = 0,  # use a random sample of so many utterances; 0: all
     dtype: str = "float32",  # stored numbers: float32 or float16 (half the disk)
@@ -61,7 +65,9 @@ def layerwise_run(
     Example: layerwise_run --audio_dir data/LibriSpeech --dataset_split dev-clean --num_files 50 --output_dir results
     """
     extraction = {"dataset_split": dataset_split, "model": model, "num_files": num_files, "dtype": dtype, "device": device,
-                  "seed": weights_seed, "alignments": cut_alignments, "tier": cut_tier}  # fmt: skip
+                  "seed": weights_seed, "alignments": cut_alignments, "tier": cut_tier, "manifest": manifest,
+                  "id_column": id_column, "speaker_column": speaker_column, "text_column": text_column}  # fmt: skip
+    audio_dir = audio_dir if audio_dir or manifest else "synthetic"
     with command_ending("layerwise_run"):
         if not output_dir:
             raise UsageError("--output_dir is needed: a folder for features and results")

@@ -35,7 +35,7 @@ class Status:
     longest_s: float  # seconds
     failures: dict[str, list[str]]  # reason -> utterances, the most frequent first
 
-
+# %% ../nbs/14_commands/status.ipynb #e7596562
 def read_status(
     folder: str | Path,  # a features folder, one above it, or the output folder of layerwise_run
 ) -> Status:

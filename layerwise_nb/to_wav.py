@@ -98,7 +98,7 @@ def _ffmpeg(*args: str | Path) -> subprocess.CompletedProcess:
     call = [get_ffmpeg_exe(), "-nostdin", "-hide_banner", *map(str, args)]
     return subprocess.run(call, capture_output=True, text=True, errors="replace")
 
-
+# %% ../nbs/14_commands/to_wav.ipynb #bf282f86
 def any_to_wav(
     path: str | Path,  # a recording that ffmpeg reads
     wav: str | Path,  # the WAV to write; its folder is made if need be
@@ -144,7 +144,7 @@ class Conversion:
         "Size of the WAVs written now."
         return sum(wav.stat().st_size for wav in self.converted)
 
-
+# %% ../nbs/14_commands/to_wav.ipynb #c1c1d9aa
 def _select(root: Path, formats: list[str], speakers: list[str], table: str | None, pattern: str | None) -> list[Path]:
     "The files of some formats below `root`, of some speakers or of all; a ValueError if there are none."
     suffixes = {f".{name.lower().lstrip('.')}" for name in formats}
@@ -220,7 +220,7 @@ def convert_folder(
     maps = (dict(sorted(some.items())) for some in (done.failed, done.doubtful))
     return Conversion(sorted(done.converted), sorted(done.skipped), *maps)
 
-
+# %% ../nbs/14_commands/to_wav.ipynb #8589dcf6
 def _note(done: Conversion, path: Path, wav: Path, job) -> None:
     "Add what became of a file."
     try:

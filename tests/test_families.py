@@ -73,3 +73,16 @@ def test_a_family_from_checkpoint_to_corpus(kind, tmp_path):
         for feature, x in store[name].items():
             y = FeatureStore(alone["features_dir"])[name][feature]
             assert np.linalg.norm(x - y) <= 1e-5 * np.linalg.norm(y), (name, feature)
+
+
+def test_every_layer_has_its_group_in_a_figure():
+    from layerwise_nb.figures.style import layer_groups
+    from layerwise_nb.models.load import FAMILIES
+
+    shown = {"CNN": "cnn", "front end": "cnn", "projection": "projection", "transformer": "transformer"}
+    for family in FAMILIES:
+        for name, make in family.random.items():
+            catalogue = family.catalogue(make()[0])
+            runs = layer_groups(list(catalogue))
+            drawn = [shown.get(group, f"none of {name}") for group, first, stop in runs for _ in range(first, stop)]
+            assert drawn == [f.group for f in catalogue.values()], name

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LOWER_IS_BETTER', 'MEASURES', 'FRAME_TARGETS', 'TARGETS', 'ContentValue', 'Shared', 'measure_layer']
 
-# %% ../../nbs/11_analyses/content_measures.ipynb #0ec99af1
+# %% ../../nbs/11_analyses/content_measures.ipynb #bd88f1f6
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,7 +25,7 @@ from layerwise_nb.probing.subspaces import (
     target_cca,
     variance_partition,
 )
-from ..probing.target_r2 import held_out_r2, target_r2
+from ..probing.target_r2 import null_r2, target_r2
 from ..probing.targets import FoldSums, fold_sums, one_hot
 from ..probing.words import word_precision
 
@@ -55,7 +55,7 @@ MEASURES = ("target_r2", "target_cca", "probe_accuracy", "pnmi", "phone_purity",
 FRAME_TARGETS = ("mel", "mfcc", "log_f0", "voicing", "energy", "centroid", "tilt", "position", "phone")
 TARGETS = (*FRAME_TARGETS, "rate", "word", "speaker")
 
-# %% ../../nbs/11_analyses/content_measures.ipynb #f16f66ae
+# %% ../../nbs/11_analyses/content_measures.ipynb #83ed86d9
 class Shared:
     "The sample with its targets and nulls."
 
@@ -105,50 +105,57 @@ class Shared:
         return [permuted(utterances, k, self.seed, folds) for k in range(self.n_nulls)]
 
     @cached_property
+    def constant(self) -> list[str]:
+        "Targets of frames that do not vary."
+        return [name for name, y in self.values.items() if name in self.wanted and not np.nanstd(y, axis=0).any()]
+
+    @cached_property
+    def of_utterances(self) -> list[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        "Targets that are the same in a whole utterance: rows, and the values of one or two targets there."
+        found = []
+        if "speaker" in self.wanted and self.speaker_rows.any():
+            names, codes = np.unique(self.sample.frames.speakers[self.speaker_rows], return_inverse=True)
+            found.append((np.flatnonzero(self.speaker_rows), {"speaker": one_hot(codes, len(names)).astype(np.float64)}))
+        several = len(self.sample.frames.positions) > 9 and len(np.unique(self.utterance_folds)) > 1
+        if "rate" in self.wanted and self.sample.phones and several:
+            rate = {name: _rate(self.sample, name) for name in self.sample.frames.positions}
+            rows, values = np.arange(len(self.folds)), np.array([[rate[name]] for name in self.sample.frames.utterances.tolist()])
+            if found and len(found[0][0]) == len(rows):
+                found[0][1]["rate"] = values
+            else:
+                found.append((rows, {"rate": values}))
+        return found
+
+    @cached_property
     def speaker_rows(self) -> np.ndarray:
         "Rows of speakers with two or more utterances."
         frames = self.sample.frames
         known = (frames.speakers != "") & ~np.isin(frames.speakers, list(self.left_out))
         return known & (len(np.unique(frames.speakers[known])) > 1)
 
-# %% ../../nbs/11_analyses/content_measures.ipynb #fffee7aa
-def _null_r2(shared: Shared, x: np.ndarray, y: np.ndarray, ridges: np.ndarray, decode: bool, folds, moves) -> np.ndarray:
-    "R² with labels that mean nothing."
-    if not len(moves):
-        return np.empty(0)
-    sums = fold_sums(x, {str(k): y[rows] for k, rows in enumerate(moves)}, folds)
-    if decode:
-        return np.array(list(held_out_r2(sums, dict.fromkeys(sums.blocks, ridges)).values()))
-    xx, found = np.einsum("fpp->fp", sums.xx), []
-    for rows, own in zip(moves, sums.blocks.values(), strict=True):
-        yy = np.array([y[rows][folds == f].T @ y[rows][folds == f] for f in np.unique(folds)])
-        swapped = FoldSums(sums.n, sums.y[:, own], sums.x, yy, sums.xy[:, :, own].transpose(0, 2, 1), xx,
-                           {"layer": slice(0, x.shape[1])})  # fmt: skip
-        found.append(held_out_r2(swapped, {"layer": ridges}, scale_y=True)["layer"])
-    return np.array(found)
-
-
+# %% ../../nbs/11_analyses/content_measures.ipynb #43d37b1b
 def _r2_of(shared: Shared, data: LayerFrames) -> Iterator[tuple]:
     "R² of the targets of frames: from sums of all labeled frames, nulls from the sample."
-    names = [name for name in shared.targets.widths if name in shared.wanted]
-    together = [name for name in names if name != "log_f0"]
-    for group in ([together] if together else []) + ([["log_f0"]] if "log_f0" in names else []):
-        sums = _scaled_targets(data.sums.of(data.name, group))
-        found = target_r2(sums, shared.sample.n_groups, what=shared.sample.what)
-        for name in group:
-            y, folds, moves, there = _defined(shared, name)
-            same = len(np.unique(folds)) == len(sums.n)
-            x = data.frames[there]
-            null = _null_r2(shared, x, y, found[name].ridges, True, folds, moves if same else [])
-            yield "target_r2", "decoding", name, found[name].estimate, null, found[name].n, len(sums.n), found[name].note
-            back = _one(data.sums.of(data.name, [name]))
-            other = target_r2(back, shared.sample.n_groups, scale_y=True, what=shared.sample.what)["layer"]
-            null = _null_r2(shared, x, y, other.ridges, False, folds, moves if same else [])
-            yield "target_r2", "encoding", name, other.estimate, null, other.n, len(sums.n), other.note
+    wanted = [name for name in shared.targets.widths if name in shared.wanted and name not in shared.constant]
+    by_rows = [[name for name in wanted if name != "log_f0"], [name for name in wanted if name == "log_f0"]]
+    for names in filter(None, by_rows):
+        sums, common = data.sums.of(data.name, names), {"n_groups": shared.sample.n_groups, "what": shared.sample.what}
+        found = target_r2(_scaled_targets(sums), **common)
+        back = {name: target_r2(sums.block(name).swapped("layer"), scale_y=True, **common)["layer"] for name in names}
+        nulls = _nulls_of_frames(shared, data, found, back, len(sums.n))
+        for variant, own, null in (("decoding", found, nulls[0]), ("encoding", back, nulls[1])):
+            for name in names:
+                e = own[name]
+                yield "target_r2", variant, name, e.estimate, null.get(name, np.empty(0)), e.n, len(sums.n), e.note
 
 
-def _one(sums: FoldSums) -> FoldSums:
-    return sums.swapped("layer")
+def _nulls_of_frames(shared: Shared, data: LayerFrames, found: dict, back: dict, n_folds: int) -> tuple[dict, dict]:
+    "R² of nulls, on the rows of the sample where these targets are defined."
+    values, rows, moves = _defined(shared, list(found))
+    if not moves or len(np.unique(shared.folds[rows])) != n_folds:  # penalties are those of the real labels, fold by fold
+        return {}, {}
+    ridges = ({name: own.ridges for name, own in each.items()} for each in (found, back))
+    return null_r2(data.frames[rows], values, shared.folds[rows], moves, *ridges)
 
 
 def _scaled_targets(sums: FoldSums) -> FoldSums:
@@ -160,47 +167,35 @@ def _scaled_targets(sums: FoldSums) -> FoldSums:
     return FoldSums(sums.n, sums.x, sums.y / scale, sums.xx, sums.xy / scale, sums.y_squares / scale**2, sums.blocks)
 
 
-def _defined(shared: Shared, name: str) -> tuple[np.ndarray, np.ndarray, list[np.ndarray], np.ndarray]:
-    "Values, folds and nulls of a target on the rows of the sample where it is defined, and these rows."
-    y = shared.values[name].astype(np.float64)
-    there = np.isfinite(y).all(axis=1)
+def _defined(shared: Shared, names: Sequence[str]) -> tuple[dict[str, np.ndarray], np.ndarray, list[np.ndarray]]:
+    "Values and nulls of some targets on the rows of the sample where they are defined, and these rows."
+    values = {name: shared.values[name].astype(np.float64) for name in names}
+    there = np.all([np.isfinite(y).all(axis=1) for y in values.values()], axis=0)
     moves = shared.slides
     if not there.all():
         moves = [shifted(shared.sample.frames.utterances[there], k, shared.seed) for k in range(shared.n_nulls)]
-    y = y[there] if name == "phone" else y[there] / np.maximum(y[there].std(0), 1e-6)
-    return y, shared.folds[there], moves, np.flatnonzero(there)
+    values = {name: y[there] for name, y in values.items()}
+    values = {name: y if name == "phone" else y / np.maximum(y.std(0), 1e-6) for name, y in values.items()}
+    return values, np.flatnonzero(there), moves
 
-# %% ../../nbs/11_analyses/content_measures.ipynb #587aa972
+# %% ../../nbs/11_analyses/content_measures.ipynb #fedc629e
 def _target_r2(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
     for measure, variant, name, estimate, null, n, folds, note in _r2_of(shared, data):
         classes = len(shared.sample.phones) if name == "phone" else 0
         details = {"note": note} if note else {}
         yield ContentValue(measure, variant, name, data.name, data.kind, estimate, null, n, "frames", classes, folds,
                            details=details)  # fmt: skip
-    for name, y, rows, moves in _of_utterances(shared):
+    for rows, targets in shared.of_utterances:
         x, folds = data.frames[rows], shared.utterance_folds[rows]
         n_utterances = len(np.unique(shared.sample.frames.utterances[rows]))
-        found = target_r2(fold_sums(x, {name: y}, folds), n_utterances, what="utterances")[name]
-        null = _null_r2(shared, x, y, found.ridges, True, folds, moves)
-        classes = y.shape[1] if name == "speaker" else 0
-        yield ContentValue("target_r2", "decoding", name, data.name, data.kind, found.estimate, null, len(rows), "frames",
-                           classes, len(np.unique(folds)))  # fmt: skip
-
-
-def _of_utterances(shared: Shared) -> Iterator[tuple[str, np.ndarray, np.ndarray, list[np.ndarray]]]:
-    "Targets that are the same in a whole utterance: name, values, rows and nulls."
-    frames = shared.sample.frames
-    if "speaker" in shared.wanted and len(np.unique(frames.speakers[shared.speaker_rows])) > 1:
-        rows = np.flatnonzero(shared.speaker_rows)
-        names, codes = np.unique(frames.speakers[rows], return_inverse=True)
-        moves = shared.deals(rows)
-        yield "speaker", one_hot(codes, len(names)).astype(np.float64), rows, moves
-    several = len(frames.positions) > 9 and len(np.unique(shared.utterance_folds)) > 1
-    if "rate" in shared.wanted and shared.sample.phones and several:
-        rows = np.arange(len(frames.phones))
-        rate = {name: _rate(shared.sample, name) for name in frames.positions}
-        moves = shared.deals(rows)
-        yield "rate", np.array([[rate[name]] for name in frames.utterances.tolist()]), rows, moves
+        found = target_r2(fold_sums(x, targets, folds), n_utterances, what="utterances")
+        null = null_r2(x, targets, folds, shared.deals(rows), {name: own.ridges for name, own in found.items()})[0]
+        for name, y in targets.items():
+            classes = y.shape[1] if name == "speaker" else 0
+            yield ContentValue("target_r2", "decoding", name, data.name, data.kind, found[name].estimate, null[name], len(rows),
+                               "frames", classes, len(np.unique(folds)))  # fmt: skip
+    if shared.constant:
+        raise ValueError(f"{', '.join(shared.constant)}: the same in all frames of the sample, so there is nothing to explain")
 
 
 def _rate(sample: ContentSample, utterance: str) -> float:

@@ -49,7 +49,7 @@ def _cosines() -> np.ndarray:
 
     return create_dct(N_CEPSTRA, N_MEL, norm="ortho").numpy()
 
-
+# %% ../../nbs/03_audio/acoustics.ipynb #611cfccd
 def _power(waveform: np.ndarray, grid: Feature, n_frames: int) -> np.ndarray:
     "Power spectra, (n_frames, n_bins), of 25 ms Hann windows; a full-scale sine has a power of 1/2."
     windows = centered_windows(waveform, grid, 0.025, n_frames)
@@ -71,7 +71,7 @@ _F0_HZ = (60.0, 400.0)
 _VOICED = 0.45  # least height of the peak, as in Praat
 _SILENT_DB = -50.0  # under the loudest frame: no voice there
 
-
+# %% ../../nbs/03_audio/acoustics.ipynb #c6cf74a4
 def _pitch(waveform: np.ndarray, grid: Feature, n_frames: int, level_db: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     "Pitch in Hz (NaN where there is none), and whether there is a voice; Boersma 1993, without its search for a path."
     windows = centered_windows(waveform, grid, 3 / _F0_HZ[0], n_frames)
@@ -91,7 +91,7 @@ def _pitch(waveform: np.ndarray, grid: Feature, n_frames: int, level_db: np.ndar
         left, top, right = r[rows, best - 1], r[rows, best], r[rows, best + 1]
         bend = left - 2 * top + right
         lag = lags[best] + np.where(bend < 0, 0.5 * (left - right) / np.where(bend < 0, bend, 1), 0)
-        found[start : start + 2048] = np.where(top > _VOICED, grid.sample_rate / lag, np.nan)
+        found[start : start + 2048] = np.where(peak.any(axis=1) & (top > _VOICED), grid.sample_rate / lag, np.nan)
     found[level_db < level_db.max() + _SILENT_DB] = np.nan
     return found, np.isfinite(found)
 
@@ -107,7 +107,7 @@ ACOUSTICS = {
 }  # columns
 BASELINES = {"log-mel": "mel", "MFCC": "mfcc"}  # name of the row -> which of these it is
 
-
+# %% ../../nbs/03_audio/acoustics.ipynb #b52ec985
 def acoustics(
     waveform: np.ndarray,  # (n_samples,) of one utterance, at the grid's sample rate
     grid: Feature,  # whose frames are meant
@@ -129,7 +129,7 @@ def acoustics(
              "energy": energy, "centroid": power @ hz[:, None] / total, "tilt": _tilt(power, hz)}  # fmt: skip
     return {name: np.ascontiguousarray(found[name], np.float32) for name in ACOUSTICS}
 
-
+# %% ../../nbs/03_audio/acoustics.ipynb #9f72d3d5
 def _tilt(power: np.ndarray, hz: np.ndarray) -> np.ndarray:
     "Slope of the level over log frequency, (n_frames, 1) dB per octave."
     inside = (hz >= 100) & (hz <= 5000)

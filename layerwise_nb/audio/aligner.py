@@ -44,7 +44,7 @@ def _pocketsphinx() -> Any:
         ) from error
     return pocketsphinx
 
-
+# %% ../../nbs/03_audio/aligner.ipynb #102abaf8
 class Aligner:
     "PocketSphinx with its model of US English; other words than CMUdict's are called `=word` in it."
 
@@ -85,7 +85,7 @@ def _known(self: Aligner, word: str) -> str:
         made.add_word(f"={word}", phones, True)
     return f"={word}"
 
-
+# %% ../../nbs/03_audio/aligner.ipynb #de8b2ec7
 @patch
 def _pass_twice(self: Aligner, samples: np.ndarray, names: list[str], beam: float) -> list[tuple]:
     "(word, start, n, phones) in frames of 10 ms, where phones are (phone, start, n); a RuntimeError if it does not succeed."
@@ -125,7 +125,7 @@ def _to_intervals(found: list[tuple], words: list[str], pad_s: float, duration_s
                 intervals.append(Interval(round(start_s, 6), round(end_s, 6), label, tier))
     return intervals
 
-
+# %% ../../nbs/03_audio/aligner.ipynb #ba2296d9
 @patch
 def align(
     self: Aligner,

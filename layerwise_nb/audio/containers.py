@@ -34,7 +34,7 @@ def write_anew(
     path: str | Path,  # a file whose header is wrong
 ) -> str:  # the end of an error message
     "How to get a file with a true header out of one with a wrong one."
-    kind = Path(path).suffix.lower().lstrip(".") or "wav"
+    kind = Path(getattr(path, "name", path)).suffix.lower().lstrip(".") or "wav"
     return f"write it anew with `layerwise_to_wav --formats {kind} --output_dir NEW_FOLDER`, and listen to its end"
 
 
@@ -55,7 +55,7 @@ def never_completed(
     "The error for a file whose header does not say how long it is, or says less than there is."
     return AudioError("unfinished", f"{path}: header never completed: {there} are there, and it says {says}: {write_anew(path)}")
 
-
+# %% ../../nbs/03_audio/containers.ipynb #0eb536fb
 def contradiction(
     path: str | Path,  # the file
     what: str,  # the two statements that cannot both be true
@@ -193,7 +193,7 @@ def _wav_length(file: BinaryIO, path: Path) -> int | None:
 _AIFF_BYTES = {b"fl32": 4, b"FL32": 4, b"fl64": 8, b"FL64": 8, b"ulaw": 1, b"ULAW": 1, b"alaw": 1, b"ALAW": 1,
                b"in24": 3, b"in32": 4, b"42ni": 3, b"23ni": 4}  # fmt: skip
 
-
+# %% ../../nbs/03_audio/containers.ipynb #3b68e6e6
 def _aiff_length(file: BinaryIO, path: Path) -> int | None:
     "Samples a channel of an AIFF or AIFC file; None where only decoding tells."
     end = file.seek(0, os.SEEK_END)
@@ -252,7 +252,7 @@ def _to_the_end(path: Path, promised: int, there: int, frame: int) -> int:
         raise contradiction(path, f"it has {promised:,} samples of {frame} bytes; {there:,} bytes are there")
     raise never_completed(path, found, says)
 
-
+# %% ../../nbs/03_audio/containers.ipynb #fbe3c2ca
 def _au_length(file: BinaryIO, path: Path) -> int | None:
     "Samples a channel of an AU file; None where only decoding tells."
     end = file.seek(0, os.SEEK_END)
@@ -309,10 +309,10 @@ def chunked_length(
     "The length of a recording in a container of chunks; an `AudioError` where it is not what it says."
     for magic, length in _READERS:
         if start.startswith(magic):
-            return length(file, Path(path))
+            return length(file, path)
     raise AudioError("not audio", f"{path} is not audio that can be read here: {_impostor(start)}")
 
-
+# %% ../../nbs/03_audio/containers.ipynb #d72b6e12
 def _impostor(start: bytes) -> str:
     "What a file is that is no recording."
     if start.startswith(b"version https:"):

@@ -4,17 +4,18 @@
 
 # %% auto #0
 __all__ = ['AUDIO_SUFFIXES', 'OTHER_SUFFIXES', 'FoundAudio', 'search_audio', 'describe_left_out', 'find_audio', 'name_files',
-           'Utterance', 'Survey', 'name_speakers', 'survey_folder', 'list_utterances', 'audio_sha256', 'load_utterance']
+           'Part', 'Entry', 'Listing', 'Source', 'Folder', 'Utterance', 'Survey', 'name_speakers', 'recording_of',
+           'survey', 'survey_folder', 'list_utterances', 'audio_sha256', 'load_place', 'load_utterance', 'stretch']
 
-# %% ../../nbs/03_audio/files.ipynb #9f75fce7
+# %% ../../nbs/03_audio/files.ipynb #5d74b953
 import hashlib
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -22,13 +23,15 @@ from .containers import AudioError
 from layerwise_nb.audio.decode import (
     MIN_SAMPLES,
     AudioHeader,
+    AudioPlace,
+    as_place,
     check_length,
     load_audio,
     not_regular,
     read_header,
     resampled_length,
 )
-from .speakers import assign_speakers, layout_speaker
+from .speakers import Assigned, assign_speakers, layout_speaker
 
 # %% ../../nbs/03_audio/files.ipynb #314a866a
 def _is_folder(entry: os.DirEntry) -> bool:
@@ -38,7 +41,7 @@ def _is_folder(entry: os.DirEntry) -> bool:
     except OSError:  # a link in a circle
         return False
 
-
+# %% ../../nbs/03_audio/files.ipynb #716555a7
 def _walk(root: Path) -> Iterator[tuple[os.DirEntry | None, Path]]:
     "Every file below a folder; and, with nothing beside it, every link to a folder that was read before."
     seen, tops = set(), [root]
@@ -75,7 +78,7 @@ class FoundAudio:
     paths: list[Path]  # in the order of their paths
     left_out: dict[str, list[Path]] = field(default_factory=dict)  # kind -> paths
 
-
+# %% ../../nbs/03_audio/files.ipynb #7297ef66
 def search_audio(
     audio_dir: str | Path,  # a folder; its subfolders are searched
 ) -> FoundAudio:
@@ -98,7 +101,7 @@ def search_audio(
     found.paths.sort()
     return found
 
-
+# %% ../../nbs/03_audio/files.ipynb #7d72a44d
 def _no_file(entry: os.DirEntry) -> str:
     "What an entry is that is no regular file; nothing for a file and for a link that leads nowhere."
     if entry.is_file(follow_symlinks=False):
@@ -108,7 +111,7 @@ def _no_file(entry: os.DirEntry) -> str:
     except OSError:
         return ""
 
-# %% ../../nbs/03_audio/files.ipynb #7297ef66
+# %% ../../nbs/03_audio/files.ipynb #4cdc7642
 def describe_left_out(
     left_out: dict[str, list[Path]],  # kind -> paths
     root: Path,  # below which they are
@@ -127,7 +130,7 @@ def describe_left_out(
             lines.append(f"{min(paths).relative_to(root)}{more}: {kind}")
     return lines
 
-
+# %% ../../nbs/03_audio/files.ipynb #5e28ab70
 def find_audio(
     audio_dir: str | Path,  # a folder; its subfolders are searched
 ) -> list[Path]:  # sorted paths
@@ -150,7 +153,7 @@ def _stem(path: Path) -> Path:
 def _preference(path: Path) -> tuple:
     return AUDIO_SUFFIXES.index(path.suffix.lower()), len(path.name), path.name
 
-
+# %% ../../nbs/03_audio/files.ipynb #913494ce
 def name_files(
     root: Path,  # the corpus
     paths: list[Path],  # audio files below it
@@ -172,13 +175,119 @@ def name_files(
         twice += others
     return dict(sorted(named.items())), twice
 
-# %% ../../nbs/03_audio/files.ipynb #491b01bf
+# %% ../../nbs/03_audio/files.ipynb #0fd99554
+@dataclass(frozen=True)
+class Part:
+    "A stretch of a recording, or one of its channels, that goes as a recording of its own."
+
+    path: AudioPlace  # the recording
+    start_s: float = 0.0  # seconds
+    end_s: float | None = None  # seconds; None: its end
+    channel: int | None = None  # from 0; None: the mean of all
+
+    @property
+    def name(self) -> str:
+        "That of the file."
+        return self.path.name
+
+    def __str__(self) -> str:
+        end = "the end" if self.end_s is None else f"{self.end_s:g} s"
+        return f"{self.path} from {self.start_s:g} s to {end}"
+
+    def bounds(
+        self,
+        n_samples: int,  # length of the whole recording
+        sample_rate: int,  # Hz, of these samples
+    ) -> tuple[int, int]:  # first sample, one past the last
+        "Where the stretch lies in the samples of its recording; an `AudioError` if it is not there."
+        start, slack = round(self.start_s * sample_rate), sample_rate // 100
+        stop = n_samples if self.end_s is None else round(self.end_s * sample_rate)
+        if stop > n_samples + slack:
+            there = f"{self.path} ends at {n_samples / sample_rate:.3f} s"
+            raise AudioError("past the end", f"{there}; the utterance is said to end at {self.end_s:g} s: correct the table")
+        whole = start == 0 and stop >= n_samples - slack
+        return start, n_samples if whole else min(stop, n_samples)
+
+# %% ../../nbs/03_audio/files.ipynb #ad45568b
+@dataclass(frozen=True)
+class Entry:
+    "A recording as its source lists it, before anything of it is read."
+
+    name: str  # unique in the source
+    place: AudioPlace | Part  # its audio
+    below: str  # what it is called below the source: a path, or an id with the suffix of its file
+    speaker: str = ""  # "" where unknown
+    chapter: str = ""  # "" where unknown
+    text: str | None = None  # what is said; None where unknown
+    file_samples: int = 0  # length of its file, as the source says; 0: it does not
+    file_sha256: str = ""  # hash of its file, as the source says; "": it does not
+
+
+class Listing(NamedTuple):
+    "What a source lists."
+
+    entries: list[Entry]  # by name
+    refused: dict[str, AudioError] = {}  # name -> error of what cannot be a recording
+    notes: list[str] = []  # what a run should say
+
+# %% ../../nbs/03_audio/files.ipynb #d1e31e8f
+class Source(Protocol):
+    "Where speech comes from."
+
+    where: str  # for people, and to know the source again
+    root: Path | None  # a folder in which labels may lie beside the audio
+    speakers_by: str  # what says who speaks
+
+    def list(self) -> Listing:
+        "All its recordings; a ValueError if there are none."
+
+    def describe(self) -> dict:
+        "What `open_source` needs to open it again; goes to `run.json`."
+
+# %% ../../nbs/03_audio/files.ipynb #e95233df
+@dataclass(frozen=True)
+class Folder:
+    "A folder of audio files is a source."
+
+    folder: Path  # searched with its subfolders
+    speakers_by = "their layout"
+
+    @property
+    def where(self) -> str:
+        "The whole path."
+        return str(self.folder.resolve())
+
+    @property
+    def root(self) -> Path:
+        "The folder itself."
+        return self.folder
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    def describe(self) -> dict:
+        "A folder is known by its path."
+        return {"audio_dir": self.where}
+
+    def list(self) -> Listing:
+        "The audio files below it, and what was left out."
+        found = search_audio(self.folder)
+        named, twice = name_files(self.folder, found.paths or find_audio(self.folder))
+        left_out = found.left_out | ({"another format of an utterance that is taken": twice} if twice else {})
+        notes = [f"left out     {line}" for line in describe_left_out(left_out, self.folder)]
+        entries = [
+            Entry(name, path, path.relative_to(self.folder).as_posix(), *layout_speaker(path.absolute()))
+            for name, path in named.items()
+        ]
+        return Listing(entries, {}, notes)
+
+# %% ../../nbs/03_audio/files.ipynb #436910d5
 @dataclass(frozen=True)
 class Utterance:
     "A stretch of audio that gets one file of features."
 
     name: str  # unique in the corpus; the NPZ file is called `<name>.npz`
-    path: Path  # the audio file
+    path: AudioPlace | Part  # the recording: an audio file, the row of a dataset, or a stretch of one of these
     n_samples: int  # length at the model's sample rate
     speaker: str = ""  # "" where unknown
     chapter: str = ""  # "" where unknown
@@ -186,7 +295,8 @@ class Utterance:
     whole: bool = True  # False for a part of a file
     label: str = ""  # what an alignment calls this part
     file_sample_rate: int = 0  # Hz, of the file itself; 0 where unknown
-    below: str = ""  # the path of the file below the corpus, "84/121123/84-121123-0000.flac"; "" where unknown
+    below: str = ""  # what the recording is called below the corpus, "84/121123/84-121123-0000.flac"; "" where unknown
+    file_sha256: str = ""  # what its source says that the hash of the file is; "": nothing
 
 
 class Survey(NamedTuple):
@@ -196,34 +306,78 @@ class Survey(NamedTuple):
     refused: dict[str, AudioError]  # name -> error of the files refused
     notes: list[str]  # what a run should say: what was left out, who speaks
 
-# %% ../../nbs/03_audio/files.ipynb #44888906
+# %% ../../nbs/03_audio/files.ipynb #d68292a8
 def name_speakers(
     utterances: list[Utterance],  # with the speakers of their layout
     table: str | Path | None = None,  # TSV file: utterance, tab, speaker
     pattern: str | None = None,  # regular expression with a group `speaker`
+    source: str = "their layout",  # what said who speaks
 ) -> tuple[list[Utterance], list[str]]:  # with the speakers asked for; what to say about them
     "Give utterances their speakers."
     recorded = {u.name: u.speaker for u in utterances}
-    assigned = assign_speakers({u.name: u.below for u in utterances}, recorded, table, pattern)
+    assigned: Assigned = assign_speakers({u.name: u.below for u in utterances}, recorded, table, pattern, source)
     who = assigned.speakers
     named = [u if u.speaker == who[u.name] else replace(u, speaker=who[u.name]) for u in utterances]
     return named, [f"speakers     {note}" for note in assigned.notes]
 
 
-def _utterance(root: Path, sample_rate: int, min_samples: int, item: tuple[str, Path]) -> Utterance | AudioError:
-    name, path = item
+def recording_of(
+    place: AudioPlace | Part,  # a recording, or a stretch of one
+) -> AudioPlace:
+    "What is opened."
+    return place.path if isinstance(place, Part) else place
+
+# %% ../../nbs/03_audio/files.ipynb #7ff84971
+def _header(place: AudioPlace) -> AudioHeader | AudioError:
     try:
-        if not name.isprintable():
-            raise AudioError("bad name", f"{str(path)!r} has characters that cannot be printed: rename it")
-        header = read_header(path)
-        n_samples = resampled_length(header.n_samples, header.sample_rate, sample_rate)
-        check_length(n_samples, path, min_samples)
-        who, below = layout_speaker(path.absolute()), path.relative_to(root).as_posix()
-        return Utterance(name, path, n_samples, *who, file_sample_rate=header.sample_rate, below=below)
+        if not str(place).isprintable():
+            raise AudioError("bad name", f"{str(place)!r} has characters that cannot be printed: rename it")
+        return read_header(place)
     except AudioError as error:
         return error
 
-# %% ../../nbs/03_audio/files.ipynb #bf1e5e85
+
+def _utterance(entry: Entry, header: AudioHeader, sample_rate: int, min_samples: int) -> Utterance:
+    "An entry with the length of its audio; an `AudioError` if it cannot be an utterance."
+    place = entry.place
+    if entry.file_samples not in (0, header.n_samples):
+        says = f"{entry.below} is said to have {entry.file_samples:,} samples"
+        found = f"{recording_of(place)} has {header.n_samples:,}"
+        raise AudioError("other length", f"{says}; {found}: correct the table, or copy the file again")
+    n_samples = resampled_length(header.n_samples, header.sample_rate, sample_rate)
+    if isinstance(place, Part):
+        start, stop = place.bounds(n_samples, sample_rate)
+        n_samples = stop - start
+    check_length(n_samples, place, min_samples)
+    rate, same = header.sample_rate, {"below": entry.below, "file_sha256": entry.file_sha256}
+    return Utterance(entry.name, place, n_samples, entry.speaker, entry.chapter, file_sample_rate=rate, **same)
+
+# %% ../../nbs/03_audio/files.ipynb #7348e54c
+def survey(
+    source: Source,  # where speech comes from
+    sample_rate: int = 16_000,  # Hz, the model's
+    min_samples: int = MIN_SAMPLES,  # the fewest samples that give one frame
+    speaker_table: str | Path | None = None,  # TSV file: utterance, tab, speaker
+    speaker_pattern: str | None = None,  # regular expression with a group `speaker`, on what is below the source
+) -> Survey:
+    "The utterances of a source with their speakers, what cannot be one, and what to say about them."
+    entries, refused, notes = source.list()
+    recordings = list(dict.fromkeys(recording_of(entry.place) for entry in entries))
+    with ThreadPoolExecutor(8) as pool:
+        headers = dict(zip(recordings, pool.map(_header, recordings), strict=True))
+    utterances, refused = [], dict(refused)
+    for entry in entries:
+        header = headers[recording_of(entry.place)]
+        try:
+            if isinstance(header, AudioError):
+                raise header
+            utterances.append(_utterance(entry, header, sample_rate, min_samples))
+        except AudioError as error:
+            refused[entry.name] = error
+    utterances, who = name_speakers(utterances, speaker_table, speaker_pattern, source.speakers_by)
+    return Survey(utterances, refused, notes + who)
+
+# %% ../../nbs/03_audio/files.ipynb #0bc03dc5
 def survey_folder(
     audio_dir: str | Path,  # folder of audio files
     sample_rate: int = 16_000,  # Hz, the model's
@@ -231,17 +385,8 @@ def survey_folder(
     speaker_table: str | Path | None = None,  # TSV file: utterance, tab, speaker
     speaker_pattern: str | None = None,  # regular expression with a group `speaker`, on the path below the folder
 ) -> Survey:
-    "The utterances below a folder with their speakers, the files that cannot be one, and what to say about them."
-    root, found = Path(audio_dir), search_audio(audio_dir)
-    named, twice = name_files(root, found.paths or find_audio(root))
-    with ThreadPoolExecutor(8) as pool:
-        results = list(pool.map(partial(_utterance, root, sample_rate, min_samples), named.items()))
-    utterances = [r for r in results if isinstance(r, Utterance)]
-    refused = {n: r for n, r in zip(named, results, strict=True) if isinstance(r, AudioError)}
-    left_out = found.left_out | ({"another format of an utterance that is taken": twice} if twice else {})
-    notes = [f"left out     {line}" for line in describe_left_out(left_out, root)]
-    utterances, who = name_speakers(utterances, speaker_table, speaker_pattern)
-    return Survey(utterances, refused, notes + who)
+    "`survey` of a folder."
+    return survey(Folder(Path(audio_dir)), sample_rate, min_samples, speaker_table, speaker_pattern)
 
 
 def list_utterances(
@@ -252,52 +397,78 @@ def list_utterances(
     "The utterances below a folder, and the files that cannot be one."
     return survey_folder(audio_dir, sample_rate, min_samples)[:2]
 
-# %% ../../nbs/03_audio/files.ipynb #ad5fd357
+# %% ../../nbs/03_audio/files.ipynb #cb85dd65
+def _version(path: AudioPlace) -> tuple[int, ...]:
+    "What changes when a file does; the rows of a dataset do not."
+    if not isinstance(path, Path):
+        return ()
+    facts = path.stat()
+    return facts.st_size, facts.st_mtime_ns
+
+
 @lru_cache(maxsize=64)
-def _sha256(path: Path, size: int, mtime_ns: int) -> str:
+def _sha256(path: AudioPlace, version: tuple[int, ...]) -> str:
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
 
 
 def audio_sha256(
-    path: str | Path,  # an audio file
+    place: str | AudioPlace | Part,  # a recording, or a stretch of one
 ) -> str:
-    "Hash of a file as it is now."
-    facts = Path(path).stat()
-    return _sha256(Path(path), facts.st_size, facts.st_mtime_ns)
+    "Hash of its whole file as it is now."
+    path = recording_of(as_place(place))
+    return _sha256(path, _version(path))
 
-
+# %% ../../nbs/03_audio/files.ipynb #650dc756
 @lru_cache(maxsize=2)
-def _load_long(path: Path, sample_rate: int, size: int, mtime_ns: int) -> tuple[np.ndarray, AudioHeader]:
+def _load_long(
+    path: AudioPlace, sample_rate: int, channel: int | None, version: tuple[int, ...]
+) -> tuple[np.ndarray, AudioHeader]:
     "`load_audio`, with the last two files kept for the parts cut from them."
-    return load_audio(path, sample_rate)
+    return load_audio(path, sample_rate, channel)
 
-# %% ../../nbs/03_audio/files.ipynb #0da92d47
+
+def load_place(
+    place: str | AudioPlace | Part,  # a recording, or a stretch of one
+    sample_rate: int = 16_000,  # Hz
+    again: bool = False,  # more will be cut from it
+) -> tuple[np.ndarray, AudioHeader]:  # (n_samples,) float32, read-only; the header of its file
+    "`load_audio` of a recording, or of a stretch of one."
+    place = as_place(place)
+    if not isinstance(place, Part):
+        return _load_long(place, sample_rate, None, _version(place)) if again else load_audio(place, sample_rate)
+    waveform, header = _load_long(place.path, sample_rate, place.channel, _version(place.path))
+    start, stop = place.bounds(len(waveform), sample_rate)
+    return waveform[start:stop], header
+
+# %% ../../nbs/03_audio/files.ipynb #232775f6
 def load_utterance(
     utterance: Utterance,  # one of `list_utterances`
     sample_rate: int = 16_000,  # Hz, the model's
 ) -> tuple[np.ndarray, dict]:  # (n_samples,) float32, read-only; provenance of the audio
     "The samples of an utterance and where they come from."
-    path = utterance.path
+    path = recording_of(utterance.path)
     try:
-        facts = path.stat()
+        version = _version(path)
     except OSError as error:
         raise AudioError("unreadable", f"{path} cannot be read: {error.strerror}") from error
-    version = (facts.st_size, facts.st_mtime_ns)
-    waveform, header = load_audio(path, sample_rate) if utterance.whole else _load_long(path, sample_rate, *version)
-    stop = utterance.start + utterance.n_samples
+    waveform, header = load_place(utterance.path, sample_rate, again=not utterance.whole)
+    stop, sha256 = utterance.start + utterance.n_samples, _sha256(path, version)
+    if utterance.file_sha256 not in ("", sha256):
+        raise AudioError("changed", f"{path} has the hash {sha256}; {utterance.file_sha256} is said: copy it again")
     if len(waveform) < stop or (utterance.whole and len(waveform) != stop):
         raise AudioError(
             "changed", f"{path} has {len(waveform)} samples; {stop} were planned: the file changed since the start"
         )
-    return waveform[utterance.start : stop], _provenance(utterance, header, _sha256(path, *version))
+    return waveform[utterance.start : stop], _provenance(utterance, header, sha256)
 
-
+# %% ../../nbs/03_audio/files.ipynb #af626023
 def _provenance(utterance: Utterance, header: AudioHeader, sha256: str) -> dict:
     return {
+        **stretch(utterance.path),
         "audio_file": utterance.path.name,
         "audio_path": utterance.below or utterance.path.name,  # below the corpus: found again without a search
         "audio_sha256": sha256,
@@ -309,3 +480,12 @@ def _provenance(utterance: Utterance, header: AudioHeader, sha256: str) -> dict:
         "speaker": utterance.speaker,
         "chapter": utterance.chapter,
     }
+
+
+def stretch(
+    place: AudioPlace | Part,  # a recording, or a stretch of one
+) -> dict:
+    "What to remember of a stretch: it is another recording if any of this changes."
+    if not isinstance(place, Part):
+        return {}
+    return {"part": [place.start_s, place.end_s, place.channel]}

@@ -81,7 +81,7 @@ def read_speaker_table(
         raise ValueError(f"{path}: expected lines of an utterance, a tab and a speaker; it has none")
     return speakers
 
-
+# %% ../../nbs/03_audio/speakers.ipynb #16eca67f
 def compile_speaker_pattern(
     pattern: str,  # a regular expression with a group `speaker`
 ) -> re.Pattern:
@@ -114,7 +114,7 @@ def _keys(name: str, below: str) -> list[str]:
     uncut = re.sub(r"_(seg\d{3,}|[^_]*[^\W\d_]\d{4,})$", "", name)  # a part goes by the name of its file too
     return [name, uncut, *([below, path.with_suffix("").as_posix()] if below else [])]
 
-
+# %% ../../nbs/03_audio/speakers.ipynb #430197c3
 def _by_table(paths: Mapping[str, str], table: Mapping[str, str], what: str) -> dict[str, str]:
     "Utterance -> speaker, by a table; a ValueError for a key that several files share."
     stems = Counter({PurePosixPath(below).stem: 0 for below in paths.values() if below})
@@ -133,7 +133,7 @@ def _by_table(paths: Mapping[str, str], table: Mapping[str, str], what: str) -> 
         raise ValueError(f"{what}: expected utterances such as {here}; got {there} and others, none of them here")
     return speakers
 
-# %% ../../nbs/03_audio/speakers.ipynb #0ad22546
+# %% ../../nbs/03_audio/speakers.ipynb #a1838c61
 def _by_pattern(paths: Mapping[str, str], pattern: re.Pattern) -> dict[str, str]:
     "Utterance -> speaker, by a pattern on its path."
     if missing := [name for name, below in paths.items() if not below]:
@@ -148,18 +148,19 @@ def _by_pattern(paths: Mapping[str, str], pattern: re.Pattern) -> dict[str, str]
         raise ValueError(f"--speaker_pattern: {pattern.pattern!r} finds no speaker in {first} or any other path")
     return speakers
 
-
+# %% ../../nbs/03_audio/speakers.ipynb #de770cdb
 def assign_speakers(
     paths: Mapping[str, str],  # utterance -> path of its file below the corpus; "" where unknown
     recorded: Mapping[str, str],  # utterance -> speaker by the layout, or as an earlier run wrote it
     table: str | Path | None = None,  # TSV file: utterance, tab, speaker
     pattern: str | None = None,  # regular expression with a group `speaker`
+    source: str = "their layout",  # what recorded it
 ) -> Assigned:
     "Who speaks in each utterance; a table or a pattern overrides what was recorded, and says so."
     if table and pattern:
         raise ValueError("--speaker_table and --speaker_pattern both say who speaks: give one of them")
     if not table and not pattern:
-        speakers, source = {name: recorded.get(name, "") for name in paths}, "their layout"
+        speakers = {name: recorded.get(name, "") for name in paths}
     elif table:
         speakers, source = _by_table(paths, read_speaker_table(table), str(table)), str(table)
     else:
@@ -170,7 +171,7 @@ def assign_speakers(
 def _number(n: int, what: str) -> str:
     return f"{n:,} {what}{'s' * (n != 1)}"
 
-
+# %% ../../nbs/03_audio/speakers.ipynb #e856b126
 def _say(speakers: Mapping[str, str], recorded: Mapping[str, str], source: str, overrides: bool) -> list[str]:
     "What was found, in a line or none."
     known = [name for name, who in speakers.items() if who]

@@ -70,7 +70,7 @@ class _Mp3Count:
     dropped: int  # samples that are no sound, at both ends
     damaged: bool = False
 
-
+# %% ../../nbs/03_audio/streams.ipynb #6b6e0370
 def _mp3_count(frame: bytes) -> _Mp3Count | None:
     "What the first frame says of the length; None if it is a frame of sound."
     if frame[36:40] == b"VBRI":
@@ -108,7 +108,7 @@ class Mp3:
     start: int  # the first byte of the first frame of sound
     counted: bool  # whether the file itself says so too
 
-
+# %% ../../nbs/03_audio/streams.ipynb #6a6cbd11
 def count_mp3(
     path: str | Path,  # named in errors
     data: bytes,  # the whole file
@@ -191,7 +191,7 @@ class _Page:
     number: int  # in the sequence
     content: bytes
 
-
+# %% ../../nbs/03_audio/streams.ipynb #f4deb371
 def _ogg_pages(path, data: bytes) -> list[_Page]:
     "All pages of a file; an `AudioError` where one is damaged."
     pages, at = [], 0
@@ -247,7 +247,7 @@ for _byte in range(256):
         _crc = (_crc << 1 ^ 0x07 * (_crc >> 7)) & 0xFF
     _CRC8[_byte] = _crc
 
-
+# %% ../../nbs/03_audio/streams.ipynb #8af5e208
 def _flac_frame_end(data: bytes, at: int, block_size: int) -> int | None:
     "The number of the sample behind the frame whose header stands here; None if there is none."
     head = data[at : at + 16]
@@ -277,13 +277,13 @@ def flac_reaches(
     ends = (_flac_frame_end(data, match.start(), block_size) for match in re.finditer(b"\xff[\xf8\xf9]", data))
     return [end for end in ends if end is not None]
 
-
+# %% ../../nbs/03_audio/streams.ipynb #63e0796e
 def check_flac_end(
-    path: str | Path,  # a FLAC file
+    path: Path,  # a FLAC file, or whatever opens like one
     n_samples: int,  # as its first block says; 0: nothing
 ) -> None:
     "An `AudioError` if the last frame of a FLAC file does not end where its first block says."
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         start = file.read(42)
         block_size, longest = int.from_bytes(start[8:10], "big"), int.from_bytes(start[15:18], "big")
         n_bytes = file.seek(0, 2)

@@ -229,7 +229,7 @@ def made_up_features(
     run = {"identity": identity, "architecture": asdict(_TINY), "audio_dir": str(audio_dir or "audio")}
     write_text(folder / "run.json", json.dumps(run))
 
-
+# %% ../../nbs/03_audio/synthetic.ipynb #73b4166b
 def _made_up_arrays(walk: np.ndarray, n_samples: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     "Every feature of one utterance: a random projection of the same walk, with noise."
     arrays, catalogue = {}, feature_catalogue(_TINY)

@@ -88,7 +88,7 @@ def bench_moments(
     sums = [replace(row, seconds=row.seconds - s) for row, s in zip(sums, took, strict=True)]
     return _noted([bare, scheduled, sums], took)
 
-
+# %% ../../nbs/13_benchmarks/moments.ipynb #92519dcf
 def _noted(measured: Sequence[Sequence[Row]], took: Sequence[float]) -> list[Row]:
     "The median round of each contender, with the ratios of its rounds."
     rows = []

@@ -40,7 +40,7 @@ def random_features(
             frames[f.name] = own if own is not None else shared @ mixing[f.dim] + noise
         yield frames
 
-
+# %% ../../nbs/13_benchmarks/similarity.ipynb #b9fac879
 def product_rate(
     size: int = 4096,  # rows and columns
 ) -> float:  # operations per second
@@ -76,7 +76,7 @@ def pair_by_pair(
     centred = [x - x.mean(axis=0) for x in frames.values()]
     return np.array([[square(x, y) / np.sqrt(square(x, x) * square(y, y)) for y in centred] for x in centred])
 
-
+# %% ../../nbs/13_benchmarks/similarity.ipynb #2f3c4c26
 def with_pytorch_cka(
     frames: dict[str, np.ndarray],  # layer -> (n_frames, dim)
 ) -> np.ndarray:  # (layers, layers)
@@ -127,7 +127,7 @@ def bench_similarity(
         run(f"moments, {many_frames:,} frames", lambda: from_moments(catalogue, random_features(catalogue, many_frames)), long)
     return rows
 
-
+# %% ../../nbs/13_benchmarks/similarity.ipynb #eab27e8d
 def _joined(blocks: Iterator[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     "All blocks as one; copies stay one array."
     parts = list(blocks)

@@ -61,7 +61,7 @@ class Row:
         "The same with a note."
         return replace(self, note=note)
 
-
+# %% ../../nbs/13_benchmarks/tool.ipynb #17031a2c
 def measure(
     name: str,  # of the contender
     work: Callable[[], Any],  # does it

@@ -41,6 +41,26 @@ def write_arrays(
         header["hash"] = _fingerprint(header, archive.infolist())
         archive.comment = json.dumps(header, allow_nan=False).encode()
 
+# %% ../../nbs/00_core/arrays.ipynb #8be1d657
+def _read(file: Any, kind: str, versions: tuple[int, ...]) -> tuple[dict, dict[str, np.ndarray] | None]:
+    "Header and arrays of a file; no arrays if it is of another version."
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        header = json.loads(archive.comment or b"{}")
+        if header.pop("hash", None) != _fingerprint(header, members):
+            raise ValueError("its directory is not the one that was written")
+        if header["format"] != kind:
+            raise ValueError(f"it holds {header['format']}")
+        if header["version"] not in versions:
+            return header, None
+        if any(m.compress_type != zipfile.ZIP_STORED for m in members):
+            raise ValueError("its members are deflated")
+        arrays = {}
+        for m in members:
+            content = io.BytesIO(archive.read(m))  # its checksum verified
+            arrays[m.filename.removesuffix(".npy")] = np.lib.format.read_array(content, allow_pickle=False)
+    return header, arrays
+
 # %% ../../nbs/00_core/arrays.ipynb #756bd1cc
 # What reading a damaged archive may end in; OSError is a seek to nowhere, RuntimeError a flag that says encrypted
 _DAMAGE = (zipfile.BadZipFile, ValueError, LookupError, TypeError, EOFError, OSError, RuntimeError, struct.error)
@@ -63,7 +83,7 @@ def read_arrays(
         raise ValueError(f"{path} has version {found} of the format, this is {version}: update layerwise_nb")
     return arrays, header
 
-
+# %% ../../nbs/00_core/arrays.ipynb #04288d71
 def read_version(
     path: str | Path,  # a file that `write_arrays` made
     what: str,  # kind of content
@@ -74,23 +94,3 @@ def read_version(
             return int(json.loads(archive.comment)["version"])
     except _DAMAGE as error:
         raise DamagedFileError(f"{path} is not a whole file of {what} ({error}): compute them again") from error
-
-
-def _read(file: Any, kind: str, versions: tuple[int, ...]) -> tuple[dict, dict[str, np.ndarray] | None]:
-    "Header and arrays of a file; no arrays if it is of another version."
-    with zipfile.ZipFile(file) as archive:
-        members = archive.infolist()
-        header = json.loads(archive.comment or b"{}")
-        if header.pop("hash", None) != _fingerprint(header, members):
-            raise ValueError("its directory is not the one that was written")
-        if header["format"] != kind:
-            raise ValueError(f"it holds {header['format']}")
-        if header["version"] not in versions:
-            return header, None
-        if any(m.compress_type != zipfile.ZIP_STORED for m in members):
-            raise ValueError("its members are deflated")
-        arrays = {}
-        for m in members:
-            content = io.BytesIO(archive.read(m))  # its checksum verified
-            arrays[m.filename.removesuffix(".npy")] = np.lib.format.read_array(content, allow_pickle=False)
-    return header, arrays

@@ -107,7 +107,7 @@ def _open_missing_streams() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w" if number else "r", encoding="utf-8"))  # noqa: SIM115
 
-
+# %% ../../nbs/00_core/commands.ipynb #72e6508e
 @contextmanager
 def _steady_streams() -> Iterator[tuple[_SteadyStream, _SteadyStream]]:
     "Put steady streams in place of stdout and stderr."
@@ -194,7 +194,7 @@ def results_folder(
         raise UsageError(cannot_write(folder, error, "--output_dir")) from error
     return folder
 
-
+# %% ../../nbs/00_core/commands.ipynb #4798a9c8
 @contextmanager
 def attempt(
     what: str,  # is made

@@ -56,7 +56,7 @@ def _flush(path: Path, forget: bool) -> None:
         if forget and hasattr(os, "posix_fadvise"):  # else hundreds of gigabytes push all other files out of memory
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
-
+# %% ../../nbs/00_core/files.ipynb #e7f3e213
 def write_text(
     path: str | Path,  # the final name
     text: str,  # its whole content, written as UTF-8

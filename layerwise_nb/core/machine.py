@@ -39,7 +39,7 @@ def _limit_files() -> list[Path]:
         files += [_CGROUP_ROOT / mount / str(node).lstrip("/") / file for mount in mounts for node in nodes]
     return files
 
-
+# %% ../../nbs/00_core/machine.ipynb #7c9c214b
 def available_memory() -> int:
     "Bytes to plan with: what the system has free, and no more than the smallest limit of a batch system or container."
     amounts = [psutil.virtual_memory().available]

@@ -18,7 +18,7 @@ import numpy as np
 from fastcore.basics import patch
 from filelock import FileLock
 
-from ..audio.files import Utterance, find_audio
+from ..audio.files import Utterance
 from ..core.arrays import read_version
 from ..core.files import recover_folder, replace_folder
 from .labels import TIERS, CorpusLabels
@@ -33,14 +33,16 @@ from ..features.npz import NotFiniteError
 from ..features.store import FeatureStore
 from ..labels.alignment import Alignments
 from ..measures.moments import VERSION, Moments
+from ..sources.opening import list_again
 
 # %% ../../nbs/09_corpus/accumulate.ipynb #f45c14e5
-def _open_labels(labels: str | None, audio_dir: str) -> Alignments | None:
-    "The labels of a run; None where its audio is no folder."
+def _open_labels(labels: str | None, run: Mapping) -> Alignments | None:
+    "The labels of a run; None where its audio is in no folder."
+    audio_dir = run.get("audio_dir", "")
+    is_folder = bool(audio_dir) and Path(audio_dir).is_dir()
     if labels is None:
-        return Alignments(audio_dir, search=False) if audio_dir and Path(audio_dir).is_dir() else None
-    places = [path.relative_to(audio_dir) for path in find_audio(audio_dir)] if Path(audio_dir).is_dir() else []
-    return Alignments(labels, places)
+        return Alignments(audio_dir, search=False) if is_folder else None
+    return Alignments(labels, list_again(run) if "source" in run or is_folder else ())
 
 # %% ../../nbs/09_corpus/accumulate.ipynb #2b9fef29
 class CorpusAccumulator:
@@ -66,7 +68,7 @@ class CorpusAccumulator:
         self._state, self._lock = threading.Condition(), threading.Lock()
         self._adding, self._closed, self._broken = 0, False, ""
         settings = store.run.get("settings", {})
-        self._alignments = _open_labels(settings.get("labels"), store.run.get("audio_dir", ""))
+        self._alignments = _open_labels(settings.get("labels"), store.run)
         self._tiers, self._grid = {"phones": settings.get("label_tier") or "phones"}, next(reversed(self.layers.values()))
         self._start()
 

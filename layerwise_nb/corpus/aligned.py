@@ -45,7 +45,7 @@ def context_line(
     "What a figure is about, in a line."
     return f"{model}, {corpus}, {n_utterances:,} utterance{'s' * (n_utterances != 1)}"
 
-
+# %% ../../nbs/09_corpus/aligned.ipynb #d130c6e9
 class AlignedCorpus:
     "The features of a corpus: iterate for its utterances, in name order, or take one by name."
 
@@ -131,7 +131,7 @@ def _usable(x: np.ndarray, path: Path, layer: str) -> np.ndarray:
         raise DamagedFileError(f"{path}: expected values below {_LARGEST:.0e}; found {found}: extract it again, or leave it out")
     return x
 
-
+# %% ../../nbs/09_corpus/aligned.ipynb #0ef8125c
 @patch
 def __getitem__(self: AlignedCorpus, name: str) -> UtteranceFrames:
     "The chosen layers of one utterance."
@@ -197,7 +197,7 @@ def read_ahead(
         finally:  # whoever leaves early does not wait for what nobody will ask for
             readers.shutdown(wait=False, cancel_futures=True)
 
-
+# %% ../../nbs/09_corpus/aligned.ipynb #6e97a02f
 @patch
 def __iter__(self: AlignedCorpus) -> Iterator[UtteranceFrames]:
     "Every utterance that can be read; a `StoreError` if none can."

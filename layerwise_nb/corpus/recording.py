@@ -6,7 +6,7 @@
 __all__ = ['Recording', 'audio_place', 'find_audio_file', 'open_alignments', 'find_labels', 'find_recording',
            'read_corpus_labels']
 
-# %% ../../nbs/09_corpus/recording.ipynb #785db5ec
+# %% ../../nbs/09_corpus/recording.ipynb #fff987ec
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,13 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ..audio.files import AudioError, audio_sha256, find_audio, load_audio
+from ..audio.decode import AudioPlace
+from ..audio.files import AudioError, Part, audio_sha256, find_audio, load_place, stretch
 from .labels import CorpusLabels
 from ..features.store import FeatureStore
 from ..labels.alignment import Alignments
 from ..labels.intervals import Interval, is_silence
+from ..sources.opening import list_again
 
-# %% ../../nbs/09_corpus/recording.ipynb #6816df5e
+# %% ../../nbs/09_corpus/recording.ipynb #1ef26106
 @dataclass(frozen=True, eq=False)
 class Recording:
     "What is heard in an utterance, and what is said in it."
@@ -28,7 +30,7 @@ class Recording:
     waveform: np.ndarray  # (n_samples,) between -1 and 1
     sample_rate: int  # Hz
     intervals: Sequence[Interval] = ()  # labels, in seconds from the start of the utterance
-    path: Path | None = None  # the audio file
+    path: AudioPlace | Part | None = None  # the audio file, the row of a dataset, or a stretch of one
 
     @property
     def seconds(self) -> float:
@@ -46,7 +48,7 @@ class Recording:
         finest = max(self.tiers.values(), key=len, default=[])
         return sorted({edge for i in finest for edge in (i.start_s, i.end_s)})
 
-# %% ../../nbs/09_corpus/recording.ipynb #d4175d86
+# %% ../../nbs/09_corpus/recording.ipynb #aa5827f4
 def audio_place(
     store: FeatureStore,  # features
     name: str,  # of an utterance in it
@@ -63,24 +65,36 @@ def _all_audio(folder: Path) -> list[Path]:
     return find_audio(folder)
 
 
+def _in_folder(folder: Path, place: str, made_of: dict, anywhere: bool) -> list[AudioPlace | Part]:
+    "Where a recording may be in a folder: at its place, or anywhere below under the name of its file."
+    part = made_of.get("part")
+    found = [folder / place] if not part and (folder / place).is_file() else []
+    if not found and (anywhere or "/" not in place):  # moved, or of release 0.1
+        found = [path for path in _all_audio(folder) if path.name == made_of["audio_file"]]
+    return [Part(path, *part) for path in found] if part else found
+
+# %% ../../nbs/09_corpus/recording.ipynb #5ca1fb9b
 def find_audio_file(
     store: FeatureStore,  # features
     name: str,  # of an utterance in it
     audio_dir: str | Path | None = None,  # where the audio is now; None: where it was extracted from
-) -> Path:
-    "The file that the features of an utterance were made of; an `AudioError` if it is not there."
-    place, wanted = audio_place(store, name), store[name].provenance["audio_sha256"]
-    folder = Path(audio_dir or store.run["audio_dir"])
-    found = [folder / place] if (folder / place).is_file() else []
-    if not found and (audio_dir or "/" not in place):  # moved, or of release 0.1: anywhere below the folder
-        try:
-            found = [path for path in _all_audio(folder) if path.name == Path(place).name]
-        except (OSError, ValueError) as error:
-            raise AudioError("gone", f"{name}: {error}; say where the audio is") from error
-    for path in found:
-        if audio_sha256(path) == wanted:
-            return path
-    other = f"{found[0]} holds other samples" if found else f"there is no {place} below {folder}"
+) -> AudioPlace | Part:
+    "What the features of an utterance were made of; an `AudioError` if it is not there."
+    place, made_of = audio_place(store, name), store[name].provenance
+    is_folder = audio_dir or "audio_dir" in store.run.get("source", {"audio_dir": ""})
+    where = str(audio_dir or store.run.get("where") or store.run["audio_dir"])
+    try:
+        if is_folder:
+            found = _in_folder(Path(where), place, made_of, audio_dir is not None)
+        else:
+            entry = list_again(store.run).get(place)
+            found = [entry.place] if entry else []
+        for path in found:
+            if audio_sha256(path) == made_of["audio_sha256"] and stretch(path).get("part") == made_of.get("part"):
+                return path
+    except (OSError, ValueError) as error:
+        raise AudioError("gone", f"{name}: {error}; say where the audio is") from error
+    other = f"{found[0]} holds other samples" if found else f"there is no {place} {'below' if is_folder else 'in'} {where}"
     raise AudioError("gone", f"the audio of {name} was not found: {other}; say where the audio is")
 
 # %% ../../nbs/09_corpus/recording.ipynb #932c1578
@@ -102,7 +116,7 @@ def _within(interval: Interval, start_s: float, end_s: float) -> Interval | None
     start, end = max(interval.start_s, start_s), min(interval.end_s, end_s)
     return Interval(start - start_s, end - start_s, interval.label, interval.tier) if start < end else None
 
-
+# %% ../../nbs/09_corpus/recording.ipynb #9f99d334
 def find_labels(
     store: FeatureStore,  # features
     name: str,  # of an utterance in it
@@ -119,7 +133,7 @@ def find_labels(
     cut = [_within(interval, first_s, last_s) for tier in (tiers or {}).values() for interval in tier]
     return [interval for interval in cut if interval]
 
-# %% ../../nbs/09_corpus/recording.ipynb #7acfd58e
+# %% ../../nbs/09_corpus/recording.ipynb #475e6562
 def find_recording(
     store: FeatureStore,  # features
     name: str,  # of an utterance in it
@@ -130,7 +144,7 @@ def find_recording(
     intervals = find_labels(store, name, alignments, audio_dir)
     path, made_of = find_audio_file(store, name, audio_dir), store[name].provenance
     rate, start = made_of["sample_rate"], made_of["start_sample"]
-    waveform, _ = load_audio(path, rate)
+    waveform, _ = load_place(path, rate)
     return Recording(waveform[start : start + made_of["n_samples"]], rate, intervals, path)
 
 # %% ../../nbs/09_corpus/recording.ipynb #90b59d63

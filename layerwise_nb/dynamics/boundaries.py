@@ -113,6 +113,7 @@ class BoundaryScore:
         counts = f"{self.n_hits} hits of {self.n_found} found, {self.n_true} true boundaries"
         return f"{scores}; {counts}, tolerance {1000 * self.tolerance_s:g} ms"
 
+# %% ../../nbs/08_dynamics/boundaries.ipynb #08d8a109
 _SCORES = ("precision", "recall", "f1", "r_value")
 
 # %% ../../nbs/08_dynamics/boundaries.ipynb #dbe0a4c8

@@ -37,7 +37,7 @@ class CenteredFrames:
 def _lengths(x: np.ndarray) -> np.ndarray:
     return np.sqrt(np.einsum("td,td->t", x, x))
 
-
+# %% ../../nbs/08_dynamics/change.ipynb #c95b48cc
 def centered_frames(
     x,  # frames (n_frames, n_features)
     name: str = "x",  # for messages
@@ -127,7 +127,7 @@ def integrated_frames(
     enough = np.flatnonzero(np.arange(1, len(rho)) >= 5 * sums)
     return sums[enough[0]] if len(enough) else np.inf
 
-
+# %% ../../nbs/08_dynamics/change.ipynb #19a9dc52
 def timescales(
     rho: np.ndarray,  # (K + 1,) autocorrelation at lags 0 to K
     frame_rate: float,  # Hz
@@ -156,7 +156,7 @@ class Autocorrelation:
     n: int  # frames
     notes: tuple[str, ...] = ()  # why a time is NaN, or the curve short
 
-
+# %% ../../nbs/08_dynamics/change.ipynb #938bae94
 def autocorrelation(
     x,  # frames (n_frames, n_features), 8 or more, or `CenteredFrames`
     frame_rate: float,  # Hz
@@ -189,7 +189,7 @@ class SelfSimilarity:
     frame_rate: float  # Hz
     notes: tuple[str, ...] = ()  # why a value is NaN
 
-
+# %% ../../nbs/08_dynamics/change.ipynb #d1b1ce7a
 def self_similarity(
     x,  # frames (n_frames, n_features)
     frame_rate: float,  # Hz

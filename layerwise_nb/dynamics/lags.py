@@ -50,7 +50,7 @@ class _Grams:
                 one[:, rows] = part[rows - start, rows - start + m - first]
         return out
 
-
+# %% ../../nbs/08_dynamics/lags.ipynb #653ffe48
 def _at_lags(
     grams: _Grams,  # of L layers
     n_lags: int,  # the largest
@@ -72,7 +72,7 @@ def _at_lags(
             squares[k] += [np.einsum("li,li->l", x, x) for x in (a, b)]
     return np.stack([_cka_of_sums(products[k], squares[k], sums[k], n - k) for k in lags])
 
-
+# %% ../../nbs/08_dynamics/lags.ipynb #c37d8862
 def _cka_of_sums(products: np.ndarray, squares: np.ndarray, rows: np.ndarray, m: int) -> np.ndarray:
     "Debiased CKA (L, L) from products, own squares (2, L) and row sums (2, L, n) of two sets of m frames."
     totals = rows.sum(axis=2)
@@ -150,7 +150,7 @@ def _notes_short(n: int, n_lags: int) -> tuple[Note, ...]:
     short = f"{n} frames: p is {(2 * n_lags + 1) / n:.2g} or more; 0.05 takes {enough} frames, or a smaller max_lag_s"
     return (Note("few_frames", short, (), n),) if n < enough else ()
 
-
+# %% ../../nbs/08_dynamics/lags.ipynb #11fc8a35
 def lagged_cka(
     layers: dict,  # name: frames (n_frames, n_features), all on one grid, up to 30,000 frames (10 minutes)
     frame_rate: float,  # Hz
@@ -220,7 +220,7 @@ def _never_defined(lagged: list[LaggedSimilarity]) -> list[Note]:
         first.setdefault(note.layers[0], note)
     return [Note("undefined", f"{first[name]} (in {k} of {len(lagged)} utterances)", (name,), k) for name, k in counts.items()]
 
-
+# %% ../../nbs/08_dynamics/lags.ipynb #f36a037b
 def pool_lags(
     lagged: list[LaggedSimilarity],  # one for each utterance
     groups,  # (n_utterances,) what is drawn: the utterances themselves, or their speakers

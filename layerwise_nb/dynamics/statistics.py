@@ -194,7 +194,7 @@ def of(
         statistics.update(utterance.frames, utterance.name, utterance.speaker, utterance.seconds)
     return statistics
 
-
+# %% ../../nbs/08_dynamics/statistics.ipynb #7eac4f78
 @patch
 def merge(
     self: TemporalStatistics,
@@ -223,7 +223,7 @@ def _rho(self: TemporalStatistics, i: int) -> np.ndarray:
         row[: len(curve)] = curve
     return rho
 
-
+# %% ../../nbs/08_dynamics/statistics.ipynb #5b5666ba
 @patch
 def save(
     self: TemporalStatistics,
@@ -354,7 +354,7 @@ def _summarise(statistics: TemporalStatistics, by: str, level: float, n_resample
     measures = {name: replace(means, **dict(zip(_ENDS, arrays, strict=True))) for name, arrays in ends.items()}
     return TemporalSummary(statistics.layers, measures, curves, lags_s, len(names), by, level, tuple(notes))
 
-
+# %% ../../nbs/08_dynamics/statistics.ipynb #a6bcf7fd
 def _some(layers: list[str]) -> str:
     return ", ".join(layers) if len(layers) < 4 else f"{layers[0]}, {layers[1]} and {len(layers) - 2} other layers"
 

@@ -82,7 +82,7 @@ def one_grid(
         raise last
     return scaled, still
 
-
+# %% ../../nbs/08_dynamics/windows.ipynb #3b2dc915
 def around_mean(
     layers: dict[str, np.ndarray],  # name -> (n_frames, n_features)
     still: dict[str, Note],  # layers that do not move
@@ -232,7 +232,7 @@ def _basis(scores: np.ndarray) -> np.ndarray:
     u, s, _ = np.linalg.svd(scores - scores.mean(axis=0), full_matrices=False)
     return u[:, s**2 > RANK_RTOL]
 
-
+# %% ../../nbs/08_dynamics/windows.ipynb #1808bc52
 def _residuals(
     grams: np.ndarray,  # (L, n, n)
     basis: np.ndarray,  # (n, k) to take out
@@ -321,7 +321,7 @@ def _effective_ranks(grams: np.ndarray) -> np.ndarray:
     shares = values / np.where(total > RANK_RTOL * energy, total, np.nan)[:, None]
     return np.exp(-np.sum(shares * np.log(np.where(shares > 0, shares, 1)), axis=1))
 
-
+# %% ../../nbs/08_dynamics/windows.ipynb #68041994
 def _anisotropies(x: np.ndarray, windows: _Windows) -> np.ndarray:
     "Of one layer in every window, (W,); NaN where a frame is all zeros."
     norms, n = np.linalg.norm(x, axis=1, keepdims=True), windows.n

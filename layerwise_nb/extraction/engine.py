@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['STORED', 'reproducible', 'EngineSettings', 'RunStopped', 'Accumulator', 'AccumulatorKind', 'extract_batches']
 
-# %% ../../nbs/05_extraction/engine.ipynb #40ddafdc
+# %% ../../nbs/05_extraction/engine.ipynb #d9a5c062
 import errno
 import math
 import threading
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 
-from ..audio.files import AudioError, Utterance, load_utterance
+from ..audio.files import AudioError, Utterance, load_utterance, stretch
 from ..core.files import cannot_write
 from .plan import Batch
 from ..features.catalogue import Feature, common_grid
@@ -182,7 +182,7 @@ class _Engine:
         self._since_sync = 0
         self._pending = threading.Semaphore(settings.queue)  # computed, not yet written
 
-# %% ../../nbs/05_extraction/engine.ipynb #b1c2e86e
+# %% ../../nbs/05_extraction/engine.ipynb #4d1670c4
 @patch
 def record(self: _Engine, utterance: Utterance, **result) -> None:
     "A line in the journal; on the disk after every chunk. `RunStopped` if it cannot be written."
@@ -194,6 +194,7 @@ def record(self: _Engine, utterance: Utterance, **result) -> None:
         "speaker": utterance.speaker,
         "chapter": utterance.chapter,
         "path": utterance.below,
+        **stretch(utterance.path),
         **result,
     }
     try:

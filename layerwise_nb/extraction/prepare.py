@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['choose_utterances', 'identity_of', 'check_disk', 'Job', 'held_by_sums', 'plan_run']
 
-# %% ../../nbs/05_extraction/prepare.ipynb #f9aaf520
+# %% ../../nbs/05_extraction/prepare.ipynb #1c99a3ea
 import os
 import platform
 import shutil
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..audio.files import AudioError, Survey, Utterance, survey_folder
+from ..audio.files import AudioError, Survey, Utterance, stretch, survey
 from ..audio.segments import cut_spans, cut_windows, silence_note
 from ..audio.synthetic import make_corpus
 from ..core.commands import UsageError
@@ -36,7 +36,7 @@ from layerwise_nb.extraction.plan import (
     too_long,
 )
 from .resume import check_same_audio, find_counted, find_done
-from .settings import ExtractionSettings, audio_folder, features_dir, is_synthetic, model_name
+from .settings import ExtractionSettings, features_dir, is_synthetic, model_name, speech_source
 from layerwise_nb.features.catalogue import (
     Feature,
     catalogue_of_run,
@@ -62,13 +62,13 @@ from ..labels.alignment import Alignments
 from ..models.family import EXACT, batch_error
 from ..models.load import SpeechModel
 
-# %% ../../nbs/05_extraction/prepare.ipynb #2f77da54
+# %% ../../nbs/05_extraction/prepare.ipynb #a1af33a1
 def _list(s: ExtractionSettings, catalogue: Mapping[str, Feature], sample_rate: int) -> Survey:
-    "Every utterance below the folder of audio, cut as asked; and what cannot be one."
-    grid, shortest, folder = common_grid(catalogue), shortest_audio(catalogue), audio_folder(s)
+    "Every utterance of the source of speech, cut as asked; and what cannot be one."
+    grid, shortest, source = common_grid(catalogue), shortest_audio(catalogue), speech_source(s)
     if is_synthetic(s):
-        make_corpus(folder)
-    utterances, refused, notes = survey_folder(folder, sample_rate, shortest, s.speaker_table, s.speaker_pattern)
+        make_corpus(source.root)
+    utterances, refused, notes = survey(source, sample_rate, shortest, s.speaker_table, s.speaker_pattern)
     if s.segment_seconds:
         window = int(s.segment_seconds * sample_rate)
         utterances = cut_windows(utterances, window, grid.stride if grid.ceil else shortest, grid.stride)
@@ -242,7 +242,7 @@ def _part(plan: list[Batch], refused: dict[str, AudioError], shard: str | None) 
     mine = sorted((u for batch in plan for u in batch), key=lambda u: u.name)
     return _Part(plan, mine, refused, all_names, all_names - {u.name for u in mine} - refused.keys())
 
-# %% ../../nbs/05_extraction/prepare.ipynb #317b9142
+# %% ../../nbs/05_extraction/prepare.ipynb #d5a2de65
 def _find_done(
     s: ExtractionSettings, folder: Path, part: _Part, files: dict, catalogue: dict, accumulator: AccumulatorKind | None
 ) -> tuple[dict[str, dict | None], dict[str, AudioError], list[str]]:
@@ -261,7 +261,7 @@ def _open_records(s: ExtractionSettings, folder: Path, identity: dict, part: _Pa
     "Check that the folder is of this run, and tidy what a killed one left; lines for people."
     shard = shard_name(s.shard)
     if has_files:
-        check_same_audio(folder, str(audio_folder(s).resolve()), part.utterances, part.all_names)
+        check_same_audio(folder, speech_source(s).where, part.utterances, part.all_names)
     with change_records(folder):
         notes = [f"removed {name}, left by a run that was killed" for name in remove_stale(folder, part.others)]
         records = merge_journals(folder, True, shard, part.others)
@@ -270,12 +270,12 @@ def _open_records(s: ExtractionSettings, folder: Path, identity: dict, part: _Pa
         notes.append(f"also there   {len(beside)} utterances of earlier runs, which an analysis of the folder takes in")
     return notes
 
-# %% ../../nbs/05_extraction/prepare.ipynb #35c6587a
+# %% ../../nbs/05_extraction/prepare.ipynb #a7f71f26
 def _list_known(folder: Path, shard: str, part: _Part, done: dict[str, dict | None], failed: dict, sample_rate: int) -> None:
     "Put into the manifest what was found finished but not listed, who is said to speak now, and what was refused."
     journal, listed = Journal(folder, shard=shard), read_manifest(folder)
     for u in part.utterances:
-        who = {"start": u.start, "speaker": u.speaker, "chapter": u.chapter, "path": u.below}
+        who = {"start": u.start, "speaker": u.speaker, "chapter": u.chapter, "path": u.below, **stretch(u.path)}
         if record := done.get(u.name):
             seconds = round(u.n_samples / sample_rate, 4)
             facts = {"utterance": u.name, "status": "done", "samples": u.n_samples, "seconds": seconds}
@@ -290,11 +290,14 @@ def _list_known(folder: Path, shard: str, part: _Part, done: dict[str, dict | No
 
 def _run_facts(s: ExtractionSettings, speech: SpeechModel, identity: dict, provenance: dict) -> dict:
     "What `run.json` says of a run."
+    source = speech_source(s)
     return {
         "identity": identity,
         "catalogue": catalogue_to_json(speech.catalogue(s.feature_type)),
         "store": s.store,
-        "audio_dir": str(audio_folder(s).resolve()),
+        "audio_dir": str(source.root.resolve()) if source.root else source.where,
+        "source": source.describe(),
+        "where": source.where,
         "settings": asdict(s),
         "provenance": provenance,
     }

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['find_done', 'check_same_audio', 'find_counted']
 
-# %% ../../nbs/05_extraction/resume.ipynb #6f38a973
+# %% ../../nbs/05_extraction/resume.ipynb #a5b2394a
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -14,13 +14,18 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from ..audio.files import AudioError, Utterance, audio_sha256
+from ..audio.files import AudioError, Utterance, audio_sha256, stretch
 from ..core.machine import available_processors
 from ..features.catalogue import Feature, common_grid
 from ..features.npz import FeatureFile, check_file
 from ..features.run_folder import StoreError, read_manifest
 
-# %% ../../nbs/05_extraction/resume.ipynb #8ff769db
+# %% ../../nbs/05_extraction/resume.ipynb #a5009491
+def _same_stretch(u: Utterance, facts: dict) -> bool:
+    "Whether features are of the stretch of a recording that an utterance is now; `facts`: provenance, or a line of the manifest."
+    return facts.get("part") == stretch(u.path).get("part")
+
+
 def _problems(
     u: Utterance,
     file: FeatureFile,
@@ -32,11 +37,13 @@ def _problems(
     problems = check_file(file, catalogue, dtype, u.n_samples)
     if (start := file.provenance.get("start_sample")) != u.start:
         problems.append(f"it starts at sample {start} of the audio; expected {u.start}")
+    if not _same_stretch(u, file.provenance):
+        problems.append(f"it is another stretch of its recording; expected {u.path}")
     if thorough and file.provenance.get("audio_sha256") != audio_sha256(u.path):
         problems.append(f"it was made when {u.path} was another file")
     return problems
 
-
+# %% ../../nbs/05_extraction/resume.ipynb #c35e061c
 def _look(
     u: Utterance,
     path: Path,  # of its features, which exist
@@ -46,7 +53,7 @@ def _look(
     thorough: bool,
 ) -> tuple[bool, dict | None, str]:  # is it done; a record to add to the manifest; why it must be made again
     listed = record.get("status") == "done"
-    listed &= (record.get("samples"), record.get("start")) == (u.n_samples, u.start)
+    listed &= (record.get("samples"), record.get("start")) == (u.n_samples, u.start) and _same_stretch(u, record)
     if listed and record.get("bytes") == path.stat().st_size and not thorough:
         return True, None, ""
     try:
@@ -84,7 +91,7 @@ def find_done(
     done = {name: record for name, (is_done, record, _) in found.items() if is_done}
     return done, {name: why for name, (_, _, why) in found.items() if why}
 
-# %% ../../nbs/05_extraction/resume.ipynb #14bf09d7
+# %% ../../nbs/05_extraction/resume.ipynb #82559942
 def _is_other(u: Utterance, features_dir: Path) -> bool:
     "Whether the features of an utterance are of another recording."
     try:
@@ -92,17 +99,18 @@ def _is_other(u: Utterance, features_dir: Path) -> bool:
     except OSError:  # gone or damaged: it is made anew
         return False
 
-
+# %% ../../nbs/05_extraction/resume.ipynb #da5cf828
 def check_same_audio(
     features_dir: Path,  # the folder of NPZ files
-    audio_dir: str,  # where the audio is now
+    where: str,  # where speech comes from now
     utterances: Sequence[Utterance],  # those of this run
     asked: Collection[str],  # the names asked for, with those of other shards
 ) -> None:
     "A `StoreError` if the folder holds features of other audio; a corpus that only has moved is the same."
     path = features_dir / "run.json"
-    before = json.loads(path.read_text(encoding="utf-8")).get("audio_dir") if path.exists() else None
-    if before in (None, audio_dir):
+    run = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    before = run.get("where") or run.get("audio_dir")
+    if before in (None, where):
         return
     done = {name for name, record in read_manifest(features_dir).items() if record.get("status") == "done"}
     again = [u for u in utterances if u.name in done]
@@ -113,11 +121,11 @@ def check_same_audio(
     if other or (done and done.isdisjoint(asked)):
         why = f"{other[0]} is another recording there" if other else "none of its utterances is asked for now"
         raise StoreError(
-            f"{features_dir} holds features of {before}, expected those of {audio_dir}; {why}: choose another --save_dir or "
+            f"{features_dir} holds features of {before}, expected those of {where}; {why}: choose another --save_dir or "
             "--dataset_name"
         )
 
-# %% ../../nbs/05_extraction/resume.ipynb #86f4613d
+# %% ../../nbs/05_extraction/resume.ipynb #208ae2e1
 def find_counted(
     features_dir: Path,  # the folder of a run
     held: Collection[str],  # names of the utterances that are in the sums
@@ -137,6 +145,11 @@ def find_counted(
             raise StoreError(
                 f"{u.name} is in the sums of {features_dir} with {record.get('samples')} samples of audio; now it has "
                 f"{u.n_samples}, and cannot be taken out again: choose another --save_dir"
+            )
+        elif listed and not _same_stretch(u, record):
+            raise StoreError(
+                f"{u.name} is in the sums of {features_dir} as another stretch of its recording; now it is {u.path}, and it "
+                "cannot be taken out again: choose another --save_dir"
             )
         else:
             counted[u.name] = None if listed else {"frames": grid.n_frames(u.n_samples), "bytes": 0}

@@ -19,7 +19,7 @@ from .launch import ToldByMain, interruptible, launched
 from .plan import Batch, hours, plan_lanes, plan_queue
 from .prepare import Job, held_by_sums, plan_run
 from .progress import INTERRUPTED, progress, share_lines
-from .settings import ExtractionSettings, audio_folder
+from .settings import ExtractionSettings, speech_source
 from layerwise_nb.features.run_folder import (
     Journal,
     StoreError,
@@ -108,7 +108,7 @@ def announce(
     lines = [
         f"output       {job.features_dir}",
         f"model        {speech.name} (weights: {weights}), {count} features, {kept}",
-        f"audio        {len(job.asked)} {what} found{part} in {audio_folder(s)}, {len(job.todo)} to do",
+        f"audio        {len(job.asked)} {what} found{part} in {speech_source(s)}, {len(job.todo)} to do",
         f"GPUs         {processes.gpus_available} available, {used} used" + ("" if used else on_cpu),
         *job.notes,
         *share_lines(job.files(), speech.sample_rate, what),

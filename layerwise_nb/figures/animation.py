@@ -126,20 +126,26 @@ def layer_colors(
     return mpl.colormaps[SEQUENTIAL](np.linspace(0, 0.9, len(animation.names)))
 
 # %% ../../nbs/10_figures/animation.ipynb #ef99f3cb
+_EXTREME = 15.0  # times the median distance from the median: ten standard deviations of a normal distribution
+
+
 def standardize(
     values: np.ndarray,  # (n_frames, n_layers)
 ) -> np.ndarray:  # (n_frames, n_layers) float32; NaN for a layer that does not change
-    "Each layer in standard deviations from its own mean."
+    "Each layer in standard deviations from its own mean, both of its usual values."
     values = np.asarray(values, np.float64)
     constant = (values == values[:1]).all(axis=0)
-    spread = np.where(constant, np.nan, np.nanstd(values, axis=0))
-    return ((values - np.nanmean(values, axis=0)) / spread).astype(np.float32)
+    off = np.abs(values - np.nanmedian(values, axis=0))
+    usual_off = np.nanmedian(off, axis=0)
+    usual = np.where((off <= _EXTREME * usual_off) | (usual_off == 0), values, np.nan)
+    spread = np.where(constant, np.nan, np.nanstd(usual, axis=0))
+    return ((values - np.nanmean(usual, axis=0)) / spread).astype(np.float32)
 
 # %% ../../nbs/10_figures/animation.ipynb #56498074
 def shared_plane(
     frames: Mapping[str, np.ndarray],  # layer -> (n_frames, dim), the same shape for all
 ) -> tuple[np.ndarray, np.ndarray]:  # (n_frames, n_layers, 2); (2,) share of the variance on each axis
-    "All layers in the plane of the first two principal components of their pooled frames."
+    "All layers in the plane of the first two principal components of their pooled frames, massive ones apart."
     shapes = {name: np.shape(array) for name, array in frames.items()}
     if len(set(shapes.values())) != 1 or len(shape := next(iter(shapes.values()))) != 2 or shape[1] < 2:
         raise ValueError(
@@ -149,8 +155,12 @@ def shared_plane(
     pooled = np.stack([np.asarray(array, np.float64) for array in frames.values()], axis=1)  # time layer dim
     if not np.isfinite(pooled).all():
         raise ValueError("the frames hold NaN or Inf: extract them again")
-    flat = (pooled - pooled.mean(axis=(0, 1))).reshape(-1, shape[1])
-    variances, axes = np.linalg.eigh(flat.T @ flat)
+    flat = pooled.reshape(-1, shape[1])
+    off = np.linalg.norm(pooled - np.median(pooled, axis=0), axis=2)
+    usual_off = np.median(off, axis=0)  # of each layer
+    usual = ((off <= _EXTREME / 3 * usual_off) | (usual_off == 0)).ravel()  # not massive: the plane is of these
+    flat = flat - flat[usual].mean(axis=0)
+    variances, axes = np.linalg.eigh(flat[usual].T @ flat[usual])
     if not variances[-1] > 1e-20 * (pooled**2).sum():
         raise ValueError(f"all {len(flat)} frames are the same point: there is no plane to show them in")
     axes = axes[:, :-3:-1]

@@ -19,7 +19,7 @@ from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter
 from matplotlib.transforms import ScaledTranslation
 
 from layerwise_nb.figures.specification import (
@@ -198,7 +198,9 @@ def _boxes(ax, panel: Panel, boxes: Boxes) -> None:
     for depth, (a, b) in enumerate(boxes.pairs):
         share = (depth + 1) / len(boxes.pairs)
         color = mpl.colors.to_hex(1 - share * 0.85 * (1 - np.array(mpl.colors.to_rgb(COLORS[0]))))
-        ax.bar(place, quantiles[:, b] - quantiles[:, a], bottom=quantiles[:, a], width=0.25 + 0.55 * share, color=color)
+        bars = ax.bar(place, quantiles[:, b] - quantiles[:, a], bottom=quantiles[:, a], width=0.25 + 0.55 * share, color=color)
+        for bar in bars:
+            bar.sticky_edges.y.clear()  # room below, or the longest box looks cut off
     ax.hlines(quantiles[:, len(boxes.levels) // 2], place - 0.4, place + 0.4, color="white", lw=1.4)
     ax.set_axisbelow(True)
 
@@ -296,6 +298,8 @@ def _color_bar(ax, panel: Panel, image: Image, shown) -> None:
         grouped = panel.y.names and panel.y.are_layers and any(group for group, *_ in layer_groups(panel.y.names))
         place = [1.045 if grouped else 1.02, 0, 0.014, 1] if panel.y.names else [1.02, 0.15, 0.025, 0.7]
         bar = figure.colorbar(shown, cax=ax.inset_axes(place))
+    if scale.log:
+        _label_decades(bar.ax.yaxis)
     bar.outline.set_visible(False)
     bar.set_label("\n".join(wrap([scale.label], 42)))
 
@@ -347,19 +351,32 @@ def _names(ax, axis: Axis, inches: float, along: str, size: float) -> None:
     if axis.are_layers:
         _groups(ax, axis, inches / n, along)
 
-
+# %% ../../nbs/10_figures/matplotlib_renderer.ipynb #62d02c2f
 def _log_label(value: float, _=None) -> str:
     "1, 2 and 5 of each power of ten."
-    return f"{value:g}" if value > 0 and f"{value:e}"[0] in "125" and f"{value:.0e}" == f"{value:.1e}".replace(".0e",
-                                                                                                               "e") else ""
+    if not value > 0:
+        return ""
+    digits, _, power = f"{value:.6e}".partition("e")
+    return f"{value:g}" if float(digits) in (1, 2, 5) else ""
+
+
+def _label_decades(axis) -> None:  # of matplotlib, logarithmic
+    "Write numbers at an axis: 1, 2 and 5 of each power of ten, or all there is room for where it spans less than one."
+
+    def between(value: float, _=None) -> str:
+        low, high = sorted(axis.get_view_interval())
+        decades = np.log10(high / low) if low > 0 else np.inf
+        return "" if decades > 2.5 else f"{value:.3g}" if decades < 0.8 else _log_label(value)
+
+    axis.set_major_formatter(FuncFormatter(_log_label))
+    axis.set_minor_formatter(FuncFormatter(between))
 
 # %% ../../nbs/10_figures/matplotlib_renderer.ipynb #b6c4c80b
 def _axis(ax, axis: Axis, inches: float, along: str, size: float) -> None:
     "Title, limits, names or numbers of one axis."
     if axis.log:
         ax.set(**{f"{along}scale": "log"})
-        (ax.xaxis if along == "x" else ax.yaxis).set_major_formatter(FuncFormatter(_log_label))
-        (ax.xaxis if along == "x" else ax.yaxis).set_minor_formatter(NullFormatter())
+        _label_decades(ax.xaxis if along == "x" else ax.yaxis)
     if axis.span:
         ax.set(**{f"{along}lim": axis.span})
     if axis.title:

@@ -448,6 +448,18 @@ def activity_animation(
         Scale("standard deviations from the layer's mean", -3.0, 3.0, DIVERGING),
     )
 
+# %% ../../nbs/10_figures/render.ipynb #746bff9f
+def _within_reach(
+    points: np.ndarray,  # (n_frames, n_layers, 2)
+) -> tuple[np.ndarray, str]:  # the points, and what to say of those that were moved to the edge
+    "Points far beyond the range of their layers come to the edge of the picture, so that the others are seen."
+    low, high = np.quantile(points, (0.05, 0.95), axis=0)  # of each layer
+    low, high = (low - 1.5 * (high - low)).min(axis=0), (high + 1.5 * (high - low)).max(axis=0)
+    outside = ((points < low) | (points > high)).any(axis=2)
+    if not outside.any():
+        return points, ""
+    return points.clip(low, high), f"; massive frames stand at the edge: {outside.sum()}"
+
 # %% ../../nbs/10_figures/render.ipynb #484d7f55
 def trajectory_animation(
     waveform: np.ndarray,  # (n_samples,) floats between -1 and 1
@@ -460,11 +472,13 @@ def trajectory_animation(
 ) -> Animation:
     "Each layer as a point that moves, all in one plane."
     points, share = shared_plane(frames)
+    points, beyond = _within_reach(points)
     points, names = points.astype(np.float32), tuple(frames)
     axes = tuple(f"component {i + 1} ({100 * s:.0f} % of the variance)" for i, s in enumerate(share))
     limit = float(abs(points[..., 0]).max())
     return Animation(
         "trajectory", title, context, np.asarray(waveform), sample_rate, tuple(labels), np.asarray(times_s, float),
-        names, points, points[..., 0].T, layer_labels(names), "component 1 of each layer", "every layer, and where it just was",
+        names, points, points[..., 0].T, layer_labels(names), "component 1 of each layer",
+        f"every layer, and where it just was{beyond}",
         Scale("component 1", -limit, limit, DIVERGING), axes,
     )

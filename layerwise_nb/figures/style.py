@@ -26,14 +26,19 @@ from ..measures.matrix import MEASURES
 
 # %% ../../nbs/10_figures/style.ipynb #d3b2b74c
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito, those seen on any ground
-GROUP_COLORS = {"CNN": "#E69F00", "projection": "#009E73", "transformer": "#56B4E9"}
+GROUP_COLORS = {"CNN": "#E69F00", "front end": "#E69F00", "projection": "#009E73", "transformer": "#56B4E9"}
 SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
 MISSING = "#BDBDBD"  # where there is no value
 GREY = "#777777"  # lines that are seen on white and on black; never text
 INK = "#333333"  # text: 12.6 : 1 on white
 _LABELS = {"cnn_final_raw": "CNN out", "after_transpose": "transp.", "after_projection": "proj.", "transformer_input": "T in"}
 _KNOWN = re.compile(r"^(?:(conv_)|transformer_layer_)(?=\d+$)")
-_PREFIXES = {"conv_": "CNN", "cnn_": "CNN", "after_": "projection", "transformer_": "transformer"}
+_PREFIXES = {
+    "conv_": "CNN", "cnn_": "CNN", "log_mel": "front end", "fbank": "front end", "after_": "projection",
+    "projection": "projection", "pos_conv_": "projection", "transformer_": "transformer", "final_norm": "transformer",
+    "upsampled": "transformer",
+    "downsampled": "transformer", "quantized_": "transformer",
+}  # fmt: skip
 
 
 def _shared_ends(names: list[str]) -> tuple[int, int]:
@@ -86,8 +91,13 @@ def layer_labels(
 def layer_groups(
     names: Sequence[str],  # layers, in any order
 ) -> list[tuple[str, int, int]]:  # (group, first, last + 1); "" for a layer of no group that is known
-    "Runs of layers of one group: CNN, projection or transformer."
+    "Runs of layers of one group: CNN (front end, where it begins with a filterbank), projection or transformer."
     group = {name: next((g for start, g in _PREFIXES.items() if name.startswith(start)), "") for name in names}
+    if "front end" in group.values():  # its convolutions are part of it
+        group = {name: "front end" if g == "CNN" else g for name, g in group.items()}
+    blocks = (i for i, name in enumerate(names) if i and name.startswith("transformer_") and group[names[i - 1]])
+    first_block = next(blocks, len(names))
+    group |= {name: "transformer" for name in names[first_block:] if name.startswith("conv_")}  # EnCodec has one behind its LSTM
     runs = [[i for i, _ in run] for _, run in groupby(enumerate(names), key=lambda item: group[item[1]])]
     return [(group[names[run[0]]], run[0], run[-1] + 1) for run in runs]
 

@@ -50,7 +50,7 @@ def label_suffix(
     name = str(path).lower()
     return next((suffix for suffix in LABEL_SUFFIXES if name.endswith(suffix)), "")
 
-
+# %% ../../nbs/02_labels/alignment.ipynb #34831baf
 @lru_cache(maxsize=4)
 def _read_many(path: Path, size: int, modified_ns: int) -> UtteranceLabels | ValueError:
     "The labels of a file for many, or what is wrong with all of it; kept, so that a corpus reads it once."
@@ -59,7 +59,7 @@ def _read_many(path: Path, size: int, modified_ns: int) -> UtteranceLabels | Val
     except ValueError as error:
         return error
 
-
+# %% ../../nbs/02_labels/alignment.ipynb #15ed9140
 def _read_utterance(path: Path, utterance_id: str) -> list[Interval]:
     "The intervals of an utterance in a file for many."
     stat = path.stat()
@@ -77,7 +77,7 @@ def _read_utterance(path: Path, utterance_id: str) -> list[Interval]:
         )
     return list(found[key])
 
-
+# %% ../../nbs/02_labels/alignment.ipynb #fc756478
 def read_alignment(
     path: str | Path,  # a file of labels
     utterance_id: str = "",  # which utterance, in a file for many
@@ -147,7 +147,7 @@ def _aligner(source: Path) -> str:
     except (FileNotFoundError, NotADirectoryError):
         return ""
 
-
+# %% ../../nbs/02_labels/alignment.ipynb #f5f9b72c
 class Alignments:
     "The labels of a corpus: in a folder, or in one file for all."
 
@@ -228,7 +228,7 @@ def _own_file(self: Alignments, key: tuple[str, ...]) -> list[Path]:
         )
     return files
 
-
+# %% ../../nbs/02_labels/alignment.ipynb #77a4d37d
 def _only(key: tuple[str, ...], found: list[tuple], self: Alignments) -> list[Path]:
     "The files of the one place that was found; a `ValueError` for more."
     if len(found) > 1:
@@ -301,7 +301,7 @@ def of(
         raise ValueError(f"{PurePosixPath(path)}: expected a tier {tier!r}; the labels have {there}: name one of them")
     return tiers[name]
 
-
+# %% ../../nbs/02_labels/alignment.ipynb #9c592d5f
 @patch
 def spoken(
     self: Alignments,

@@ -53,7 +53,7 @@ def label_error(
 
 NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 
-
+# %% ../../nbs/02_labels/intervals.ipynb #f60590b5
 def read_seconds(
     path: str | Path,  # the file
     line: int,  # 1, 2, …
@@ -66,7 +66,7 @@ def read_seconds(
         raise label_error(path, line, "a time in seconds", repr(text), comma)
     return value
 
-
+# %% ../../nbs/02_labels/intervals.ipynb #ef9f73be
 def checked_interval(
     path: str | Path,  # the file
     line: int,  # 1, 2, …
@@ -138,7 +138,7 @@ class UtteranceLabels(dict):
         super().__init__(labels)
         self.refused = dict(refused)
 
-
+# %% ../../nbs/02_labels/intervals.ipynb #862bdc9f
 def by_utterance(
     path: str | Path,  # the file
     rows: Iterable[tuple[str, int, Interval | ValueError]],  # utterance, line, and its interval or what is wrong

@@ -44,7 +44,7 @@ def _attempt(read, *line) -> Interval | ValueError:
     except ValueError as error:
         return error
 
-
+# %% ../../nbs/02_labels/label_files.ipynb #54eabf51
 def read_ctm(
     path: str | Path,  # a CTM file
 ) -> UtteranceLabels:  # utterance -> its intervals, by start
@@ -77,7 +77,7 @@ def _tsv_rows(path: Path, lines: list[list[str]]) -> Iterator[tuple[str, int, In
                 raise error
             yield from ((utterance, line, error) for utterance in named)
 
-
+# %% ../../nbs/02_labels/label_files.ipynb #b91678ea
 def _tsv_interval(path: Path, line: int, row: dict[str, str]) -> Interval:
     start_s, end_s = read_seconds(path, line, row["start"]), read_seconds(path, line, row["end"])
     return checked_interval(path, line, start_s, end_s, row["label"], row["tier"])
@@ -141,7 +141,7 @@ def _librispeech_intervals(path: Path, line: int, text: str) -> Iterator[tuple[s
         yield match[1], line, interval
         start_s = getattr(interval, "end_s", start_s)
 
-
+# %% ../../nbs/02_labels/label_files.ipynb #11edef9c
 def read_librispeech_alignment(
     path: str | Path,  # `<speaker>-<chapter>.alignment.txt`
 ) -> UtteranceLabels:  # utterance -> its words, silence as ''
@@ -171,7 +171,7 @@ def read_timit(
             rows.append((line, checked_interval(path, line, start_s, end_s, fields[2], tier)))
     return _shared(rows) if words else in_order(path, rows)
 
-
+# %% ../../nbs/02_labels/label_files.ipynb #2ae88107
 def _shared(rows: list[tuple[int, Interval]]) -> list[Interval]:
     "Words that share a sound, apart: the later one has it."
     found = sorted((interval for _, interval in rows), key=lambda i: (i.start_s, i.end_s))

@@ -34,7 +34,7 @@ _TO_39 = {"AX": "AH", "AX-H": "AH", "AXR": "ER", "IX": "IH", "UX": "UW", "EL": "
           "HV": "HH", "DX": "T", "TQ": "T"}  # fmt: skip
 _NO_PHONE = {"BCL", "DCL", "GCL", "PCL", "TCL", "KCL", "Q"}  # closures of TIMIT, and its glottal stop
 
-
+# %% ../../nbs/02_labels/phone_sets.ipynb #ecb58097
 def phone_classes(
     labels: Iterable[str],  # all labels of a tier
     phone_set: str = "39",  # "39" or "all"

@@ -59,7 +59,7 @@ def _after(phones: str, voiced: str, unvoiced: str, extra: str, like: str) -> st
     last = phones.split()[-1]
     return f"{phones} {extra if last in like.split() else unvoiced if last in 'P T K F TH S SH CH'.split() else voiced}"
 
-
+# %% ../../nbs/02_labels/pronunciation.ipynb #f69ec384
 def _derived(word: str, known: Callable[[str], str | None]) -> str | None:
     "A word with an ending or a beginning of another."
     for ending in ("'s", "s'", "s", "es"):
@@ -92,7 +92,7 @@ _LETTERS = {"tion": "SH AH N", "sion": "ZH AH N", "eigh": "EY", "igh": "AY", "tc
             "n": "N", "o": "AA", "p": "P", "q": "K", "r": "R", "s": "S", "t": "T", "u": "AH", "v": "V", "w": "W",
             "x": "K S", "y": "IY", "z": "Z"}  # fmt: skip
 
-
+# %% ../../nbs/02_labels/pronunciation.ipynb #3eda090f
 def _by_letters(word: str) -> str | None:
     "A word read letter by letter; None for one with digits or letters that are not English."
     word = re.sub(r"([bcdfghjklmnpqrstvwxz])\1", r"\1", word.replace("'", ""))
@@ -105,7 +105,7 @@ def _by_letters(word: str) -> str | None:
         word = word[len(piece) :]
     return " ".join(phones) or None
 
-
+# %% ../../nbs/02_labels/pronunciation.ipynb #9791b664
 def guess_pronunciation(
     word: str,  # in small letters
     lookup: Callable[[str], str | None],  # pronunciation of a known word, or None

@@ -51,7 +51,7 @@ class _GroupSums:
     products: np.ndarray  # (G (G - 1) / 2, P): A_gh
     row_products: np.ndarray  # (G, G, P): sum over i in g of K_ih K'_ih
 
-
+# %% ../../nbs/06_measures/bootstrap.ipynb #19cfccf1
 def _group_sums(kernels: list[Callable], sizes: np.ndarray) -> _GroupSums:
     n_layers, n_groups, ends = len(kernels), len(sizes), np.cumsum(sizes)
     (a, b), starts, rows, products = np.triu_indices(n_layers), ends - sizes, None, []
@@ -156,7 +156,7 @@ def _draws(
     drawn = np.random.default_rng(seed).integers(0, n_groups, (n_resamples, n_groups))
     return (drawn[:, :, None] == np.arange(n_groups)).sum(axis=1)
 
-
+# %% ../../nbs/06_measures/bootstrap.ipynb #5300cc30
 def _cka_replicates(layers: list[tuple], block: np.ndarray, draws: np.ndarray, metric: str, options: dict):
     "CKA between groups of all frames (first) and of each resample, (1 + R, L, L); NaN for layers without, and why, by number."
     order, kernels, undefined = np.argsort(block, kind="stable"), {}, {}
@@ -175,7 +175,7 @@ def _cka_replicates(layers: list[tuple], block: np.ndarray, draws: np.ndarray, m
         undefined |= {i: UndefinedError(layers[i][0], why) for i, no in zip(kernels, flat, strict=True) if no}
     return full, undefined
 
-
+# %% ../../nbs/06_measures/bootstrap.ipynb #ca5dfe9b
 def _scaled_hsic(sums: _GroupSums, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     "CKA of all frames and of each resample, (1 + R, L, L), and which layers (L,) have no structure."
     n_layers = len(sums.rows)
@@ -198,7 +198,7 @@ def _jackknife_replicates(sides: list[dict], block: np.ndarray, metric: str, opt
 
     return np.stack([without(j) for j in range(block.max() + 1)])
 
-
+# %% ../../nbs/06_measures/bootstrap.ipynb #b8cf935e
 def _ends(
     value: np.ndarray,  # (rows, columns)
     replicates: np.ndarray,  # (R, rows, columns): of resamples, or without each block
@@ -234,7 +234,7 @@ def _check_plan(frames: dict, groups, n_resamples: int, level: float, method: st
     if method == "bootstrap" and n_resamples * (1 - level) < 2:
         raise ValueError(f"expected {2 / (1 - level):.0f} or more resamples for level {level}; found {n_resamples}")
 
-
+# %% ../../nbs/06_measures/bootstrap.ipynb #2938f9d7
 def _few_groups(n_groups: int, by: str, lost: np.ndarray) -> list[Note]:
     "Notes on intervals of few groups; `lost` (R,): resamples that gave no value somewhere."
     notes = []
@@ -261,7 +261,7 @@ def _different(sides: list[dict]) -> tuple[list[tuple], list[list[int]]]:
             layers += [(name, x)] if where[-1][-1] == len(layers) else []
     return layers, where
 
-
+# %% ../../nbs/06_measures/bootstrap.ipynb #0f54fc4f
 def _cka(sides: list[dict], block: np.ndarray, draws: np.ndarray, metric: str, by: str, options: dict):
     "The matrix of CKA between groups, and its values for each resample (R, rows, columns)."
     defaults = {"debiased": True, **({"threshold": 0.5} if metric == "rbf_cka" else {})}
@@ -281,7 +281,7 @@ def _cka(sides: list[dict], block: np.ndarray, draws: np.ndarray, metric: str, b
     names = tuple(sides[0]), tuple(sides[-1])
     return SimilarityMatrix(*names, values[0], metric, estimator, len(block), *dims, notes), values[1:]
 
-
+# %% ../../nbs/06_measures/bootstrap.ipynb #d8893227
 def _replicates(sides: list[dict], groups, metric: str, n_resamples: int, level: float, seed: int, options, by: str):
     "The matrix, its replicates, and for a jackknife the frames of each block left out."
     if metric not in MEASURES:

@@ -42,7 +42,7 @@ def _checked_error(value: float, error: float, pair, what: str) -> tuple[float, 
         raise UndefinedError(pair.x.name, f"expected digits that are right; found {found}: {remedy}")
     return value, error
 
-
+# %% ../../nbs/06_measures/linear.ipynb #1150f038
 def notes_digits(
     pair,  # two layers
     what: str,  # the measure
@@ -120,7 +120,7 @@ def _error_of_squares(pair: CenteredPair, whitened: np.ndarray) -> float:
     both = 2 * max(x.entry_error, y.entry_error) * np.sqrt((squares / np.outer(x.white[1], y.white[1])).sum())
     return _CAUTION * float(own + both) / min(whitened.shape)
 
-
+# %% ../../nbs/06_measures/linear.ipynb #1de587bf
 def _cca(pair: CenteredPair, regularization: float = 0.0, variance: float | None = None) -> tuple[np.ndarray, float]:
     whitened = _whitened(pair, regularization, variance)
     correlations = np.minimum(np.linalg.svd(whitened, compute_uv=False), 1)  # rounding leaves 1 + 1e-15

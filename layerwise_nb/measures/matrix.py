@@ -103,7 +103,7 @@ def _second_moments() -> list[Measure]:
                 **one_way, notes=linear._notes_correlation, rotate=False, quick=True),
     ]  # fmt: skip
 
-
+# %% ../../nbs/06_measures/matrix.ipynb #e70104ca
 def _pairs_of_frames() -> list[Measure]:
     return [
         Measure(pairwise.rbf_cka, "RBF CKA", "rotation, scale, shift", pairwise.dot, pairwise.rbf_prepared,
@@ -145,7 +145,7 @@ def _title(what: str, n: int, dims: tuple[int, ...]) -> str:
     d = f"{min(dims)}" if min(dims) == max(dims) else f"{min(dims)} to {max(dims)}"
     return f"{what}, n = {n:,} frames, d = {d}"
 
-
+# %% ../../nbs/06_measures/matrix.ipynb #7fc36889
 @dataclass(frozen=True, eq=False, repr=False)
 class SimilarityMatrix:
     "A measure between every two layers."
@@ -348,7 +348,7 @@ def _values(measure: Measure, sides: list, given, options: dict) -> tuple[np.nda
         raise UndefinedError(reasons[0].layers[0], reasons[0].partition(": ")[2])
     return values, _in_reading_order(notes)
 
-
+# %% ../../nbs/06_measures/matrix.ipynb #73572b4f
 def _attempt(compare: Callable, a: tuple, b: tuple) -> tuple[float, list]:
     "A value and its notes; NaN and the reason where a layer has no structure."
     try:

@@ -35,7 +35,7 @@ class ShiftNull:
 
     __repr__ = __str__
 
-
+# %% ../../nbs/06_measures/null.ipynb #613546f8
 def shifted_rows(
     groups: np.ndarray,  # (n_frames,) utterance of each frame, two or more frames of each
     positions: np.ndarray,  # (n_frames,) place of each frame in its utterance

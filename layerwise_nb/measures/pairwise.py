@@ -96,7 +96,7 @@ def rbf_cka(
     x, y = _two(x, y)
     return dot(rbf_prepared(x, "x", threshold, debiased), rbf_prepared(y, "y", threshold, debiased))
 
-
+# %% ../../nbs/06_measures/pairwise.ipynb #f2507b04
 def dot(
     x: np.ndarray,  # unit vector of one layer
     y: np.ndarray,  # of the other

@@ -15,7 +15,7 @@ import numpy as np
 from .dtw import block_distances
 from .folds import Estimate, bootstrap_interval
 
-# %% ../../nbs/07_probing/abx.ipynb #fca126ab
+# %% ../../nbs/07_probing/abx.ipynb #c03212c0
 @dataclass(frozen=True, eq=False)
 class Items:
     "What is said where: one entry a segment in each."
@@ -43,13 +43,19 @@ class AbxResult:
 
     def weighted(
         self,
-        weights: np.ndarray,  # (n_speakers,) how often each speaker counts
-    ) -> float:
+        weights: np.ndarray,  # (n_speakers,) or (k, n_speakers): how often each speaker counts
+    ) -> float | np.ndarray:
         "The error with some speakers more often than others."
-        w = weights[self.of] * np.where(self.of == self.x_of, 1, weights[self.x_of])
-        size = len(self.labels) ** 2
-        total, count = np.bincount(self.pair, w * self.cells, size), np.bincount(self.pair, w, size)
-        return float((total[count > 0] / count[count > 0]).mean()) if count.any() else np.nan
+        from scipy.sparse import csr_array
+
+        of_x = np.atleast_2d(weights).T[self.x_of]
+        w = np.atleast_2d(weights).T[self.of] * np.where((self.of == self.x_of)[:, None], 1, of_x)
+        pairs, inverse = np.unique(self.pair, return_inverse=True)
+        where, size = (inverse, np.arange(len(inverse))), (len(pairs), len(inverse))
+        total, count = (csr_array((values, where), size) @ w for values in (self.cells, np.ones(size[1])))
+        n = (count > 0).sum(0)
+        found = np.where(n > 0, (total / np.where(count > 0, count, 1)).sum(0) / np.maximum(n, 1), np.nan)
+        return float(found[0]) if np.ndim(weights) == 1 else found
 
     @property
     def error(self) -> float:
@@ -66,7 +72,7 @@ class AbxResult:
 
     def interval(self, n_resamples: int = 1000, seed: int = 0) -> Estimate:
         "The error with an interval over speakers."
-        return bootstrap_interval(self.weighted, len(self.speakers), n_resamples, seed)
+        return bootstrap_interval(self.weighted, len(self.speakers), n_resamples, seed, many=True)
 
 # %% ../../nbs/07_probing/abx.ipynb #4a404ac0
 def _wins(

@@ -15,7 +15,7 @@ import numpy as np
 
 from .folds import Estimate, bootstrap_interval, split_in_halves
 
-# %% ../../nbs/07_probing/clusters.ipynb #0f3a23ec
+# %% ../../nbs/07_probing/clusters.ipynb #35fa0044
 def unit_counts(
     labels: Sequence,  # (n,) phone of each frame
     units: Sequence,  # (n,) unit of each frame
@@ -28,30 +28,32 @@ def unit_counts(
     return np.bincount(y * len(zs) + z, minlength=len(ys) * len(zs)).reshape(len(ys), len(zs))
 
 
-def _pnmi(counts: np.ndarray) -> float:
-    p = counts / counts.sum()
-    y, z = p.sum(1), p.sum(0)
-    if (y > 0).sum() < 2:
-        raise ValueError("expected frames of 2 or more phones; got 1: PNMI is not defined where there is nothing to tell apart")
-    some = p > 0
-    information = (p[some] * np.log(p[some] / np.outer(y, z)[some])).sum()
-    return float(information / -(y[y > 0] * np.log(y[y > 0])).sum())
+def _pnmi(counts: np.ndarray) -> np.ndarray:
+    "Of tables (…, phones, units): I / H with I(y; z) = H(y) + H(z) - H(y, z)."
+    from scipy.special import entr
+
+    p = counts / counts.sum((-2, -1), keepdims=True)
+    y = entr(p.sum(-1)).sum(-1)
+    return (y + entr(p.sum(-2)).sum(-1) - entr(p).sum((-2, -1))) / y
 
 
 def pnmi(
     labels: Sequence,  # (n,) phone of each frame
     units: Sequence,  # (n,) unit of each frame
 ) -> float:  # 0 to 1
-    "Phone-normalized mutual information I(phone; unit) / H(phone) (Hsu et al. 2021)."
-    return _pnmi(unit_counts(labels, units))
+    "Phone-normalized mutual information I(phone; unit) / H(phone) (Hsu et al. 2021, HuBERT, section IV.C)."
+    counts = unit_counts(labels, units)
+    if len(counts) < 2:
+        raise ValueError("expected frames of 2 or more phones; got 1: PNMI is not defined where there is nothing to tell apart")
+    return float(_pnmi(counts))
 
-# %% ../../nbs/07_probing/clusters.ipynb #157e3427
-def _phone_purity(counts: np.ndarray) -> float:
-    return float(counts.max(0).sum() / counts.sum())
+# %% ../../nbs/07_probing/clusters.ipynb #d4cefdc4
+def _phone_purity(counts: np.ndarray) -> np.ndarray:
+    return counts.max(-2).sum(-1) / counts.sum((-2, -1))
 
 
-def _cluster_purity(counts: np.ndarray) -> float:
-    return float(counts.max(1).sum() / counts.sum())
+def _cluster_purity(counts: np.ndarray) -> np.ndarray:
+    return counts.max(-1).sum(-1) / counts.sum((-2, -1))
 
 
 def phone_purity(
@@ -59,7 +61,7 @@ def phone_purity(
     units: Sequence,  # (n,) unit of each frame
 ) -> float:  # 0 to 1
     "Share of the frames whose phone is the most frequent one of their unit."
-    return _phone_purity(unit_counts(labels, units))
+    return float(_phone_purity(unit_counts(labels, units)))
 
 
 def cluster_purity(
@@ -67,7 +69,7 @@ def cluster_purity(
     units: Sequence,  # (n,) unit of each frame
 ) -> float:  # 0 to 1
     "Share of the frames whose unit is the most frequent one of their phone."
-    return _cluster_purity(unit_counts(labels, units))
+    return float(_cluster_purity(unit_counts(labels, units)))
 
 # %% ../../nbs/07_probing/clusters.ipynb #d9875360
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def fit_units(
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct frames than units: as many units as there can be
         return model.fit(np.ascontiguousarray(features))
 
-# %% ../../nbs/07_probing/clusters.ipynb #4099749d
+# %% ../../nbs/07_probing/clusters.ipynb #75b3ce40
 _MEASURES = {"pnmi": _pnmi, "phone_purity": _phone_purity, "cluster_purity": _cluster_purity}
 
 
@@ -128,21 +130,25 @@ def unit_scores(
             tables[-1] += [_table(own[score], units, settings.n_units) for own in codes[1:]]
     found = {}
     for name, measure in _MEASURES.items():
-        null = [_mean(measure, [own[k][0] for own in tables]) for k in range(1, len(codes))]
+        null = [_mean(measure, [own[k] for own in tables])[0] for k in range(1, len(codes))]
 
-        def value(weights: np.ndarray, measure=measure) -> float:
+        def value(weights: np.ndarray, measure=measure) -> np.ndarray:
             return _mean(measure, [np.tensordot(weights, own[0], 1) for own in tables])
 
-        found[name] = bootstrap_interval(value, len(names), n_resamples, what=what), np.array(null)
+        found[name] = bootstrap_interval(value, len(names), n_resamples, what=what, many=True), np.array(null)
     return found
 
 
-def _mean(measure: Callable[[np.ndarray], float], counts: list[np.ndarray]) -> float:
-    "The mean over tables, each by its frames; resamples leave halves with no frames or one phone out."
-    counts = [own for own in counts if (own.sum(1) > 0).sum() > 1]
-    if not counts:
+def _mean(measure: Callable[[np.ndarray], np.ndarray], counts: list[np.ndarray]) -> np.ndarray:
+    "The mean over tables (k, phones, units), each by its frames; resamples leave halves with no frames or one phone out."
+    total = weight = np.zeros(len(counts[0]))
+    for own in counts:
+        n = own.sum((1, 2)) * ((own.sum(2) > 0).sum(1) > 1)
+        total = total + n * measure(np.where(n[:, None, None] > 0, own, np.eye(*own.shape[1:])))
+        weight = weight + n
+    if not weight.all():
         raise ValueError("expected frames of 2 or more phones; got 1: there is nothing to tell apart")
-    return float(np.average([measure(own) for own in counts], weights=[own.sum() for own in counts]))
+    return total / weight
 
 
 def _table(codes: np.ndarray, units: np.ndarray, n_units: int, group: np.ndarray | int = 0, n_groups: int = 1) -> np.ndarray:

@@ -94,22 +94,27 @@ def jackknife_interval(
     half = t.ppf((1 + level) / 2, f - 1) * np.sqrt((f - 1) / f * ((left_out - left_out.mean()) ** 2).sum())
     return Estimate(float(value), float(value - half), float(value + half), n_groups, left_out=kept)
 
-# %% ../../nbs/07_probing/folds.ipynb #0c8ebc9c
+# %% ../../nbs/07_probing/folds.ipynb #004fd2ac
 def bootstrap_interval(
-    statistic: Callable[[np.ndarray], float],  # of weights (n_groups,): how often each group counts
+    statistic: Callable[[np.ndarray], float | np.ndarray],  # of weights (n_groups,): how often each group counts
     n_groups: int,
     n_resamples: int = 1000,
     seed: int = 0,
     what: str = "speakers",  # the groups
     level: float = 0.95,
+    many: bool = False,  # the statistic takes many rows of weights at a time, (k, n_groups)
 ) -> Estimate:
     "A statistic of groups and the percentiles of its resamples."
-    value = float(statistic(np.ones(n_groups)))
+    def of(rows: np.ndarray) -> np.ndarray:
+        parts = np.split(rows, range(100, len(rows), 100)) if many else rows
+        return np.concatenate([statistic(part) for part in parts]) if many else np.array([statistic(row) for row in parts])
+
+    value = float(of(np.ones((1, n_groups)))[0])
     if note := too_few(n_groups, what):
         return Estimate(value, groups=n_groups, note=note)
-    left_out = tuple(float(statistic(row)) for row in 1 - np.eye(n_groups))
+    left_out = tuple(of(1 - np.eye(n_groups)).tolist())
     draws = np.random.default_rng(seed).multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=n_resamples)
-    values = np.array([statistic(weights) for weights in draws.astype(float)])
+    values = of(draws.astype(float))
     low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2]) - np.nanmean(values)
     return Estimate(value, float(value + low), float(value + high), n_groups, left_out=left_out)
 

@@ -24,7 +24,7 @@ def control_labels(
     classes, counts = np.unique(np.asarray(labels), return_counts=True)
     return np.random.default_rng(seed).choice(classes, len(names), p=counts / counts.sum())[inverse]
 
-# %% ../../nbs/07_probing/probes.ipynb #7a4ddff7
+# %% ../../nbs/07_probing/probes.ipynb #a3995bca
 def _one_hot(codes: np.ndarray, n_classes: int) -> np.ndarray:
     return (codes[:, None] == np.arange(n_classes)).astype(np.float32)
 
@@ -55,8 +55,12 @@ def ridge_predictions(
         scale = _scales(np.diag(g) / k)
         g = g / np.outer(scale, scale)
         g[np.diag_indices_from(g)] += ridge * k
-        w = cho_solve(cho_factor(g, overwrite_a=True), (c - np.outer(s_tr, mean_y)) / scale[:, None])
-        score = ((x[rows] - mean) / scale).astype(np.float32) @ w.astype(np.float32) + mean_y.astype(np.float32)
+        factor, z = cho_factor(g, overwrite_a=True), (x[rows] - mean) / scale
+        if len(rows) < y.shape[1]:  # the same product from the other end: fewer right-hand sides
+            score = (cho_solve(factor, z.T).T / scale) @ (c - np.outer(s_tr, mean_y)) + mean_y
+        else:
+            w = cho_solve(factor, (c - np.outer(s_tr, mean_y)) / scale[:, None])
+            score = z.astype(np.float32) @ w.astype(np.float32) + mean_y.astype(np.float32)
         for out, part in zip(found, np.split(score, np.cumsum(sizes)[:-1], axis=1), strict=True):
             out[rows] = part.argmax(1)
     return found

@@ -15,7 +15,7 @@ from .folds import Estimate, jackknife_interval
 from .target_r2 import target_r2
 from .targets import FoldSums, fold_sums
 
-# %% ../../nbs/07_probing/subspaces.ipynb #778324a8
+# %% ../../nbs/07_probing/subspaces.ipynb #796538bc
 @dataclass(frozen=True, eq=False)
 class TargetCca:
     "Held-out canonical correlations."
@@ -25,34 +25,20 @@ class TargetCca:
     pwcca: Estimate  # weighted by the share of the layer that each direction carries
     n: int  # rows
 
+    @classmethod
+    def of(cls, parts: np.ndarray, weights: np.ndarray, n: int, n_groups: int = 0, what: str = "speakers") -> "TargetCca":
+        "From products of projections (folds, 3, k) and weights (folds, k)."
+        def correlations(own: np.ndarray) -> np.ndarray:
+            c, g, t = own.sum(0)
+            return c / np.sqrt(np.maximum(g * t, 1e-300))
 
-def _root(gram: np.ndarray, ridge: float, rtol: float = 1e-10) -> np.ndarray:
-    "Whitening directions of a scatter matrix, (d, rank)."
-    values, vectors = np.linalg.eigh(gram)
-    keep = values > rtol * values[-1] if values[-1] > 0 else np.zeros(len(values), bool)
-    return vectors[:, keep] / np.sqrt(values[keep] + ridge)
-
-
-def _centered(sums: FoldSums, own: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    "G, C, T of some folds, centered at x and y."
-    n, s, t = sums.n[own].sum(), sums.x[own].sum(0), sums.y[own].sum(0)
-    gram, cross, whole = sums.xx[own].sum(0), sums.xy[own].sum(0), sums.yy[own].sum(0)
-    return (gram - np.outer(s, x) - np.outer(x, s) + n * np.outer(x, x), cross - np.outer(s, y) - np.outer(x, t - n * y),
-            whole - np.outer(t, y) - np.outer(y, t) + n * np.outer(y, y))  # fmt: skip
+        rho, weight, k = correlations(parts), weights.mean(0), parts.shape[2]
+        without = [correlations(np.delete(parts, f, axis=0)) for f in range(len(parts))]
+        estimates = (jackknife_interval(rho @ w, [r @ w for r in without], n_groups, what)
+                     for w in (np.full(k, 1 / k), weight / weight.sum()))  # fmt: skip
+        return cls(rho, *estimates, n)
 
 
-def _directions(sums: FoldSums, train: np.ndarray, ridge: float) -> tuple:
-    "Means, pairs of directions and weights, from the training folds."
-    n = sums.n[train].sum()
-    x, y = sums.x[train].sum(0) / n, sums.y[train].sum(0) / n
-    gram, cross, whole = _centered(sums, train, x, y)
-    scale = np.sqrt(np.where(np.diag(gram) > 1e-9 * np.diag(gram).max(), np.diag(gram) / n, 1))
-    a, b = _root(gram / np.outer(scale, scale), ridge * n), _root(whole, 0)
-    u, _, vt = np.linalg.svd(a.T @ (cross / scale[:, None]) @ b, full_matrices=False)
-    a = (a @ u) / scale[:, None]
-    return x, y, a, b @ vt.T, np.abs(gram @ a).sum(0)
-
-# %% ../../nbs/07_probing/subspaces.ipynb #60bec7ed
 def target_cca(
     sums: FoldSums,  # of a layer with one target; `yy` whole
     n_groups: int = 0,  # speakers in these folds together
@@ -60,26 +46,67 @@ def target_cca(
     what: str = "speakers",  # what the groups are
 ) -> TargetCca:
     "Canonical correlations of a layer with a target, fitted on the other folds."
-    n_folds, parts, weights = len(sums.n), [], []
-    if n_folds < 2:
-        raise ValueError(f"expected 2 or more folds, to fit on some and judge by others; got {n_folds}: add speakers")
-    for f in range(n_folds):
-        x, y, a, b, weight = _directions(sums, np.arange(n_folds) != f, ridge)
-        gram, cross, whole = _centered(sums, np.arange(n_folds) == f, x, y)
-        parts.append([((m.T @ left) * right).sum(0) for left, m, right in ((a, cross, b), (a, gram, a), (b, whole, b))])
-        weights.append(weight / weight.sum())
-    k = min(len(w) for w in weights)
-    parts, weight = np.array([[p[:k] for p in part] for part in parts]), np.mean([w[:k] for w in weights], axis=0)
+    if len(sums.n) < 2:
+        raise ValueError(f"expected 2 or more folds, to fit on some and judge by others; got {len(sums.n)}: add speakers")
+    ((parts, weights),) = _projections(sums, [sums], ridge)
+    return TargetCca.of(parts, weights, int(sums.n.sum()), n_groups, what)
 
-    def correlations(own: np.ndarray) -> np.ndarray:
-        c, g, t = parts[own].sum(0)
-        return c / np.sqrt(np.maximum(g * t, 1e-300))
+# %% ../../nbs/07_probing/subspaces.ipynb #a79e7aee
+def _whitening(gram: np.ndarray, ridge: float) -> np.ndarray:
+    "W, (d, rank), with W Wᵀ the inverse of a scatter matrix."
+    if ridge > 0:
+        from scipy.linalg import lapack
 
-    everyone = np.arange(n_folds)
-    rho, without = correlations(everyone), [correlations(np.delete(everyone, f)) for f in everyone]
-    estimates = [jackknife_interval(rho @ w, [r @ w for r in without], n_groups, what)
-                 for w in (np.full(k, 1 / k), weight / weight.sum())]  # fmt: skip
-    return TargetCca(rho, *estimates, int(sums.n.sum()))
+        potrf, trtri = lapack.get_lapack_funcs(("potrf", "trtri"), (gram,))
+        raised = np.asfortranarray(gram + ridge * np.eye(len(gram)))
+        return trtri(potrf(raised, lower=True, clean=True, overwrite_a=True)[0], lower=True)[0].T
+    values, vectors = np.linalg.eigh(gram)
+    keep = values > 1e-10 * values[-1] if values[-1] > 0 else np.zeros(len(values), bool)
+    return vectors[:, keep] / np.sqrt(values[keep])
+
+
+def _rest(total: np.ndarray, fold: np.ndarray, x: np.ndarray, y: np.ndarray, n: tuple, sx: tuple, sy: tuple) -> tuple:
+    "Products of the training folds and of the fold, centered at the training means x and y."
+    train = total - fold - n[0] * np.outer(x, y)
+    return train, fold - np.outer(sx[1], y) - np.outer(x, sy[1]) + n[1] * np.outer(x, y)
+
+
+def _projections(sums: FoldSums, targets: Sequence[FoldSums], ridge: float) -> list[tuple[np.ndarray, np.ndarray]]:
+    "For each target of a layer: products of projections (folds, 3, k) and weights (folds, k)."
+    found: list[tuple[list, list]] = [([], []) for _ in targets]
+    totals = [sums.n.sum(), sums.x.sum(0), sums.xx.sum(0)]
+    for f in range(len(sums.n)):
+        n, sx = (totals[0] - sums.n[f], sums.n[f]), (totals[1] - sums.x[f], sums.x[f])
+        x = sx[0] / n[0]
+        gram, held = _rest(totals[2], sums.xx[f], x, x, n, sx, sx)
+        diagonal = np.diag(gram)
+        scale = np.sqrt(np.where(diagonal > 1e-9 * diagonal.max(), diagonal / n[0], 1))
+        white = _whitening(gram / scale / scale[:, None], ridge * n[0]) / scale[:, None]
+        pairs = [_directions(white, target, f, n, x, sx) for target in targets]
+        stops = np.cumsum([len(p[0].T) for p in pairs])[:-1]
+        a = white @ np.concatenate([p[0] for p in pairs], axis=1)
+        weights, squares = np.abs(gram @ a).sum(0), np.einsum("pk,pk->k", a, held @ a)
+        for own, each, w, g, (_, cross, t) in zip(found, *(np.split(m, stops, axis=-1) for m in (a, weights, squares)), pairs,
+                                                  strict=True):  # fmt: skip
+            own[0].append([np.einsum("pk,pk->k", each, cross), g, t])
+            own[1].append(w / w.sum())
+    k = [min(map(len, weights)) for _, weights in found]
+    return [(np.array([[p[:m] for p in part] for part in parts]), np.array([w[:m] for w in weights]))
+            for m, (parts, weights) in zip(k, found, strict=True)]  # fmt: skip
+
+
+def _directions(white: np.ndarray, target: FoldSums, f: int, n: tuple, x: np.ndarray, sx: tuple) -> tuple:
+    "Directions u in the whitened layer; the fold's products with the target's directions; squares of its projections."
+    sy = (target.y.sum(0) - target.y[f], target.y[f])
+    y = sy[0] / n[0]
+    cross, held = _rest(target.xy.sum(0), target.xy[f], x, y, n, sx, sy)
+    whole, own = _rest(target.yy.sum(0), target.yy[f], y, y, n, sy, sy)
+    b = _whitening(whole, 0)
+    m = white.T @ (cross @ b)
+    values, v = np.linalg.eigh(m.T @ m)
+    values, v = values[::-1][: len(m)], v[:, ::-1][:, : len(m)]
+    b = b @ v
+    return m @ v / np.sqrt(np.maximum(values, 1e-300)), held @ b, np.einsum("qk,qk->k", b, own @ b)
 
 # %% ../../nbs/07_probing/subspaces.ipynb #fcb8073e
 def pasad_cca(

@@ -16,7 +16,7 @@ from fastcore.basics import patch
 
 from ..core.arrays import read_arrays, write_arrays
 
-# %% ../../nbs/07_probing/targets.ipynb #9dd1d062
+# %% ../../nbs/07_probing/targets.ipynb #ff3fd1df
 @dataclass(frozen=True, eq=False)
 class FoldSums:
     "Sums per fold of predictors x and targets y."
@@ -35,8 +35,15 @@ class FoldSums:
         return self.yy if self.yy.ndim == 2 else np.einsum("fqq->fq", self.yy)
 
     def swapped(self, name: str) -> "FoldSums":
-        "The same with x and y exchanged: y under one name."
-        return FoldSums(self.n, self.y, self.x, self.yy, self.xy.transpose(0, 2, 1), self.xx, {name: slice(0, self.x.shape[1])})
+        "The same with x and y exchanged: y under one name, of its products only the squares."
+        squares = np.einsum("fpp->fp", self.xx)
+        return FoldSums(self.n, self.y, self.x, self.yy, self.xy.transpose(0, 2, 1), squares, {name: slice(0, self.x.shape[1])})
+
+    def block(self, name: str) -> "FoldSums":
+        "The sums with one of the targets."
+        own = self.blocks[name]
+        yy = self.yy[:, own] if self.yy.ndim == 2 else self.yy[:, own, own]
+        return FoldSums(self.n, self.x, self.y[:, own], self.xx, self.xy[:, :, own], yy, {name: slice(0, own.stop - own.start)})
 
 
 def fold_sums(
