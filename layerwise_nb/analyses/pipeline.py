@@ -29,7 +29,7 @@ from ..core.commands import split_list
 # %% ../../nbs/11_analyses/pipeline.ipynb #a02c9e0e
 ANALYSES: dict[str, Analysis] = {a.name: a for a in (CONTENT, SIMILARITY, PROPAGATION, LAYERS, TEMPORAL, UTTERANCE)}
 
-# %% ../../nbs/11_analyses/pipeline.ipynb #f27264da
+# %% ../../nbs/11_analyses/pipeline.ipynb #9a2251e4
 def _chosen(only: str) -> list[Analysis]:
     "The analyses asked for, in the order of the page; all where none is."
     names = split_list(only)
@@ -48,10 +48,10 @@ def visualize(
     "Every figure of a features folder, and a page that shows them; what is finished is skipped."
     analyses = _chosen(only)
     given = {"features_dir": features_dir, "output_dir": output_dir, **kwargs}
-    study, settings = open_study(analyses, given, list(ANALYSES.values()))
-    found = make_all(study, analyses, settings, asked=bool(only))
-    problems = {name: found.records[name]["problems"] for name in ANALYSES if found.records.get(name, {}).get("problems")}
-    page = _page(study, found.records, settings)
+    with open_study(analyses, given, list(ANALYSES.values())) as (study, settings):
+        found = make_all(study, analyses, settings, asked=bool(only))
+        problems = {name: found.records[name]["problems"] for name in ANALYSES if found.records.get(name, {}).get("problems")}
+        page = _page(study, found.records, settings)
     return {"page": page, "made": found.made, "kept": found.kept, "problems": problems}
 
 # %% ../../nbs/11_analyses/pipeline.ipynb #68e1b89e

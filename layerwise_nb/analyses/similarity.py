@@ -237,7 +237,7 @@ def _check_same_frames(summary: CorpusSummary, other: CorpusSummary) -> None:
             f"{len(other.speakers)} of {other.title}: extract the same files with both models"
         )
 
-# %% ../../nbs/11_analyses/similarity.ipynb #b68f2212
+# %% ../../nbs/11_analyses/similarity.ipynb #36e05d1d
 def _card(metric: str, result: Result, less: str = "") -> Card:
     "A matrix on the page: its figures and its table."
     from layerwise_nb.figures.style import measure_name
@@ -278,6 +278,7 @@ SIMILARITY = Analysis(
     make_similarity,
     shares=("layers", "align", "reservoir_size", "seed", "device", "formats"),
     check=lambda settings: check_metrics(settings["metrics"]),
+    gather=lambda study, settings: [study.summary_of(f) for f in (study.store.path, *split_list(settings["against"] or ""))],
 )
 
 # %% ../../nbs/11_analyses/similarity.ipynb #4536480b

@@ -166,7 +166,7 @@ def read(self: _Share) -> None:
             self.save()
             raise
 
-# %% ../../nbs/09_corpus/shared.ipynb #9f0a0b51
+# %% ../../nbs/09_corpus/shared.ipynb #fa2cf4ad
 @dataclass(frozen=True)
 class _Plan:
     "What each process reads."
@@ -205,11 +205,11 @@ def _tell_shards(corpus: AlignedCorpus, parts: dict[str, Part]) -> None:
     done = {u for part in parts.values() for u in part.utterances} | {u for part in parts.values() for u in part.failed}
     for of in sorted({int(m[1]) for name in parts if (m := re.match(r"part-\d+of(\d+)-", name)) and m[1] != "1"}):
         shares = share_names(corpus, corpus.names, of)
-        lacks = {f"{i}/{of}": sum(name not in done for name in share) for i, share in enumerate(shares, 1)}
+        lacks = {f"{i}/{of}": len(set(share) - done) for i, share in enumerate(shares, 1)}
         whole = sum(not n for n in lacks.values())
-        missing = ", ".join(f"{shard} lacks {n} of {len(shares[int(shard.split('/')[0]) - 1])}" for shard, n in lacks.items() if n)
-        tell = f"shards       {whole} of {of} found" + (f"; {missing} utterances, which are read now" if missing else "")
-        print(tell, file=sys.stderr, flush=True)
+        missing = ", ".join(f"{shard} lacks {n}" for shard, n in lacks.items() if n)
+        tell = f"; {missing} utterances, which are read now" if missing else ""
+        print(f"shards       {whole} of {of} found{tell}", file=sys.stderr, flush=True)
 
 # %% ../../nbs/09_corpus/shared.ipynb #8e409c59
 def _read_share(what: Pass, corpus: AlignedCorpus, plan: _Plan, team: Alone, keep: bool) -> _Share:
