@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TEMPORAL', 'sample_utterances', 'make_temporal']
 
-# %% ../../nbs/11_analyses/temporal.ipynb #2797b206
+# %% ../../nbs/11_analyses/temporal.ipynb #8ef59c9d
 import csv
 import io
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from ..corpus.recording import find_recording
 from ..dynamics.boundaries import BoundaryScore, alignment_boundaries, find_boundaries, score_boundaries
 from ..dynamics.change import change, frame_timing
 from ..dynamics.lags import PooledLags, lagged_cka, pool_lags
-from ..dynamics.statistics import TemporalStatistics, TemporalSummary
+from ..dynamics.statistics import TemporalSummary
 
 # %% ../../nbs/11_analyses/temporal.ipynb #ae30ddd1
 def _rates(rates: dict[str, float]) -> str:

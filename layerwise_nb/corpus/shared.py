@@ -6,8 +6,9 @@
 __all__ = ['VERSION', 'LITTLE', 'share_names', 'pass_key', 'Part', 'read_parts', 'write_part', 'Gathered', 'join_processes',
            'read_corpus']
 
-# %% ../../nbs/09_corpus/shared.ipynb #31931db7
+# %% ../../nbs/09_corpus/shared.ipynb #85f69eb7
 import hashlib
+import heapq
 import json
 import re
 import shutil
@@ -29,19 +30,20 @@ from ..extraction.launch import Alone, interruptible, launched
 from ..extraction.plan import read_shard, shard_name
 from ..features.run_folder import StoreError, lock_folder
 
-# %% ../../nbs/09_corpus/shared.ipynb #0d3f9b93
+# %% ../../nbs/09_corpus/shared.ipynb #db11caa6
 def share_names(
-    corpus: AlignedCorpus,
-    names: Sequence[str],  # of its utterances
+    what: Pass,
+    corpus: AlignedCorpus,  # of the utterances to share
     count: int,  # shares
 ) -> list[list[str]]:  # each in order of name
-    "Utterances shared out, about as much audio each."
-    samples = {name: corpus.store.manifest[name]["samples"] for name in names}
-    shares, loads = [[] for _ in range(count)], [0] * count
-    for name in sorted(names, key=lambda name: (-samples[name], name)):
-        smallest = loads.index(min(loads))
-        shares[smallest].append(name)
-        loads[smallest] += samples[name]
+    "Utterances shared out in whole groups, about as much audio each."
+    samples = {name: corpus.store.manifest[name]["samples"] for name in corpus.names}
+    groups = [(-sum(samples[name] for name in group), group) for group in what.groups(corpus)]
+    shares, loads = [[] for _ in range(count)], [(0, i) for i in range(count)]  # a heap
+    for size, group in sorted(groups):
+        load, smallest = heapq.heappop(loads)
+        shares[smallest] += group
+        heapq.heappush(loads, (load - size, smallest))
     return [sorted(share) for share in shares]
 
 # %% ../../nbs/09_corpus/shared.ipynb #2c5e4c1f
@@ -136,7 +138,7 @@ class _Share:
             write_part(self.path, self.what, self.sums, self.utterances, self.failed)
             self.unsaved = 0
 
-# %% ../../nbs/09_corpus/shared.ipynb #ad826a8d
+# %% ../../nbs/09_corpus/shared.ipynb #ad56bcf3
 def _bytes(corpus: AlignedCorpus, names: Sequence[str]) -> int:
     "What files of features take."
     return sum(corpus.store.manifest[name].get("bytes", 0) for name in names)
@@ -144,19 +146,19 @@ def _bytes(corpus: AlignedCorpus, names: Sequence[str]) -> int:
 
 @patch
 def read(self: _Share) -> None:
-    "Read what is left; Ctrl-C ends it after the utterance under way, and what was read is kept."
+    "Read what is left; Ctrl-C ends it after the group under way, and what was read is kept."
     corpus, stop = self.corpus, Event()
     often = _bytes(corpus, [*corpus.names, *self.utterances]) / _MOST_PARTS
     every = max(LITTLE, often, 4 * self.what.nbytes(corpus.catalogue, len(corpus)))
 
-    def added(name: str) -> None:
-        self.utterances.append(name)
-        self.unsaved += _bytes(corpus, [name])
+    def added(names: list[str]) -> None:
+        self.utterances += names
+        self.unsaved += _bytes(corpus, names)
         if self.unsaved >= every:
             self.save()
 
     settings = {"n_readers": self.n_readers, "stop": stop, "progress": not self.quiet}
-    with ThreadPoolExecutor(1, "sums") as adder:  # so that a signal never comes in the middle of an utterance
+    with ThreadPoolExecutor(1, "sums") as adder:  # so that a signal never comes in the middle of a group
         adding = adder.submit(take, self.what, corpus, self.sums, self.failed, then=added, **settings)
         try:
             adding.result()
@@ -166,7 +168,7 @@ def read(self: _Share) -> None:
             self.save()
             raise
 
-# %% ../../nbs/09_corpus/shared.ipynb #fa2cf4ad
+# %% ../../nbs/09_corpus/shared.ipynb #b1092609
 @dataclass(frozen=True)
 class _Plan:
     "What each process reads."
@@ -194,17 +196,17 @@ def _make_plan(what: Pass, corpus: AlignedCorpus, place: Path | None, count: int
     parts = read_parts(place, rf"whole|part-(?!\d+of{of}-).*|{start}.*" if shard else "")  # other shards are busy, and disjoint
     mine = rf"{start}\d+of{count}"  # by as many processes
     done = {u for name, part in parts.items() if not re.fullmatch(mine, name) for u in part.utterances}
-    names = share_names(corpus, corpus.names, of)[which - 1]
+    names = share_names(what, corpus, of)[which - 1]
     if not shard:
-        _tell_shards(corpus, parts)
-    return _Plan(place, share_names(corpus, [name for name in names if name not in done], count), start)
+        _tell_shards(what, corpus, parts)
+    return _Plan(place, share_names(what, part_of(corpus, set(names) - done), count), start)
 
 
-def _tell_shards(corpus: AlignedCorpus, parts: dict[str, Part]) -> None:
+def _tell_shards(what: Pass, corpus: AlignedCorpus, parts: dict[str, Part]) -> None:
     "Say which shards are there, and what is missing."
     done = {u for part in parts.values() for u in part.utterances} | {u for part in parts.values() for u in part.failed}
     for of in sorted({int(m[1]) for name in parts if (m := re.match(r"part-\d+of(\d+)-", name)) and m[1] != "1"}):
-        shares = share_names(corpus, corpus.names, of)
+        shares = share_names(what, corpus, of)
         lacks = {f"{i}/{of}": len(set(share) - done) for i, share in enumerate(shares, 1)}
         whole = sum(not n for n in lacks.values())
         missing = ", ".join(f"{shard} lacks {n}" for shard, n in lacks.items() if n)
