@@ -140,6 +140,7 @@ GONE = {
     "temporal_plots:plotly_labels": "figures are specifications now, drawn by layerwise_nb.figures.figure",
     "temporal_plots:write_labels": "figures are specifications now, drawn by layerwise_nb.figures.figure",
     "verify:store_catalogue": "`FeatureStore(folder).catalogue` is read from run.json",
+    "widgets:MATRIX_MARGIN": "figures of explorers are specifications, which have their own margins",
     "widgets:alone": "explorers see to it themselves",
     "widgets:said": "explorers see to it themselves",
 }

@@ -45,9 +45,12 @@ def run(
 def layerwise_run(
     audio_dir: str = None,  # folder of audio files, searched with its subfolders; "synthetic" (default): made on the spot
     output_dir: str = None,  # for features and results
-    dataset_split: str = None,  # e.g. dev-clean: a folder below audio_dir if there is one, and part of the name
+    dataset_split: str = None,  # split of the dataset, or e.g. dev-clean: a folder below audio_dir; part of the name
     manifest: str = None,  # or a table of recordings, a data folder of Kaldi (wav.scp), or cuts of lhotse
-    id_column: str = None,  # column of the table with ids; default: found
+    dataset: str = None,  # or a Hugging Face dataset: hub name (or name@revision), folder of Parquet or of save_to_disk
+    dataset_config: str = None,  # configuration of the dataset
+    streaming: bool = False,  # read the dataset once, row after row, and keep its recordings beside the features
+    id_column: str = None,  # column of the table or dataset with ids; default: found
     speaker_column: str = None,  # with speakers; default: found
     text_column: str = None,  # with what is said; default: found
     model: str = "facebook/hubert-base-ls960",  # hub name, folder, or random[:base|large|tiny] (untrained control)
@@ -69,8 +72,9 @@ def layerwise_run(
     """
     extraction = {"dataset_split": dataset_split, "model": model, "num_files": num_files, "dtype": dtype, "device": device,
                   "seed": weights_seed, "alignments": cut_alignments, "tier": cut_tier, "manifest": manifest,
-                  "id_column": id_column, "speaker_column": speaker_column, "text_column": text_column}  # fmt: skip
-    audio_dir = audio_dir if audio_dir or manifest else "synthetic"
+                  "id_column": id_column, "speaker_column": speaker_column, "text_column": text_column,
+                  "dataset": dataset, "dataset_config": dataset_config, "streaming": streaming}  # fmt: skip
+    audio_dir = audio_dir if audio_dir or manifest or dataset else "synthetic"
     with command_ending("layerwise_run"):
         if not output_dir:
             raise UsageError("--output_dir is needed: a folder for features and results")

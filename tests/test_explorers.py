@@ -18,11 +18,11 @@ from running import extract, features_dir, free_port, noises
 
 from layerwise_nb.audio.synthetic import made_up_features, make_corpus
 from layerwise_nb.benchmarks.explorers import BROWSER_OPTIONS, BROWSERS, find_browser, many_utterances
-from layerwise_nb.corpus.aligned import AlignedCorpus
 from layerwise_nb.dynamics.lags import lagged_cka
 from layerwise_nb.dynamics.windows import windowed_cka
 from layerwise_nb.explorers.base import Explorer
-from layerwise_nb.explorers.content_views import LayerContent, corpus_labels, layer_content, sample_segments
+from layerwise_nb.explorers.content_source import ContentSource
+from layerwise_nb.explorers.content_views import LayerContent, layer_content
 from layerwise_nb.explorers.layer import LayerExplorer
 from layerwise_nb.explorers.views import Reader, pair_steps, sample_frames, subset_rows
 from layerwise_nb.measures.matrix import similarity_matrix
@@ -286,11 +286,12 @@ def test_layer_against_layer(open_notebook, folder):
     page.page.locator(".hoverlayer :text('transformer_layer_1 and conv_2')").wait_for(state="attached")
     page.click_until(where, "95 % interval")
     pair = [*pair_steps(samples[0], "transformer_layer_1", "conv_2")][-1]
-    page.shows(1, 2, "y", pair.correlations)
+    page.shows(1, 1, "y", pair.correlations)
     page.says(f"{pair.value:.4f}")
     page.says(f"[{pair.interval[0]:.3f}, {pair.interval[1]:.3f}]")
     page.says(f"[{pair.null[0]:.3f}, {pair.null[1]:.3f}]")
-    page.shows(1, 0, "y", pair.correlations_null[0])
+    low, high = pair.correlations_null
+    page.shows(1, 0, "y", [*high, *low[::-1], None])
     page.control("alignment").select_option(label="nearest")
     samples[0] = [*sample_frames(Reader(folder / "first", method="nearest").corpus, 300)][-1][1]
     page.shows(0, 0, "z", expected())
@@ -332,23 +333,23 @@ def test_through_an_utterance(open_notebook, folder):
 
 
 def test_phones_of_a_layer(open_notebook, folder):
-    page, corpus = open_notebook("content"), AlignedCorpus(folder / "spoken")
-    sample = [*sample_segments(corpus, corpus_labels(corpus))][-1][2]
+    page, source = open_notebook("content"), ContentSource(folder / "spoken")
+    sample = [*source.sample()][-1][2]
 
     def expected(layer: str) -> LayerContent:
         return layer_content(layer, sample.layers[layer], sample.segments)
 
-    seen, layers = expected("conv_5"), list(corpus.catalogue)
+    seen, layers = expected("conv_5"), source.layers
     page.shows(1, 0, "x", seen.map.points[:, 0], atol=1e-3)
     page.shows(2, 0, "z", seen.confusion.shares, atol=1e-3)
     accuracies = [expected(layer).confusion.accuracy for layer in layers]
-    page.shows(0, 5, "y", accuracies)
+    page.shows(0, 0, "y", accuracies)
     clicked = layers.index("conv_2")
     x, y = page.place(0, clicked, accuracies[clicked])
     page.page.mouse.move(x - 4, y)
     page.page.mouse.move(x, y)
     page.page.locator(".hoverlayer :text('conv_2')").wait_for(state="attached")
-    page.page.mouse.click(x, y)
+    page.click_until((x, y), "conv_2: map of phones")
     page.shows(1, 0, "x", expected("conv_2").map.points[:, 0], atol=1e-3)
     page.control("compare").select_option(label="conv_1")
     page.shows(4, 0, "z", expected("conv_1").confusion.shares, atol=1e-3)

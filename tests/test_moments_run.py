@@ -232,9 +232,9 @@ def one_at_a_time() -> None:
 
     real_add = accumulate.CorpusAccumulator.add
 
-    def add(self, utterance, features):
+    def add(self, utterance, features, waveform):
         time.sleep(0.5)
-        real_add(self, utterance, features)
+        real_add(self, utterance, features, waveform)
 
     accumulate.CorpusAccumulator.add = add
     plan.plan_lanes = lambda *args: 1

@@ -1,8 +1,10 @@
 """Every notebook, run top to bottom as nbdev_test does, one case a notebook."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,22 +18,45 @@ TIMEOUT_S = 900
 # Math threads share the cores with the other pytest workers: oversubscribed they spin, and the run takes twice as long.
 THREADS = max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)))
 
-# A process for each notebook: threads, seeds, environment variables and imports of one must not reach the next.
-RUN = """
-import sys
-from pathlib import Path
-from nbdev.config import get_config
-from nbdev.test import test_nb
-passed, _ = test_nb(Path(sys.argv[1]), skip_flags=get_config().tst_flags.split(), basepath=get_config().config_path)
-sys.exit(not passed)
-"""
+# A process for each notebook: threads, seeds, environment variables and imports of one must not reach the next. They are
+# forks of a server that has imported the libraries already (importing them takes five seconds), and nothing of the package.
+PRELOADED = [
+    "torch", "torchaudio", "transformers.models.hubert.modeling_hubert", "transformers.models.whisper.modeling_whisper",
+    "scipy.stats", "scipy.signal", "sklearn.linear_model", "matplotlib.pyplot", "plotly.graph_objects", "ipywidgets",
+    "soundfile", "nbdev.test",
+]  # fmt: skip
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(PRELOADED)
+
+
+def _test(path: Path, said: Path) -> None:
+    """In the fork: run the notebook as nbdev_test does, its output into a file; exit status 1 if it fails."""
+    from nbdev.test import test_nb
+
+    os.chdir(ROOT)
+    with said.open("wb") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    passed, _ = test_nb(path, skip_flags=get_config().tst_flags.split(), basepath=get_config().config_path)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    sys.exit(not passed)
 
 
 def run_notebook(path: Path) -> subprocess.CompletedProcess:
-    """Run a notebook in a fresh process; on failure stderr names the notebook and the cell and has the traceback."""
-    command = [sys.executable, "-c", RUN, str(path)]
-    env = {"OMP_NUM_THREADS": str(THREADS)} | os.environ
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=TIMEOUT_S)
+    """Run a notebook in a process of its own; on failure its output names the notebook and the cell and has the traceback."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
+    with tempfile.TemporaryDirectory() as folder:
+        said = Path(folder, "said")
+        said.touch()
+        process = FORKS.Process(target=_test, args=(path, said))
+        process.start()
+        process.join(TIMEOUT_S)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            raise TimeoutError(f"{path} took more than {TIMEOUT_S} s\n{said.read_text(errors='replace')}")
+        return subprocess.CompletedProcess(path, process.exitcode, "", said.read_text(encoding="utf-8", errors="replace"))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: str(p.relative_to(NBS).with_suffix("")))

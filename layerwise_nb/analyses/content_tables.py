@@ -6,7 +6,7 @@
 __all__ = ['COLUMNS', 'NOT_ASKED', 'value_to_json', 'value_from_json', 'content_rows', 'to_csv', 'BestLayer', 'which_layer',
            'which_layer_csv']
 
-# %% ../../nbs/11_analyses/content_tables.ipynb #97faa880
+# %% ../../nbs/11_analyses/content_tables.ipynb #f0efe7c8
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from .content_measures import LOWER_IS_BETTER, ContentValue
+from .content_measures import ContentValue
 from ..probing.folds import Estimate, holm, paired_p
+from ..probing.names import LOWER_IS_BETTER
 
 # %% ../../nbs/11_analyses/content_tables.ipynb #9823a36a
 def _plain(value: float) -> float | None:

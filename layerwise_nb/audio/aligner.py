@@ -18,7 +18,8 @@ import numpy as np
 from fastcore.basics import patch
 from tqdm.auto import tqdm
 
-from .files import load_audio
+from .decode import AudioPlace
+from .files import Part, load_place
 from ..labels.intervals import Interval
 from ..labels.pronunciation import guess_pronunciation, spoken_words
 from ..labels.textgrid import write_textgrid
@@ -163,7 +164,7 @@ def _align_one(task: tuple[Path, Path, str]) -> tuple[str, dict[str, str]]:
     audio, grid, text = task
     before = set(_aligner.guessed)
     try:
-        waveform, _ = load_audio(audio)
+        waveform, _ = load_place(audio)
         intervals = _aligner.align(waveform, text)
         grid.parent.mkdir(parents=True, exist_ok=True)
         write_textgrid(grid, intervals, len(waveform) / 16_000)
@@ -174,7 +175,7 @@ def _align_one(task: tuple[Path, Path, str]) -> tuple[str, dict[str, str]]:
 
 # %% ../../nbs/03_audio/aligner.ipynb #a14daa9f
 def align_recordings(
-    tasks: list[tuple[Path, Path, str]],  # audio file, TextGrid to write, transcript
+    tasks: list[tuple[AudioPlace | Part, Path, str]],  # recording, TextGrid to write, transcript
     words: Mapping[str, list[str]],  # pronunciations that go before CMUdict's
     processes: int = 1,
     progress: bool = True,  # show a bar, where there is a terminal

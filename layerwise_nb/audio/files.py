@@ -406,6 +406,14 @@ def _version(path: AudioPlace) -> tuple[int, ...]:
     return facts.st_size, facts.st_mtime_ns
 
 
+def _readable(path: AudioPlace) -> tuple[int, ...]:
+    "The same of a recording that is to be decoded; an `AudioError` if it is gone."
+    try:
+        return _version(path)
+    except OSError as error:
+        raise AudioError("unreadable", f"{path} cannot be read: {error.strerror}") from error
+
+
 @lru_cache(maxsize=64)
 def _sha256(path: AudioPlace, version: tuple[int, ...]) -> str:
     digest = hashlib.sha256()
@@ -439,8 +447,8 @@ def load_place(
     "`load_audio` of a recording, or of a stretch of one."
     place = as_place(place)
     if not isinstance(place, Part):
-        return _load_long(place, sample_rate, None, _version(place)) if again else load_audio(place, sample_rate)
-    waveform, header = _load_long(place.path, sample_rate, place.channel, _version(place.path))
+        return _load_long(place, sample_rate, None, _readable(place)) if again else load_audio(place, sample_rate)
+    waveform, header = _load_long(place.path, sample_rate, place.channel, _readable(place.path))
     start, stop = place.bounds(len(waveform), sample_rate)
     return waveform[start:stop], header
 
@@ -451,10 +459,7 @@ def load_utterance(
 ) -> tuple[np.ndarray, dict]:  # (n_samples,) float32, read-only; provenance of the audio
     "The samples of an utterance and where they come from."
     path = recording_of(utterance.path)
-    try:
-        version = _version(path)
-    except OSError as error:
-        raise AudioError("unreadable", f"{path} cannot be read: {error.strerror}") from error
+    version = _readable(path)
     waveform, header = load_place(utterance.path, sample_rate, again=not utterance.whole)
     stop, sha256 = utterance.start + utterance.n_samples, _sha256(path, version)
     if utterance.file_sha256 not in ("", sha256):

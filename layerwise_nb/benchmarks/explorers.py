@@ -154,7 +154,7 @@ def _answers_in_browser(
         page.wait_for_timeout(5000)  # the layers are read
         moves = slider_moves(page, n_moves)
         page.locator(".lm-TabBar-tabLabel", has_text="Content").click()
-        page.wait_for_function(f"{_VISIBLE}[0]?.data?.[5]?.y?.every(Number.isFinite) && {_VISIBLE}[2]?.data?.[0]?.z?.length > 2")
+        page.wait_for_function(f"{_VISIBLE}[0]?.data?.[0]?.y?.every(Number.isFinite) && {_VISIBLE}[2]?.data?.[0]?.z?.length > 2")
         page.wait_for_timeout(1000)
         clicks = layer_clicks(page, n_moves)
         browser.close()

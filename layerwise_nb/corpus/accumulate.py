@@ -21,13 +21,12 @@ from filelock import FileLock
 from ..audio.files import Utterance
 from ..core.arrays import read_version
 from ..core.files import recover_folder, replace_folder
-from .labels import TIERS, CorpusLabels
+from .labeled_summary import LabeledSummary, labeled_nbytes
 from .reservoir import Reservoir
-from .segment_reservoir import SegmentReservoir
 from .summary import CorpusSummary
 from ..dynamics.statistics import TemporalStatistics
 from ..extraction.engine import RunStopped
-from ..features.catalogue import Feature, pooled_catalogue
+from ..features.catalogue import Feature, common_grid, pooled_catalogue
 from ..features.frame_grid import frames_of
 from ..features.npz import NotFiniteError
 from ..features.store import FeatureStore
@@ -69,7 +68,8 @@ class CorpusAccumulator:
         self._adding, self._closed, self._broken = 0, False, ""
         settings = store.run.get("settings", {})
         self._alignments = _open_labels(settings.get("labels"), store.run)
-        self._tiers, self._grid = {"phones": settings.get("label_tier") or "phones"}, next(reversed(self.layers.values()))
+        self._tiers = {"phones": settings.get("label_tier") or "phones", "words": settings.get("word_tier") or "words"}
+        self._grid = common_grid(self.layers)
         self._start()
 
     @staticmethod
@@ -88,11 +88,12 @@ class CorpusAccumulator:
     def nbytes(
         catalogue: Mapping[str, Feature],  # features of the model
         reservoir_size: int = 4000,  # frames in the sample
+        labels: bool = False,  # the corpus is labeled
     ) -> int:  # bytes: of a summary; memory and disk need up to twice that
-        "How large the sums and the sample are."
+        "How large the sums and the samples are."
         moments = Moments.of(catalogue)
-        dims = sum(dim for name, dim in moments.layers.items() if name not in moments.same_as)
-        return moments.nbytes + 4 * reservoir_size * dims
+        distinct = {name: dim for name, dim in moments.layers.items() if name not in moments.same_as}
+        return moments.nbytes + 4 * reservoir_size * sum(distinct.values()) + labels * labeled_nbytes(distinct)
 
     def _check_version(self) -> None:
         "Nothing is added to a summary of an older version: said before any work, not at the first checkpoint."
@@ -100,6 +101,7 @@ class CorpusAccumulator:
         if moments.exists() and (found := read_version(moments, "moments")) != VERSION:
             remedy = f"give a new --save_dir, or remove {self.folder} to compute all of it again"
             raise ValueError(f"expected sums of version {VERSION} in {self.folder} to add to; found version {found}: {remedy}")
+        LabeledSummary.check(self.folder)
 
     def _start(self) -> None:
         "Forget what was gathered; what is in the folder is counted there."
@@ -107,11 +109,7 @@ class CorpusAccumulator:
         sample = Reservoir(moments.layers, *self._sample, moments.same_as, self.identity)
         corpus = self._corpus.removesuffix("_sample1").replace("_", " ")
         self._summary, self._temporal = CorpusSummary(moments, sample, self._model, corpus, {}), self._statistics()
-        if self._alignments is not None:
-            self._summary.labels = CorpusLabels(self.sample_rate, "all", source=str(self._alignments.source))
-            self._summary.labels.aligner = self._alignments.aligner
-            kind = {"seed": self._sample[1], "same_as": moments.same_as, "identity": self.identity}
-            self._summary.segments = SegmentReservoir(moments.layers, **kind)
+        self._summary.labeled = self._no_labels_yet(moments)
         self._last = time.monotonic()
 
     def _statistics(self) -> TemporalStatistics:
@@ -166,6 +164,7 @@ def add(
     self: CorpusAccumulator,
     utterance: Utterance,  # whose features they are
     features: Mapping[str, Any],  # name -> tensor (1, dim, time) or (1, time, dim), all on one grid, on the device
+    waveform: np.ndarray,  # (n_samples,) that they were computed from
 ) -> None:
     "Add an utterance to the summary in memory; `NotFiniteError`, and nothing is added, if it holds NaN or Inf."
     frames = {name: frames_of(x, self.layers[name]) for name, x in features.items()}
@@ -177,20 +176,24 @@ def add(
         except BaseException as error:
             self._give_up(error)
         try:
-            self._note(utterance, {name: x.cpu().numpy() for name, x in frames.items()})
+            self._note(utterance, {name: x.cpu().numpy() for name, x in frames.items()}, frames, waveform)
         except BaseException as error:
             self._give_up(error)
 
 
 @patch
-def _note(self: CorpusAccumulator, utterance: Utterance, frames: dict[str, np.ndarray]) -> None:
-    "Everything but the sums."
+def _note(
+    self: CorpusAccumulator, utterance: Utterance, frames: dict[str, np.ndarray], on_device: dict, waveform: np.ndarray
+) -> None:
+    "Everything but the moments."
     name, speaker, seconds = utterance.name, utterance.speaker, round(utterance.n_samples / self.sample_rate, 4)
     temporal = self._statistics()
     temporal.update(frames, name, speaker, seconds)
     with self._lock:
         self._summary.reservoir.update(frames, name, speaker)
-        self._note_labels(utterance, frames)
+    if self._read_labels(utterance):
+        self._summary.labeled.add(name, speaker, frames, waveform, on_device)
+    with self._lock:
         self._temporal.merge(temporal)
         self._summary.speakers[name] = speaker
         self._summary.seconds += seconds
@@ -198,15 +201,26 @@ def _note(self: CorpusAccumulator, utterance: Utterance, frames: dict[str, np.nd
 
 
 @patch
-def _note_labels(self: CorpusAccumulator, utterance: Utterance, frames: dict[str, np.ndarray]) -> None:
-    "The phones and words of an utterance that has some."
-    labels, place = self._summary.labels, utterance.below or utterance.path.name
-    if labels is not None and labels.read(
-        self._alignments, utterance.name, place, utterance.n_samples, utterance.speaker, utterance.start, utterance.whole,
-        self._tiers,
-    ):
-        for tier in TIERS:
-            self._summary.segments.update(frames, labels.segments(self._grid, tier, [utterance.name]), tier)
+def _no_labels_yet(self: CorpusAccumulator, moments: Moments) -> LabeledSummary | None:
+    "What labeled utterances are added to; None where there is no place for labels."
+    if self._alignments is None:
+        return None
+    kind = {"seed": self._sample[1], "same_as": moments.same_as, "identity": self.identity}
+    found = LabeledSummary(moments.layers, self._grid, device=str(self.device), **kind)
+    found.labels.source, found.labels.aligner = str(self._alignments.source), self._alignments.aligner
+    return found
+
+
+@patch
+def _read_labels(self: CorpusAccumulator, u: Utterance) -> bool:
+    "Read the phones and words of an utterance, if it has some."
+    labeled, place = self._summary.labeled, u.below or u.path.name
+    if labeled is None:
+        return False
+    with labeled.lock:
+        return labeled.labels.read(
+            self._alignments, u.name, place, u.n_samples, u.speaker, u.start, u.whole, self._tiers
+        )
 
 
 @patch
@@ -228,7 +242,8 @@ def checkpoint(self: CorpusAccumulator) -> None:
             recover_folder(self.folder)
             summary, temporal = self._summary, self._temporal
             if self.folder.exists():
-                summary, temporal = CorpusSummary.load(self.folder), TemporalStatistics.load(self.folder / "temporal.npz")
+                summary = CorpusSummary.load(self.folder, grid=self._grid)
+                temporal = TemporalStatistics.load(self.folder / "temporal.npz")
                 summary.merge(self._summary)
                 temporal.merge(self._temporal)
 

@@ -19,9 +19,9 @@ from tqdm.auto import tqdm
 from ..core.files import DamagedFileError, write_text
 from ..core.notes import Note
 from .aligned import AlignedCorpus, UtteranceFrames, context_line
-from .labels import CorpusLabels
+from .labeled_summary import LabeledSummary
 from .reservoir import Reservoir
-from .segment_reservoir import SegmentReservoir
+from ..features.catalogue import Feature
 from ..features.run_folder import StoreError
 from ..measures.moments import Moments
 
@@ -37,8 +37,7 @@ class CorpusSummary:
     speakers: dict[str, str]  # utterance -> speaker, of all that were read
     seconds: float = 0.0  # of audio that was read
     failed: dict[str, str] = field(default_factory=dict)  # utterance -> why it was left out, and what to do
-    labels: CorpusLabels | None = None  # phones and words, where there are labels and no stored features
-    segments: SegmentReservoir | None = None  # a sample of whole phones and words, likewise
+    labeled: LabeledSummary | None = None  # for the content analysis, where there are labels and no stored features
 
     @classmethod
     def of(
@@ -179,11 +178,10 @@ def merge(
         raise ValueError(f"expected summaries of different utterances; found {twice[0]} in both ({len(twice)} in all)")
     self.reservoir.merge(other.reservoir)
     self.moments.merge(other.moments)
-    for name in ("labels", "segments"):
-        if getattr(self, name) is None:
-            setattr(self, name, getattr(other, name))
-        elif getattr(other, name) is not None:
-            getattr(self, name).merge(getattr(other, name))
+    if self.labeled is None:
+        self.labeled = other.labeled
+    elif other.labeled is not None:
+        self.labeled.merge(other.labeled)
     if other.corpus not in self.corpus.split(" + "):
         self.corpus += f" + {other.corpus}"
     self.speakers = dict(sorted({**self.speakers, **other.speakers}.items()))
@@ -201,9 +199,8 @@ def save(
     folder.mkdir(parents=True, exist_ok=True)
     self.moments.save(folder / "moments.npz")
     self.reservoir.save(folder / "reservoir.npz")
-    if self.labels is not None and self.labels.samples:  # else the corpus has none
-        self.labels.save(folder / "labels.npz")
-        self.segments.save(folder / "segments.npz")
+    if self.labeled is not None and self.labeled.labels.samples:  # else the corpus has no labels
+        self.labeled.save(folder)
     facts = {name: getattr(self, name) for name in ("n", "model", "corpus", "speakers", "seconds", "failed")}
     write_text(folder / "summary.json", json.dumps(facts, indent=1))
 
@@ -213,6 +210,7 @@ def load(
     cls: CorpusSummary,
     folder: str | Path,  # that `save` wrote, or a features folder that has one as `summary`
     device: str = "numpy",  # "numpy", or a torch device such as "cuda"
+    grid: Feature | None = None,  # whose frames are labeled: `labeled` is read, too; None: it is not
 ) -> CorpusSummary:
     "Read a summary, checked; a `DamagedFileError` if its files do not belong together."
     folder = Path(folder, "summary") if Path(folder, "summary").is_dir() else Path(folder)
@@ -225,13 +223,6 @@ def load(
         n = facts.pop("n")
         if (n, moments.layers, moments.identity) != (moments.n, sample.layers, sample.identity):
             raise ValueError("its files are of different corpora, models or layers")
-        return cls(moments, sample, **facts, **_load_labels(folder))
+        return cls(moments, sample, **facts, labeled=LabeledSummary.load(folder, grid) if grid else None)
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedFileError(f"{folder} is not a whole summary ({error}): compute it again") from error
-
-# %% ../../nbs/09_corpus/summary.ipynb #b26d6c05
-def _load_labels(folder: Path) -> dict:
-    "The labels and segments of a summary that has them."
-    if not (folder / "labels.npz").exists():
-        return {}
-    return {"labels": CorpusLabels.load(folder / "labels.npz"), "segments": SegmentReservoir.load(folder / "segments.npz")}

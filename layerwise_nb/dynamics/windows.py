@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['one_grid', 'around_mean', 'WindowedSimilarity', 'windowed_cka', 'windowed_partial_cka', 'Evolution', 'evolution']
 
-# %% ../../nbs/08_dynamics/windows.ipynb #b87d7b7b
+# %% ../../nbs/08_dynamics/windows.ipynb #e7524b47
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,6 +14,7 @@ import numpy as np
 from ..core.checks import as_numpy, check_frames, check_range, check_same_n
 from ..core.machine import available_memory
 from ..core.notes import Note, UndefinedError
+from ..measures.matrix import SimilarityMatrix
 from ..measures.second_moments import RANK_RTOL, u_centered
 
 # %% ../../nbs/08_dynamics/windows.ipynb #dc388afe
@@ -133,7 +134,7 @@ def _mean_over_windows(values: np.ndarray) -> np.ndarray:
     mean = np.nansum(values, axis=0) / np.where(n > 0, n, np.nan)
     return (mean + mean.T) / 2
 
-# %% ../../nbs/08_dynamics/windows.ipynb #3327a038
+# %% ../../nbs/08_dynamics/windows.ipynb #a97086c5
 @dataclass(frozen=True, eq=False)
 class WindowedSimilarity:
     "A similarity of every two layers in a window that slides through an utterance."
@@ -163,6 +164,15 @@ class WindowedSimilarity:
 
     def __repr__(self) -> str:
         return "\n".join([self.title, *(f"note: {note}" for note in self.notes)])
+
+    def at(
+        self,
+        window: int,  # its number
+    ) -> SimilarityMatrix:
+        "The similarity of every two layers in one window."
+        how = f"{self.estimator}, window of {self.window_s:g} s around {self.times[window]:.2f} s"
+        return SimilarityMatrix(self.layers, self.layers, self.values[window], self.metric, how, self.n, self.dims, self.dims,
+                                tuple(self.notes))  # fmt: skip
 
 # %% ../../nbs/08_dynamics/windows.ipynb #a9601e17
 def _notes_nan(layers: tuple[str, ...], undefined: np.ndarray, why: str, still: dict[str, Note]) -> tuple[Note, ...]:

@@ -17,7 +17,7 @@ from .layer import LayerExplorer
 from .similarity import SimilarityExplorer
 from .temporal import TemporalExplorer
 
-# %% ../../nbs/12_explorers/app.ipynb #ca494e77
+# %% ../../nbs/12_explorers/app.ipynb #5489fe7c
 def explorer_tabs(
     features_dir: str | Path,  # a features folder, or one above it
     audio_dir: str | Path | None = None,  # where the audio is now; None: where it was extracted from
@@ -37,7 +37,7 @@ def explorer_tabs(
     _open_tab(tabs, makers)
     return tabs
 
-
+# %% ../../nbs/12_explorers/app.ipynb #82eeb517
 def _open_tab(tabs: w.Tab, makers: dict) -> None:
     box, make = tabs.children[tabs.selected_index], makers[tabs.titles[tabs.selected_index]]
     if box.children:

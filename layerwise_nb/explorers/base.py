@@ -5,14 +5,13 @@
 # %% auto #0
 __all__ = ['exclusive', 'shows_errors', 'Explorer']
 
-# %% ../../nbs/12_explorers/base.ipynb #cb2726aa
+# %% ../../nbs/12_explorers/base.ipynb #5cc868ec
 import asyncio
 import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,10 @@ import ipywidgets as w
 import plotly.graph_objects as go
 from fastcore.basics import patch
 
-from .widgets import CopyButton, PlotlyPage, controls
+from .widgets import CopyButton, PlotlyPage, controls, text_lines
 from ..figures.figure import save_figure
-from ..figures.style import COLORS
 
-# %% ../../nbs/12_explorers/base.ipynb #dc78c7af
+# %% ../../nbs/12_explorers/base.ipynb #29544aa9
 def exclusive(
     callback: Callable,  # a method of an explorer
 ) -> Callable:
@@ -37,7 +35,7 @@ def exclusive(
 
     return guarded
 
-
+# %% ../../nbs/12_explorers/base.ipynb #4b0c1987
 def shows_errors(
     callback: Callable,  # a method of an explorer
 ) -> Callable:
@@ -66,7 +64,7 @@ def _shared_page() -> PlotlyPage:
         _page = PlotlyPage()
     return _page
 
-# %% ../../nbs/12_explorers/base.ipynb #d5305571
+# %% ../../nbs/12_explorers/base.ipynb #3840ace4
 _made: dict[str, tuple[str, list]] = {}  # cell: the run, and weak references to what it made
 
 
@@ -77,7 +75,7 @@ def _cell_and_run() -> tuple[str, str] | None:
     cell, run = parent.get("metadata", {}).get("cellId"), parent.get("header", {}).get("msg_id")
     return (cell, run) if cell and run else None
 
-
+# %% ../../nbs/12_explorers/base.ipynb #da5dfcd0
 def _take_place(
     explorer,  # a new one
     where: tuple[str, str] | None,  # cell and run
@@ -94,7 +92,7 @@ def _take_place(
         made = []
     _made[cell] = run, [*made, weakref.ref(explorer)]
 
-# %% ../../nbs/12_explorers/base.ipynb #b033401f
+# %% ../../nbs/12_explorers/base.ipynb #240f55f9
 class Explorer(w.VBox):
     "What all explorers share."
 
@@ -132,7 +130,7 @@ class Explorer(w.VBox):
         "The lines that make this view again."
         raise NotImplementedError
 
-
+# %% ../../nbs/12_explorers/base.ipynb #d6921e51
 def _whole_or_nothing(make: Callable) -> Callable:
     @wraps(make)
     def guarded(self, *args, **settings) -> None:
@@ -146,7 +144,7 @@ def _whole_or_nothing(make: Callable) -> Callable:
 
     return guarded
 
-# %% ../../nbs/12_explorers/base.ipynb #4dc82eee
+# %% ../../nbs/12_explorers/base.ipynb #2f0638da
 @patch
 def _make_progress(self: Explorer) -> None:
     "A message, and a bar with a button."
@@ -165,7 +163,7 @@ def _make_end(self: Explorer) -> None:
     self.save.on_click(lambda _: self.save_figures())
     self.show_code.observe(lambda _: self.update_code(), "value")
 
-
+# %% ../../nbs/12_explorers/base.ipynb #5945c2d2
 @patch
 def lay_out(
     self: Explorer,
@@ -176,7 +174,7 @@ def lay_out(
     last = [controls(self.save, self.show_code), self.code_box, _shared_page()]
     self.children = [*above, self.message, self.working, *below, *last]
 
-# %% ../../nbs/12_explorers/base.ipynb #56536ebd
+# %% ../../nbs/12_explorers/base.ipynb #8873bdf9
 @patch
 def say(
     self: Explorer,
@@ -187,10 +185,7 @@ def say(
         what = f"{what.filename or what} is gone: put it back, or extract again with --resume"
     elif isinstance(what, Exception) and not isinstance(what, (ValueError, OSError)):
         what = f"{type(what).__name__}: {what}. This is a fault of the program: please report it with this message"
-    text = escape(str(what))
-    self.message.value = text and (
-        f'<div role="alert" style="border-left:4px solid {COLORS[1]};padding:6px 10px;line-height:1.4">{text}</div>'
-    )
+    self.message.value = text_lines([str(what)], alert=True)
 
 # %% ../../nbs/12_explorers/base.ipynb #db61c7e6
 @patch
@@ -215,15 +210,17 @@ def code_of(
     arguments = [*first, *(f"{key}={value!r}" for key, value in state.items())]
     return f"from {package} import {name}\n\n{name}({', '.join(arguments)})"
 
-# %% ../../nbs/12_explorers/base.ipynb #2749b9c4
+# %% ../../nbs/12_explorers/base.ipynb #03b74825
 @patch
 @shows_errors
 def save_figures(self: Explorer) -> None:
-    "Save what is shown, as pages that open offline."
+    "Save what is shown: a page that opens offline; and where a specification says how it is drawn, for paper, with its numbers."
     saved = []
     for name, figure in self.figures().items():
-        saved += save_figure(go.Figure(figure), self.save_dir / name, ["html"])
-    self.save.tooltip = self.save.description = f"saved {', '.join(path.name for path in saved)}"
+        shown = getattr(figure, "_spec", None) or go.Figure(figure)
+        saved += save_figure(shown, self.save_dir / name, ["html", "pdf", "csv"])
+    pages = [path.name for path in saved if path.suffix == ".html"]
+    self.save.description, self.save.tooltip = f"saved {', '.join(pages)}", f"saved {', '.join(path.name for path in saved)}"
 
 # %% ../../nbs/12_explorers/base.ipynb #dc6faa71
 def _widgets_in(values: Iterable) -> Iterator[w.Widget]:

@@ -5,64 +5,51 @@
 # %% auto #0
 __all__ = ['ContentExplorer']
 
-# %% ../../nbs/12_explorers/content.ipynb #4bf068bb
+# %% ../../nbs/12_explorers/content.ipynb #d6833db0
 from collections.abc import Iterator
 from dataclasses import replace
-from html import escape
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as w
 import numpy as np
-import plotly.graph_objects as go
 from fastcore.basics import patch
 
-from ..audio.spectrogram import spectrogram
-from ..corpus.aligned import AlignedCorpus
 from ..corpus.labels import CorpusLabels
-from ..corpus.recording import Recording, find_recording
 from .base import Explorer, exclusive, shows_errors
-from layerwise_nb.explorers.content_views import (
-    ContentCurve,
-    LayerContent,
-    SegmentSample,
-    corpus_labels,
-    find_content,
-    layer_content,
-    read_curves,
-    sample_segments,
-)
+from .content_source import ContentSource, content_rows, find_content, heard
+from .content_views import LayerContent, SegmentSample, layer_content
 from layerwise_nb.explorers.widgets import (
-    MARGIN,
     LiveFigure,
     Player,
-    cells,
     choice,
     columns,
     controls,
-    cursor,
     empty_figure,
-    heat_map,
     layer_slider,
+    text_lines,
     wav_bytes,
 )
-from ..figures.plotly_renderer import layer_ticks
-from ..figures.style import COLORS, GREY, SEQUENTIAL, plotly_text
+from ..figures.content import class_plane, confusion, property_curve
+from ..figures.panels import segment_figure
+from ..figures.specification import Axis, FigureSpec, Panel, Rule
+from ..figures.style import COLORS
 from ..measures.moments import copies
 
-# %% ../../nbs/12_explorers/content.ipynb #a0c4b780
+# %% ../../nbs/12_explorers/content.ipynb #69e8bde1
 _SAMPLE = ("phone", "probe accuracy of this sample")  # the curve that is there without content.csv
 
-
+# %% ../../nbs/12_explorers/content.ipynb #e7f0c9ee
 class ContentExplorer(Explorer):
     "Which phones a layer tells apart, over all layers, and how their segments sound."
 
-    kept = ("corpora", "samples", "contents", "curves", "labels", "recordings")
+    kept = ("sources", "samples", "contents", "properties")
 
     def __init__(
         self,
         features_dir: str | Path,  # a features folder, or one above it
-        labels: str | Path | CorpusLabels | None = None,  # folder or file of labels; None: beside the audio
+        labels: str | Path | CorpusLabels | None = None,  # folder or file; None: kept with the features, or beside the audio
         audio_dir: str | Path | None = None,  # where the audio is now; None: where it was extracted from
         against: str | Path | None = None,  # features of another model of the same corpus, to compare with
         content: str | Path | None = None,  # content.csv; None: looked for around the features
@@ -77,51 +64,36 @@ class ContentExplorer(Explorer):
     ):
         super().__init__(save_dir)
         self.features_dir, self.audio_dir, self.against, self.content = features_dir, audio_dir, against, content
-        self.max_per_class, self.n_utterances = max_per_class, n_utterances
-        self.corpora = [AlignedCorpus(folder) for folder in (features_dir, against) if folder is not None]
-        self._labels_from = labels
-        self.labels = corpus_labels(self.corpora[0], labels, audio_dir)
-        self.curves = self._read_curves()
+        self.max_per_class, self.n_utterances, self._labels_from = max_per_class, n_utterances, labels
+        self.sources = [ContentSource(features_dir, labels, audio_dir)]
+        if against is not None:
+            self.sources.append(self._second_source(against, labels))
         self.samples: list[SegmentSample] = []
         self.contents: dict[tuple[int, str], LayerContent] = {}  # of a model and a layer
-        self.recordings: dict[str, Recording] = {}
+        self.properties = {_SAMPLE: []} | self._read_table()
         self._make_controls(target, measure, layer, second, phone)
         self._make_figures()
         self._arrange()
         self._read()
 
-# %% ../../nbs/12_explorers/content.ipynb #15211101
+# %% ../../nbs/12_explorers/content.ipynb #3d2150d3
 @patch
-def _read_curves(self: ContentExplorer) -> list[ContentCurve]:
-    "Those of content.csv, after that of the sample."
-    layers = list(self.corpora[0].catalogue)
-    empty = {name: np.full(len(layers), np.nan) for name in ("value", "low", "high", "null_low", "null_high", "control")}
-    path = self.content or find_content(self.corpora[0].path)
-    return [ContentCurve(*_SAMPLE, "", layers, empty), *(read_curves(path, self.corpora[0].model) if path else [])]
+def _second_source(self: ContentExplorer, against: str | Path, labels) -> ContentSource:
+    first = self.sources[0]
+    second = ContentSource(against, first.labels, self.audio_dir)
+    return second if second.sample_rate == first.sample_rate else ContentSource(against, labels, self.audio_dir)
 
 
 @patch
-def _make_controls(self: ContentExplorer, target, measure, layer, second, phone) -> None:
-    targets = list(dict.fromkeys(curve.target for curve in self.curves))
-    self.target = choice("property", targets, target)
-    self.measure = choice("measure", self._measures(), measure)
-    self.layer = layer_slider("layer", list(self.corpora[0].catalogue), layer)
-    self.second = choice("compare", ["none", *self.corpora[-1].catalogue], second)
-    self.phone = choice("phone", ["none", *self.labels.names()], phone)
-    self.segments = w.Select(options=[], rows=10, layout=w.Layout(width="100%"))
-    self.player = Player(plays=True, layout=w.Layout(width="100%"))
-    self.target.observe(self._new_target, "value")
-    self.measure.observe(self._draw_curve, "value")
-    self.layer.observe(lambda _: self._draw_layers(), "value")
-    self.second.observe(lambda _: self._draw_layers(), "value")
-    self.phone.observe(lambda _: self._draw_phone(), "value")
-    self.segments.observe(lambda _: self._draw_segment(), "value")
+def _read_table(self: ContentExplorer) -> dict[tuple[str, str], list[dict]]:
+    path = self.content or find_content(self.sources[0].store.path)
+    return content_rows(path, [source.model for source in self.sources]) if path else {}
 
 
 @patch
 def _measures(self: ContentExplorer) -> list[str]:
     "Of the property that is chosen."
-    return [curve.name for curve in self.curves if curve.target == self.target.value]
+    return [measure for target, measure in self.properties if target == self.target.value]
 
 
 @patch
@@ -131,7 +103,7 @@ def figures(self: ContentExplorer) -> dict[str, LiveFigure]:
     shown = [self.curve, *(figure for side in sides for figure in side)]
     return dict(zip(("curve", "phones", "confusion", "compared_phones", "compared_confusion"), shown, strict=False))
 
-
+# %% ../../nbs/12_explorers/content.ipynb #8f4a356d
 @patch
 def code(self: ContentExplorer) -> str:
     "The lines that make this view again."
@@ -141,80 +113,42 @@ def code(self: ContentExplorer) -> str:
     state = {"labels": labels, **folders, **chosen}
     return self.code_of(self.features_dir, **{k: str(v) for k, v in state.items() if v not in (None, "none")})
 
-# %% ../../nbs/12_explorers/content.ipynb #1f69f433
+# %% ../../nbs/12_explorers/content.ipynb #f21bf098
+@patch
+def _make_controls(self: ContentExplorer, target, measure, layer, second, phone) -> None:
+    first, last = self.sources[0], self.sources[-1]
+    self.target = choice("property", list(dict.fromkeys(target for target, _ in self.properties)), target)
+    self.measure = choice("measure", self._measures(), measure)
+    self.layer = layer_slider("layer", first.layers, layer)
+    self.second = choice("compare", ["none", *last.layers], second)
+    self.phone = choice("phone", ["none", *first.labels.names()], phone)
+    self.segments = w.Select(options=[], rows=10, layout=w.Layout(width="100%"))
+    self.player = Player(plays=True, layout=w.Layout(width="100%"))
+    self.target.observe(self._new_target, "value")
+    self.measure.observe(self._draw_curve, "value")
+    self.layer.observe(lambda _: self._draw_layers(), "value")
+    self.second.observe(lambda _: self._draw_layers(), "value")
+    self.phone.observe(lambda _: self._draw_phone(), "value")
+    self.segments.observe(lambda _: self._draw_segment(), "value")
+
+# %% ../../nbs/12_explorers/content.ipynb #e2ac59c3
 @patch
 def _make_figures(self: ContentExplorer) -> None:
-    self.curve = self._curve_figure()
-    self.maps, self.confusions = zip(*((self._map_figure(i), self._confusion_figure(i)) for i in (0, 1)), strict=True)
-    self.spectrum = empty_figure(220, margin=MARGIN | dict(t=30), dragmode=False, yaxis_title_text="kHz",
-                                 xaxis_title_text="time in the utterance (s)")  # fmt: skip
-    self.spectrum.add_trace(go.Heatmap(z=[[None]], showscale=False, zmin=0, zmax=1, hoverinfo="skip",
-                                       colorscale=[[0, "rgba(128,128,128,0)"], [1, "rgba(90,90,90,1)"]]))  # fmt: skip
+    self.curve, self.spectrum = empty_figure(_CURVE[1]), empty_figure(_SEGMENT[1])
+    self.maps, self.confusions = ([empty_figure(_SIDE[1]) for _ in range(2)] for _ in range(2))
+    self.curve.on_point(self._click_curve)
+    for side in range(2):
+        self.maps[side].on_point(partial(self._click_map, side))
+        self.confusions[side].on_point(partial(self._click_confusion, side))
 
 
-@patch
-def _curve_figure(self: ContentExplorer) -> LiveFigure:
-    "Null, interval, control and value over the layers."
-    layers = list(self.corpora[0].catalogue)
-    axis = dict(**layer_ticks(layers), tickangle=-90, range=[-0.6, len(layers) - 0.4], showgrid=False)
-    figure = empty_figure(330, margin=MARGIN | dict(b=76, t=50), clickmode="event", dragmode=False, hovermode="x", xaxis=axis)
-    for color, fill in ((GREY, "rgba(128,128,128,0.25)"), (COLORS[0], "rgba(0,114,178,0.2)")):
-        for end in (None, "tonexty"):
-            figure.add_scatter(x=[], y=[], mode="lines", line=dict(color=color, width=0.5), fill=end, fillcolor=fill,
-                               hoverinfo="skip")  # fmt: skip
-    figure.add_scatter(x=[], y=[], mode="lines", line=dict(color=COLORS[1], dash="dot"),
-                       hovertemplate="untrained: %{y:.3f}<extra></extra>")  # fmt: skip
-    figure.add_scatter(x=[], y=[], mode="lines+markers", line_color=COLORS[0], customdata=[],
-                       hovertemplate="%{customdata}: %{y:.3f}<extra></extra>")  # fmt: skip
-    figure.data[-1].on_click(self._click_curve)
-    return figure
+_CURVE, _SIDE, _SEGMENT = (1100, 380), (600, 600), (600, 250)  # width and height of the figures, in pixels
 
-
-@patch
-def _click_curve(self: ContentExplorer, trace: Any, points: Any, _: Any) -> None:
-    "Show the layer that was clicked."
-    if points.point_inds and (name := self._chosen_curve().layers[points.point_inds[0]]) in self.layer.options:
-        self.layer.value = name
-
-# %% ../../nbs/12_explorers/content.ipynb #ad3414ba
-_HEADING = dict(title=dict(text="", font_size=13, x=0.02, y=0.97))
-
-
-@patch
-def _map_figure(self: ContentExplorer, side: int) -> LiveFigure:
-    figure = empty_figure(460, margin=MARGIN | dict(t=50), clickmode="event", dragmode=False, hovermode="closest", **_HEADING,
-                          xaxis=dict(zeroline=False), yaxis=dict(scaleanchor="x", zeroline=False))  # fmt: skip
-    figure.add_scatter(x=[], y=[], text=[], customdata=[], mode="markers+text", textposition="middle center", textfont_size=11,
-                       marker=dict(size=[], color="rgba(0,114,178,0.25)", line=dict(color=COLORS[0], width=[])),
-                       hovertemplate="%{customdata}<extra></extra>")  # fmt: skip
-    figure.data[0].on_click(lambda trace, points, _: self._choose_phone(side, points.point_inds))
-    return figure
-
-
-@patch
-def _confusion_figure(self: ContentExplorer, side: int) -> LiveFigure:
-    axis = dict(showgrid=False, constrain="domain", tickfont_size=9, type="category", dtick=1)
-    figure = empty_figure(460, margin=dict(l=50, r=60, t=50, b=50, autoexpand=False), clickmode="event", dragmode=False,
-                          **_HEADING, xaxis=axis | dict(title_text="taken for", tickangle=-90),
-                          yaxis=axis | dict(title_text="said", autorange="reversed", scaleanchor="x"))  # fmt: skip
-    names = list(map(plotly_text, self.labels.names()))
-    figure.add_trace(heat_map(SEQUENTIAL, 0, 1, x=names, y=names, hovertemplate="%{y} taken for %{x}: %{z:.1%}<extra></extra>"))
-    figure.data[0].on_click(lambda trace, points, _: self._choose_phone(side, [i[0] for i in points.point_inds]))
-    return figure
-
-
-@patch
-def _choose_phone(self: ContentExplorer, side: int, rows: list) -> None:
-    "The phone of a point of the map, or of a row of the confusion."
-    content = self._content(side)
-    if rows and content is not None:
-        self.phone.value = self.samples[0].segments.names[rows[0]]
-
-# %% ../../nbs/12_explorers/content.ipynb #b0907a88
+# %% ../../nbs/12_explorers/content.ipynb #67afab17
 @patch
 def _arrange(self: ContentExplorer) -> None:
     "Controls above, the curve, two columns, and the segments of a phone below."
-    self.title = w.HTML(f"<b>{escape(self.corpora[0].title)}</b>")
+    self.title = w.HTML(text_lines([self.sources[0].title], first_bold=True))
     self._beside = columns([self.maps[0]], [self.confusions[0]])
     self._heard = columns([self.phone, self.segments], [self.player, self.spectrum])
     row = controls(self.target, self.measure, self.layer, self.second)
@@ -227,27 +161,46 @@ def _place_sides(self: ContentExplorer) -> None:
     left, right = self._beside.children
     sides = list(map(list, zip(self.maps, self.confusions, strict=True)))
     wanted = sides if self.second.value != "none" else [[figure] for figure in sides[0]]
-    for box, figures in zip((left, right), wanted, strict=True):
-        if list(box.children) != figures:
-            box.children = figures
+    for box, shown in zip((left, right), wanted, strict=True):
+        if list(box.children) != shown:
+            box.children = shown
 
-# %% ../../nbs/12_explorers/content.ipynb #8f86f53c
+# %% ../../nbs/12_explorers/content.ipynb #4bb12af5
+@patch
+def _click_curve(self: ContentExplorer, points: Any) -> None:
+    "Show the layer that was clicked: of the first model, or else of the other."
+    name = self.curve._spec.panels[0].x.names[round(points.xs[0])]
+    control = self.layer if name in self.layer.options else self.second
+    if name in control.options:
+        control.value = name
+
+
+@patch
+def _click_map(self: ContentExplorer, side: int, points: Any) -> None:
+    self.phone.value = self.maps[side]._spec.panels[0].marks[0].texts[points.point_inds[0]]
+
+
+@patch
+def _click_confusion(self: ContentExplorer, side: int, points: Any) -> None:
+    "Of a row: what was said."
+    self.phone.value = self.confusions[side]._spec.panels[0].y.names[points.point_inds[0][0]]
+
+# %% ../../nbs/12_explorers/content.ipynb #fb886a67
 @patch
 def _steps(self: ContentExplorer) -> Iterator[tuple]:
     "What was done, of how much: samples, and then the layers of each."
-    for which, corpus in enumerate(self.corpora):
-        for n, of, made in sample_segments(corpus, self.labels, self.max_per_class, self.n_utterances):
-            yield "read" if made is None else "sample", n, of + len(corpus.catalogue), made
-        sample = made
-        same_as = copies(corpus.catalogue)
-        for i, layer in enumerate(corpus.catalogue, start=1):
-            if layer in same_as and (which, same_as[layer]) in self.contents:
+    for which, source in enumerate(self.sources):
+        for n, of, made in source.sample(self.max_per_class, self.n_utterances):
+            yield "read" if made is None else "sample", n, of + len(source.layers), made
+        sample, same_as = made, copies(source.store.catalogue)
+        for i, layer in enumerate(source.layers, start=1):
+            if (which, same_as.get(layer)) in self.contents:
                 content = replace(self.contents[which, same_as[layer]], layer=layer)
             else:
                 content = layer_content(layer, sample.layers[layer], sample.segments)
-            yield "layer", of + i, of + len(corpus.catalogue), (which, content)
+            yield "layer", of + i, of + len(source.layers), (which, content)
 
-
+# %% ../../nbs/12_explorers/content.ipynb #3b2923ee
 @patch
 @shows_errors
 def _read(self: ContentExplorer) -> None:
@@ -257,41 +210,57 @@ def _read(self: ContentExplorer) -> None:
         kind, self.bar.value, self.bar.max, made = step
         if kind == "sample":
             self.samples.append(made)
-            self._name_phones()
             self._draw_phone()
         elif kind == "layer":
-            self.contents[made[0], made[1].layer] = made[1]
-            self._tell_accuracy(*made)
+            self._take(*made)
 
     self.work("reading labelled segments", 1, self._steps(), draw)
 
-# %% ../../nbs/12_explorers/content.ipynb #5b038484
+# %% ../../nbs/12_explorers/content.ipynb #3f2cf46b
 @patch
-def _tell_accuracy(self: ContentExplorer, which: int, content: LayerContent) -> None:
+def _take(self: ContentExplorer, which: int, content: LayerContent) -> None:
     "A layer is known: it may be one that is shown."
-    layers = list(self.corpora[which].catalogue)
-    if which == 0 and content.confusion is not None:
-        self.curves[0].columns["value"][layers.index(content.layer)] = content.confusion.accuracy
-    last = content.layer == layers[-1]
-    chosen = [self.layer.value, self.second.value]
-    shown = chosen[which : which + 1] if len(self.corpora) > 1 else chosen
-    if which == 0 and (last or layers.index(content.layer) % 6 == 5):
-        self._draw_curve()
+    self.contents[which, content.layer] = content
+    layers, chosen = self.sources[which].layers, [self.layer.value, self.second.value]
+    last, shown = content.layer == layers[-1], chosen[which : which + 1] if len(self.sources) > 1 else chosen
     if content.layer in shown or last:
         self._draw_layers()
+    elif layers.index(content.layer) % 6 == 5:
+        self._draw_curve()
+
+# %% ../../nbs/12_explorers/content.ipynb #cca8c3c6
+@patch
+def _sample_rows(self: ContentExplorer) -> list[dict]:
+    "The accuracy of the probe in every layer that was looked at, as `content.csv` has it."
+    rows = []
+    for which, source in enumerate(self.sources):
+        for layer in source.layers:
+            content = self.contents.get((which, layer))
+            known = None if content is None else content.confusion
+            facts = dict(value="", n="") if known is None else dict(value=known.accuracy, n=known.counts.sum())
+            facts |= dict(model=source.model, target=_SAMPLE[0], measure=_SAMPLE[1])
+            rows.append(dict(layer=layer, kind="layer", unit="segments", **facts))
+    return rows
 
 
 @patch
-def _content(self: ContentExplorer, side: int) -> LayerContent | None:
-    "Of the layer at the left or at the right; None: it is not known yet."
-    layer = (self.layer.value, self.second.value)[side]
-    return self.contents.get((side if len(self.corpora) > 1 else 0, layer))
+def _curve_spec(self: ContentExplorer) -> FigureSpec:
+    "The curve of what is chosen, and lines through the layers that are shown."
+    chosen = self.target.value, self.measure.value
+    rows = self._sample_rows() if chosen == _SAMPLE else self.properties[chosen]
+    spec = property_curve(rows)
+    panel, shown = spec.panels[0], {self.layer.value: COLORS[3], self.second.value: COLORS[1]}
+    names = list(panel.x.names)
+    panel.marks = [*panel.marks, *(Rule(names.index(name), color=shown[name]) for name in shown if name in names)]
+    return spec
 
-# %% ../../nbs/12_explorers/content.ipynb #9480aa94
+# %% ../../nbs/12_explorers/content.ipynb #bd039f27
 @patch
-def _chosen_curve(self: ContentExplorer) -> ContentCurve:
-    found = [c for c in self.curves if (c.target, c.name) == (self.target.value, self.measure.value)]
-    return found[0] if found else self.curves[0]
+@shows_errors
+def _draw_curve(self: ContentExplorer, _: Any = None) -> None:
+    if self.measure.value is not None:  # while the measures of another property are put in
+        self.curve.put(self._curve_spec(), *_CURVE, hover="x")
+        self.update_code()
 
 
 @patch
@@ -300,48 +269,19 @@ def _new_target(self: ContentExplorer, _: Any = None) -> None:
     self.measure.options = self._measures()  # the first is chosen, and drawn
     self._draw_curve()
 
-
+# %% ../../nbs/12_explorers/content.ipynb #774f8b83
 @patch
-@shows_errors
-def _draw_curve(self: ContentExplorer, _: Any = None) -> None:
-    "The curve of what is chosen."
-    curve = self._chosen_curve()
-    place = {name: i for i, name in enumerate(self.layer.options)}
-    x = np.array([place.get(name, np.nan) for name in curve.layers])
-    keep = np.isfinite(x)
-    columns_of = {name: cells(values[keep], 6) for name, values in curve.columns.items()}
-    with self.curve.batch_update():
-        for trace, name in zip(self.curve.data, ("null_low", "null_high", "low", "high", "control", "value"), strict=True):
-            trace.update(x=x[keep], y=columns_of[name])
-        self.curve.data[-1].customdata = [plotly_text(name) for name, there in zip(curve.layers, keep, strict=True) if there]
-        self.curve.update_layout(**self._curve_layout(curve))
-    self.update_code()
-
-# %% ../../nbs/12_explorers/content.ipynb #d4137910
-@patch
-def _curve_layout(self: ContentExplorer, curve: ContentCurve) -> dict:
-    "Title, baselines, and where the layers are that are shown."
-    means = {"low": "band: 95 % interval", "null_low": "grey: chance", "control": "dotted: untrained"}
-    parts = [name for column, name in means.items() if curve.has(column)]
-    details = plotly_text("; ".join(part for part in (curve.about, *parts) if part))
-    text = f"{plotly_text(curve.target)}: {plotly_text(curve.name)}<br><span style='font-size:11px'>{details}</span>"
-    lines = [dict(type="line", x0=0, x1=1, xref="x domain", y0=value, y1=value, line=dict(color=GREY, dash="dash", width=1))
-             for value in curve.baselines.values()]  # fmt: skip
-    place = dict(x=1, xref="x domain", xanchor="right", yanchor="bottom", showarrow=False, font_size=11)
-    notes = [dict(y=value, text=plotly_text(name), **place)
-             for name, value in curve.baselines.items()]  # fmt: skip
-    return dict(title=dict(text=text, font_size=13, x=0.02, y=0.97), shapes=[*self._markers(), *lines], annotations=notes)
+def _content(self: ContentExplorer, side: int) -> LayerContent | None:
+    "Of the layer at the left or at the right; None: it is not known yet."
+    layer = (self.layer.value, self.second.value)[side]
+    return self.contents.get((side if len(self.sources) > 1 else 0, layer))
 
 
 @patch
-def _markers(self: ContentExplorer) -> list[dict]:
-    "Lines through the layers that are shown."
-    shown = [self.layer.value, self.layer.value if len(self.corpora) > 1 else self.second.value]
-    at = [self.layer.options.index(name if name in self.layer.options else self.layer.value) for name in shown]
-    return [dict(type="line", x0=x, x1=x, y0=0, y1=1, yref="y domain", line=dict(color=color, width=2))
-            for x, color in zip(at, (COLORS[3], COLORS[1]), strict=True)]  # fmt: skip
+def _sample(self: ContentExplorer, side: int) -> SegmentSample:
+    return self.samples[side if len(self.samples) > 1 else 0]
 
-# %% ../../nbs/12_explorers/content.ipynb #2e2aa0e9
+
 @patch
 @shows_errors
 def _draw_layers(self: ContentExplorer) -> None:
@@ -350,84 +290,44 @@ def _draw_layers(self: ContentExplorer) -> None:
     reasons = []
     for side in range(1 + (self.second.value != "none")):
         content = self._content(side)
-        self._draw_map(side, content)
-        self._draw_confusion(side, content)
+        self._draw_side(side, content)
         reasons += [] if content is None else [f"{content.layer}: {reason}" for reason in content.reasons]
-    with self.curve.batch_update():
-        for old, marker in zip(self.curve.layout.shapes, self._markers(), strict=False):
-            old.x0, old.x1 = marker["x0"], marker["x1"]
+    self._draw_curve()
     if reasons:
         self.say("; ".join(reasons))
-    self.update_code()
 
-
+# %% ../../nbs/12_explorers/content.ipynb #427adbe6
 @patch
-def _sample(self: ContentExplorer, side: int) -> SegmentSample:
-    return self.samples[side if len(self.corpora) > 1 else 0]
-
-
-@patch
-def _heading(self: ContentExplorer, side: int, what: str, details: str) -> str:
-    "The title of a figure of a layer."
+def _draw_side(self: ContentExplorer, side: int, content: LayerContent | None) -> None:
+    "The map and the confusion of a layer."
     layer = (self.layer.value, self.second.value)[side]
-    model = f" of {self.corpora[side].model}" if len(self.corpora) > 1 else ""
-    return f"{plotly_text(layer)}{plotly_text(model)}: {what}<br><span style='font-size:11px'>{plotly_text(details)}</span>"
+    title = f"{layer} of {self.sources[side].model}" if len(self.sources) > 1 else layer
+    unknown = "not read yet" if content is None else "undefined"
+    place, taken = (None, None) if content is None else (content.map, content.confusion)
+    nothing = [FigureSpec(f"{title}: {unknown}", [], [Panel([], Axis(shown=False), Axis(shown=False))])] * 2
+    map_spec, confusion_spec = nothing
+    if place is not None:
+        map_spec = _map_spec(f"{title}: map of phones", content, self._sample(side), self.phone.value)
+    if taken is not None:
+        about = f"linear probe, held out by {taken.by}: {taken.accuracy:.1%} right"
+        confusion_spec = confusion(taken.counts, taken.names, f"{title}: what is taken for what", about)
+    self.maps[side].put(map_spec, *_SIDE)
+    self.confusions[side].put(confusion_spec, *_SIDE)
 
-# %% ../../nbs/12_explorers/content.ipynb #be469de2
-@patch
-def _draw_map(self: ContentExplorer, side: int, content: LayerContent | None) -> None:
-    "The means of the phones, as large as they are frequent."
-    figure = self.maps[side]
-    if content is None or content.map is None:
-        wait = "not read yet" if content is None else "undefined"
-        with figure.batch_update():
-            figure.data[0].x = figure.data[0].y = []
-            figure.layout.title.text = self._heading(side, f"map of phones: {wait}", "")
-        return
+
+def _map_spec(title: str, content: LayerContent, sample: SegmentSample, phone: str) -> FigureSpec:
     made = content.map
-    details = f"{len(made.names)} classes, n = {len(self._sample(side).segments):,} segments; {made.between:.0%} of the "
-    details += "variance is between classes, of it {:.0%} and {:.0%} on these axes".format(*made.shares)
-    with figure.batch_update():
-        figure.data[0].x, figure.data[0].y = (cells(values, 6) for values in made.points.T)
-        figure.layout.title.text = self._heading(side, "map of phones", details)
+    about = f"{len(made.names)} classes, n = {len(sample.segments):,} segments; {made.between:.0%} of the variance between them"
+    return class_plane(made.points, made.names, sample.counts, made.shares, title, about, phone)
 
-
-@patch
-def _name_phones(self: ContentExplorer) -> None:
-    "What stays the same from layer to layer: the names of the phones, how frequent they are."
-    for side in range(2):
-        if side < len(self.samples) or len(self.corpora) == 1:
-            sample = self._sample(side)
-            sizes = 12 + 26 * np.sqrt(sample.counts / sample.counts.max())
-            hover = [plotly_text(f"{name}: {n:,} segments") for name, n in zip(sample.segments.names, sample.counts, strict=True)]
-            names = list(map(plotly_text, sample.segments.names))
-            self.maps[side].data[0].update(text=names, customdata=hover, marker_size=sizes)
-
-# %% ../../nbs/12_explorers/content.ipynb #d4cb1ed2
-@patch
-def _draw_confusion(self: ContentExplorer, side: int, content: LayerContent | None) -> None:
-    "What the segments of each phone were taken for."
-    figure = self.confusions[side]
-    if content is None or content.confusion is None:
-        wait = "not read yet" if content is None else "undefined"
-        with figure.batch_update():
-            figure.data[0].z = [[None]]
-            figure.layout.title.text = self._heading(side, f"confusion: {wait}", "")
-        return
-    made = content.confusion
-    details = f"linear probe, held out by {made.by}: {made.accuracy:.1%} right, n = {made.counts.sum():,} segments"
-    with figure.batch_update():
-        figure.data[0].z = cells(made.shares, 3)
-        figure.layout.title.text = self._heading(side, "confusion", details)
-
-# %% ../../nbs/12_explorers/content.ipynb #9504577e
+# %% ../../nbs/12_explorers/content.ipynb #4b92d328
 @patch
 @shows_errors
 def _draw_phone(self: ContentExplorer) -> None:
     "List the segments of the phone that is chosen, and mark it in the maps."
-    for side, figure in enumerate(self.maps):
-        if (content := self._content(side)) is not None and content.map is not None:
-            figure.data[0].marker.line.width = [4 if name == self.phone.value else 1 for name in content.map.names]
+    for side in range(1 + (self.second.value != "none")):
+        if (content := self._content(side)) is not None:
+            self._draw_side(side, content)
     if not self.samples or self.phone.value == "none":
         self.segments.options = []
         return
@@ -445,35 +345,16 @@ def _segment_name(self: ContentExplorer, row: int) -> str:
     who = f"speaker {of.speakers[row]}, " if of.speakers[row] else ""
     return f"{sound}, {1000 * (of.end_s[row] - of.start_s[row]):.0f} ms, {who}{of.utterances[row]} at {of.start_s[row]:.2f} s"
 
-# %% ../../nbs/12_explorers/content.ipynb #bd1ef925
-_AROUND_S = 0.25  # s that are heard before a segment and after it
-
-
+# %% ../../nbs/12_explorers/content.ipynb #3f0bbc83
 @patch
 @shows_errors
 def _draw_segment(self: ContentExplorer) -> None:
     "Play the segment that is chosen, and show its spectrogram."
     if self.segments.value is None:
         return
-    of, row = self.samples[0].segments, self.segments.value
-    sound = self._recording(str(of.utterances[row]))
-    rate, start, end = sound.sample_rate, float(of.start_s[row]), float(of.end_s[row])
-    first, last = max(0.0, start - _AROUND_S), min(sound.seconds, end + _AROUND_S)
-    heard = sound.waveform[round(first * rate) : round(last * rate)]
-    grey = spectrogram(heard, rate)
-    with self.spectrum.batch_update():
-        x, y = (np.arange(grey.shape[1]) + 0.5) * (last - first) / grey.shape[1], (np.arange(len(grey)) + 0.5) / len(grey)
-        self.spectrum.data[0].update(z=cells(grey, 2), x=first + x, y=y * rate / 2000)
-        ends = [cursor(x0=t, x1=t, y0=0, y1=1, yref="y domain") for t in (start, end)]
-        title = dict(text=plotly_text(self._segment_name(row)), font_size=12, x=0.02, y=0.97)
-        self.spectrum.update_layout(shapes=ends, xaxis_range=[first, last], yaxis_range=[0, rate / 2000], title=title)
-    self.player.wav = wav_bytes(heard, rate)
-
-
-@patch
-def _recording(self: ContentExplorer, utterance: str) -> Recording:
-    "The sound of an utterance; those that were heard last are kept."
-    if utterance not in self.recordings:
-        found = find_recording(self.corpora[0].store, utterance, self.audio_dir)
-        self.recordings = dict(list(self.recordings.items())[-7:]) | {utterance: found}
-    return self.recordings[utterance]
+    of, row, rate = self.samples[0].segments, self.segments.value, self.sources[0].sample_rate
+    sound = heard(self.sources[0], str(of.utterances[row]))
+    spec = segment_figure(sound, rate, float(of.start_s[row]), float(of.end_s[row]), title=self._segment_name(row))
+    self.spectrum.put(spec, *_SEGMENT)
+    first, last = spec.panels[0].x.limits
+    self.player.wav = wav_bytes(sound[round(first * rate) : round(last * rate)], rate)

@@ -5,9 +5,8 @@
 # %% auto #0
 __all__ = ['SimilarityExplorer']
 
-# %% ../../nbs/12_explorers/similarity.ipynb #3a260298
+# %% ../../nbs/12_explorers/similarity.ipynb #b9607fb4
 from collections.abc import Iterator
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -28,40 +27,29 @@ from layerwise_nb.explorers.views import (
     subset_rows,
 )
 from layerwise_nb.explorers.widgets import (
-    MATRIX_MARGIN,
     WIDE,
     LiveFigure,
-    cells,
     choice,
     columns,
     controls,
     empty_figure,
-    heat_map,
     matrix_pixels,
+    text_lines,
 )
 from ..features.store import FeatureStore
-from ..figures.plotly_renderer import layer_ticks
-from layerwise_nb.figures.style import (
-    COLORS,
-    DIVERGING,
-    GREY,
-    SEQUENTIAL,
-    colorscale,
-    few_notes,
-    measure_name,
-    plotly_text,
-)
-from ..measures.matrix import SimilarityMatrix, similarity_matrix
+from ..figures.curves import spectrum
+from ..figures.heatmap import difference_heatmap, heatmap
+from ..figures.style import few_notes, measure_name
+from ..measures.matrix import MEASURES, SimilarityMatrix, similarity_matrix
 
-# %% ../../nbs/12_explorers/similarity.ipynb #cd7cf262
-_METRICS = ("linear_cka", "svcca", "procrustes_similarity", "correlation", "mutual_knn")
+# %% ../../nbs/12_explorers/similarity.ipynb #81d4f427
 _METHODS = ("pool", "nearest", "linear")
 
 
 def _n_layers(source: str | Path | CorpusSummary) -> int:
     return len(source.reservoir.layers if isinstance(source, CorpusSummary) else FeatureStore(source).catalogue)
 
-
+# %% ../../nbs/12_explorers/similarity.ipynb #188f1def
 class SimilarityExplorer(Explorer):
     "The similarity of every two layers, for a part of a corpus; a click on a cell shows the pair."
 
@@ -85,7 +73,7 @@ class SimilarityExplorer(Explorer):
         self.n_frames, self.n_utterances = n_frames, n_utterances
         fixed = isinstance(features, CorpusSummary)
         method = features.moments.identity["frame_grid"] if fixed else alignment
-        self.metric = choice("metric", list(_METRICS), metric)
+        self.metric = choice("metric", [name for name, measure in MEASURES.items() if measure.quick], metric)
         self.estimator = choice("estimator", ["debiased", "biased"], estimator)
         self.alignment = choice("alignment", [method] if fixed else list(_METHODS), method)
         self.subset, self._wanted = w.Dropdown(description="subset", options=["all"], layout=WIDE), subset
@@ -93,8 +81,9 @@ class SimilarityExplorer(Explorer):
         self.samples, self.is_read, self._left_out = [], False, []  # of every source, as far as it was read
         self.is_drawn = False  # the matrix of what is chosen
         self._matrices: dict[tuple, SimilarityMatrix] = {}
-        pixels = matrix_pixels(max(map(_n_layers, self.sources)))
-        self.figure, self.spectrum = self._matrix_figure(pixels), self._spectrum_figure()
+        self._pixels = pixels = matrix_pixels(max(map(_n_layers, self.sources)))
+        self.figure, self.spectrum = empty_figure(pixels), empty_figure(280)
+        self.figure.on_point(self._click)
         self.pair = w.HTML()
         for control in (self.metric, self.estimator, self.subset, self.show):
             control.observe(self._compare, "value")
@@ -113,21 +102,6 @@ class SimilarityExplorer(Explorer):
         "The lines that make this view again."
         state = {name: getattr(self, name).value for name in ("metric", "estimator", "alignment", "subset", "show")}
         return self.code_of(*self.sources, **state, n_frames=self.n_frames, n_utterances=self.n_utterances)
-
-    def _matrix_figure(self, pixels: int) -> LiveFigure:
-        figure = empty_figure(pixels, margin=MATRIX_MARGIN, dragmode=False, clickmode="event",
-                         xaxis=dict(tickangle=-90, showgrid=False, constrain="domain"),
-                         yaxis=dict(autorange="reversed", scaleanchor="x", constrain="domain", showgrid=False))  # fmt: skip
-        figure.add_trace(heat_map(SEQUENTIAL, 0, 1, hovertemplate="%{customdata}: %{z:.4f}<extra></extra>", customdata=[[""]]))
-        figure.data[0].on_click(self._click)
-        return figure
-
-    def _spectrum_figure(self) -> LiveFigure:
-        figure = empty_figure(280, xaxis_title_text="canonical direction", yaxis=dict(title_text="correlation", range=[0, 1.02]))
-        for color, name, fill in ((GREY, "chance", None), (GREY, "chance", "tonexty"), (COLORS[0], "observed", None)):
-            width = 2 if name == "observed" else 0.5
-            figure.add_scatter(x=[], y=[], name=name, fill=fill, line=dict(color=color, width=width), mode="lines")
-        return figure
 
 # %% ../../nbs/12_explorers/similarity.ipynb #12b2a816
 @patch
@@ -173,7 +147,7 @@ def _read(self: SimilarityExplorer, _: Any = None) -> None:
 
     self.work("reading features", sum(len(corpus) for corpus in corpora) + 1, steps(), draw)
 
-# %% ../../nbs/12_explorers/similarity.ipynb #baaa20ab
+# %% ../../nbs/12_explorers/similarity.ipynb #b0cad4b9
 @patch
 @shows_errors
 def _compare(self: SimilarityExplorer, _: Any = None) -> None:
@@ -207,7 +181,7 @@ def _compare(self: SimilarityExplorer, _: Any = None) -> None:
 
     self.work("comparing layers", len(wanted), steps(), draw)
 
-
+# %% ../../nbs/12_explorers/similarity.ipynb #60b0ad3b
 def _check_same_frames(first: Reservoir, second: Reservoir) -> None:
     "A ValueError for a difference of two models that did not hear the same."
     if not np.array_equal(first.utterances, second.utterances) or not np.array_equal(first.positions, second.positions):
@@ -227,34 +201,25 @@ def _options(self: SimilarityExplorer) -> dict:
     self.estimator.disabled = self.metric.value != "linear_cka"
     return {} if self.estimator.disabled else {"debiased": self.estimator.value == "debiased"}
 
-# %% ../../nbs/12_explorers/similarity.ipynb #8072377a
+# %% ../../nbs/12_explorers/similarity.ipynb #a288bd3a
 @patch
 def _draw(self: SimilarityExplorer, matrices: list[SimilarityMatrix]) -> None:
+    "Show a matrix, or the difference of two."
     one, difference = matrices[0], len(matrices) == 2
-    values = one.values - matrices[1].values if difference else one.values
-    reach = max(0.05, float(np.nanmax(np.abs(values)))) if difference else 1.0
-    self.matrix, name = values, measure_name(one.metric)
-    hover = [[plotly_text(f"{a} and {b}") for b in one.names_b] for a in one.names_a]
-    first = f"{name}, {one.estimator}" + (": first minus second" if difference else "")
-    context = self.titles[0] if difference else self.titles[("first", "second").index(self.show.value)]
-    about = plotly_text(f"{context}; {self.subset.value}, n = {one.n:,} frames")
-    text = f"{first}<br><span style='font-size:11px'>{about}</span>"
-    with self.figure.batch_update():
-        self.figure.data[0].update(z=cells(values), zmin=-reach if difference else 0, zmax=reach, customdata=hover,
-                                   colorscale=colorscale(DIVERGING if difference else SEQUENTIAL))  # fmt: skip
-        self.figure.update_layout(title=dict(text=text, font_size=13, x=0.02, y=0.98))
-        self.figure.update_xaxes(**layer_ticks(one.names_b))
-        self.figure.update_yaxes(**layer_ticks(one.names_a))
+    self.matrix = one.values - matrices[1].values if difference else one.values
+    title = self.titles[0] if difference else self.titles[("first", "second").index(self.show.value)]
+    context = title if self.subset.value == "all" else f"{title}; {self.subset.value}"
+    spec = difference_heatmap(*matrices, context=context) if difference else heatmap(one, context=context)
+    self.figure.put(spec, self._pixels, self._pixels)
     self.is_drawn = True
-    self.pair.value = "<br>".join(map(escape, ["click a cell to see the pair", *few_notes(one.notes, 4), *self._left_out]))
+    self.pair.value = text_lines(["click a cell to see the pair", *few_notes(one.notes, 4), *self._left_out])
     self._columns.children[1].children = [self.pair]
     self.update_code()
 
-# %% ../../nbs/12_explorers/similarity.ipynb #a4e7a791
+# %% ../../nbs/12_explorers/similarity.ipynb #b62af6ed
 @patch
-def _click(self: SimilarityExplorer, trace: Any, points: Any, _: Any) -> None:
-    if points.point_inds:
-        self._look_at_cell(*points.point_inds[0])
+def _click(self: SimilarityExplorer, points: Any) -> None:
+    self._look_at_cell(*points.point_inds[0])
 
 
 @patch
@@ -265,7 +230,7 @@ def _look_at_cell(self: SimilarityExplorer, row: int, column: int) -> None:
     names = list(self.samples[self.show.value == "second"].frames)
     self.look_at(names[row], names[column])
 
-
+# %% ../../nbs/12_explorers/similarity.ipynb #241c964b
 @patch
 @shows_errors
 def look_at(
@@ -281,21 +246,18 @@ def look_at(
     steps = pair_steps(sample, a, b, self.metric.value, rows, self._options())
     self.work(f"{a} and {b}", 3, steps, self._draw_pair)
 
-
+# %% ../../nbs/12_explorers/similarity.ipynb #87bdd434
 @patch
 def _draw_pair(self: SimilarityExplorer, view: PairView) -> None:
     of = f", {self.show.value} model" if len(self.sources) > 1 else ""
-    lines = [f"<b>{escape(view.names[0])} and {escape(view.names[1])}</b>{of}", f"{measure_name(view.metric)} {view.value:.4f}"]
+    lines = [f"{view.names[0]} and {view.names[1]}{of}", f"{measure_name(view.metric)} {view.value:.4f}"]
     if view.interval:
-        lines.append(f"95 % interval [{view.interval[0]:.3f}, {view.interval[1]:.3f}] {escape(view.interval_of)}")
+        lines.append(f"95 % interval [{view.interval[0]:.3f}, {view.interval[1]:.3f}] {view.interval_of}")
     if view.null:
         lines.append(f"chance (slid apart in time): 95 % within [{view.null[0]:.3f}, {view.null[1]:.3f}]")
-    lines += [f"n = {view.n:,} frames", *(escape(note) for note in view.notes)]
-    self.pair.value = f'<div style="line-height:1.45">{"<br>".join(lines)}</div>'
+    self.pair.value = text_lines([*lines, f"n = {view.n:,} frames", *view.notes], first_bold=True)
     self._columns.children[1].children = [self.pair, self.spectrum]
-    place = np.arange(1, len(view.correlations) + 1)
-    with self.spectrum.batch_update():
-        for trace, values in zip(self.spectrum.data, (*view.correlations_null, view.correlations), strict=True):
-            trace.update(x=place, y=values)
-        title = f"canonical correlations of {len(place)} leading directions (grey: chance)"
-        self.spectrum.update_layout(title=dict(text=title, font_size=12, x=0.02, y=0.97))
+    layers = self.samples[self.show.value == "second"].layers
+    leading = f"of {len(view.correlations)} leading directions of each"
+    spec = spectrum(view.correlations, view.names, view.n, [layers[name] for name in view.names], view.correlations_null, leading)
+    self.spectrum.put(spec, 480, 320)

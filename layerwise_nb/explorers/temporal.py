@@ -5,9 +5,8 @@
 # %% auto #0
 __all__ = ['TemporalExplorer']
 
-# %% ../../nbs/12_explorers/temporal.ipynb #efc033ff
+# %% ../../nbs/12_explorers/temporal.ipynb #429b39cf
 from collections.abc import Iterator
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +18,20 @@ from ..dynamics.windows import WindowedSimilarity, windowed_cka
 from .base import Explorer, exclusive, shows_errors
 from .views import Reader
 from layerwise_nb.explorers.widgets import (
-    MATRIX_MARGIN,
     WIDE,
     LiveFigure,
-    cells,
     choice,
     columns,
     controls,
     empty_figure,
-    heat_map,
     matrix_pixels,
+    text_lines,
 )
-from ..figures.plotly_renderer import layer_ticks
-from ..figures.style import COLORS, SEQUENTIAL, few_notes, plotly_text
+from ..figures.curves import lag_curves
+from ..figures.heatmap import heatmap
+from ..figures.style import few_notes
 
-# %% ../../nbs/12_explorers/temporal.ipynb #06eeca9c
+# %% ../../nbs/12_explorers/temporal.ipynb #568c4bc1
 class TemporalExplorer(Explorer):
     "The similarity of layers in a window that moves through an utterance, and at a lag."
 
@@ -65,13 +63,8 @@ class TemporalExplorer(Explorer):
         self.link = w.jslink((self.play, "value"), (self.window, "value"))
         pair = pair or (self.layers[0], self.layers[-1])
         self.pair = [choice(name, self.layers, layer) for name, layer in zip(("lag of", "and"), pair, strict=True)]
-        axis = dict(**layer_ticks(self.layers), constrain="domain", showgrid=False)
-        pixels = matrix_pixels(len(self.layers))
-        self.figure = empty_figure(pixels, margin=MATRIX_MARGIN, dragmode=False, xaxis=axis | dict(tickangle=-90),
-                              yaxis=axis | dict(autorange="reversed", scaleanchor="x"))  # fmt: skip
-        self.figure.add_trace(heat_map(SEQUENTIAL, 0, 1, hovertemplate="%{z:.3f}<extra></extra>"))
-        self.lags = empty_figure(300, xaxis_title_text="lag (ms)", yaxis_title_text="linear CKA")
-        self.lags.add_scatter(x=[], y=[], line_color=COLORS[0], hovertemplate="%{x:.0f} ms: %{y:.3f}<extra></extra>")
+        self._pixels = pixels = matrix_pixels(len(self.layers))
+        self.figure, self.lags = empty_figure(pixels), empty_figure(320)
         self.notes = w.HTML()  # why a layer has no values
         for control in (self.utterance, *self.pair):
             control.observe(self._lag, "value")
@@ -93,7 +86,7 @@ class TemporalExplorer(Explorer):
         state = {name: getattr(self, name).value for name in ("utterance", "window_s", "step_s", "window")}
         return self.code_of(self.features_dir, **state, pair=tuple(control.value for control in self.pair))
 
-# %% ../../nbs/12_explorers/temporal.ipynb #8dd606bf
+# %% ../../nbs/12_explorers/temporal.ipynb #c6da1b46
 @patch
 @shows_errors
 def _slide(self: TemporalExplorer, _: Any = None) -> None:
@@ -112,24 +105,21 @@ def _slide(self: TemporalExplorer, _: Any = None) -> None:
         if isinstance(result, str):  # a layer was read
             return
         self.result = result
-        self.notes.value = "<br>".join(map(escape, few_notes(result.notes, 4)))
+        self.notes.value = text_lines(few_notes(result.notes, 4))
         self.play.max = self.window.max = len(result.times) - 1
         self._draw()
 
     self.work("comparing layers", len(self.layers) + 1, steps(), draw)
 
-
+# %% ../../nbs/12_explorers/temporal.ipynb #ec7a0be0
 @patch
 @exclusive
 def _draw(self: TemporalExplorer) -> None:
     if self.result is None:
         return
-    i, result = min(self.window.value, self.window.max), self.result
-    about = f"{self.utterance.value}; {self.reader.corpus.model}, window {result.window_s:.2f} s, n = {result.n} frames"
-    text = f"Linear CKA (debiased) around {result.times[i]:.2f} s<br><span style='font-size:11px'>{plotly_text(about)}</span>"
-    with self.figure.batch_update():
-        self.figure.data[0].z = cells(result.values[i])
-        self.figure.update_layout(title=dict(text=text, font_size=13, x=0.02, y=0.98))
+    i = min(self.window.value, self.window.max)
+    spec = heatmap(self.result.at(i), context=f"{self.utterance.value}; {self.reader.corpus.model}")
+    self.figure.put(spec, self._pixels, self._pixels)
     self.update_code()
 
 
@@ -138,11 +128,7 @@ def _draw(self: TemporalExplorer) -> None:
 def _lag(self: TemporalExplorer, _: Any = None) -> None:
     "The similarity of two layers, one of them later."
     names = [control.value for control in self.pair]
-    self.lags.data[0].update(x=[], y=[])
-    frames = {f"{i} {n}": self.reader.frames(self.utterance.value, n) for i, n in enumerate(names)}
+    frames = {name: self.reader.frames(self.utterance.value, name) for name in names}
     lagged = lagged_cka(frames, self.reader.clock["frame_rate"], 0.2)
-    with self.lags.batch_update():
-        self.lags.data[0].update(x=1000 * lagged.lags_s, y=lagged.values[:, 0, 1])
-        title = plotly_text(f"CKA of {names[0]} with {names[1]}, by lag")
-        self.lags.update_layout(title=dict(text=title, font_size=12, x=0.02, y=0.97))
+    self.lags.put(lag_curves(lagged, [tuple(names)], f"{self.utterance.value}; {self.reader.corpus.model}"), 480, 320)
     self.update_code()

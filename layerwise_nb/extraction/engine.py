@@ -80,7 +80,7 @@ class Accumulator(Protocol):
     counted: Collection[str]  # names of the utterances that are in it, those in the folder included
     due: bool  # is it time for a checkpoint?
 
-    def add(self, utterance: Utterance, features: Mapping[str, torch.Tensor]) -> None:
+    def add(self, utterance: Utterance, features: Mapping[str, torch.Tensor], waveform: np.ndarray) -> None:
         "Add all of an utterance or, on an error, nothing; the layers are pooled to one grid, where they were computed."
 
     def checkpoint(self) -> None:
@@ -92,8 +92,8 @@ class AccumulatorKind(Protocol):
     def __call__(self, features_dir: Path, device: torch.device) -> Accumulator:
         "An accumulator that goes on with what is in a folder."
 
-    def nbytes(self, catalogue: Mapping[str, Feature]) -> int:
-        "Bytes that the sums of these features take."
+    def nbytes(self, catalogue: Mapping[str, Feature], labels: bool = False) -> int:
+        "Bytes that the sums of these features take; more with labels."
 
     def in_folder(self, features_dir: Path) -> Collection[str]:
         "Names of the utterances that are in the sums of a folder."
@@ -262,12 +262,14 @@ def checkpoint(self: _Engine) -> None:
 
 # %% ../../nbs/05_extraction/engine.ipynb #21aa5ae0
 @patch
-def keep(self: _Engine, utterance: Utterance, provenance: dict, features: dict, writers: ThreadPoolExecutor) -> None:
+def keep(
+    self: _Engine, utterance: Utterance, waveform: np.ndarray, provenance: dict, features: dict, writers: ThreadPoolExecutor
+) -> None:
     "Add the features of an utterance to the accumulator, hand them to a writer, or both."
     if self.accumulator or self.settings.store == "pooled":
         pooled = pool_features(features, self.catalogue)
     if self.accumulator and utterance.name not in self.accumulator.counted:
-        self.accumulator.add(utterance, pooled)
+        self.accumulator.add(utterance, pooled, waveform)
         if self.accumulator.due:
             self.checkpoint()
     if self.settings.store == "none":
@@ -284,13 +286,14 @@ def keep(self: _Engine, utterance: Utterance, provenance: dict, features: dict, 
 # %% ../../nbs/05_extraction/engine.ipynb #de965afc
 @patch
 def keep_or_fail(
-    self: _Engine, utterance: Utterance, provenance: dict, features: dict | Exception, writers: ThreadPoolExecutor
+    self: _Engine, utterance: Utterance, waveform: np.ndarray, provenance: dict, features: dict | Exception,
+    writers: ThreadPoolExecutor,
 ) -> None:
     "An utterance whose features cannot be had or kept fails alone."
     try:
         if isinstance(features, Exception):
             raise features
-        self.keep(utterance, provenance, features, writers)
+        self.keep(utterance, waveform, provenance, features, writers)
     except RunStopped:
         raise
     except Exception as error:
@@ -308,9 +311,9 @@ def compute(self: _Engine, batch: Batch, loaded: list[Future], todo: set[str], w
         results = list(_forward(self.speech, [waveform for _, waveform, _ in usable], self.settings))
     except Exception as error:  # of the batch: each of its utterances is told
         results = [error] * len(usable)
-    for (utterance, _, provenance), features in zip(usable, results, strict=True):
+    for (utterance, waveform, provenance), features in zip(usable, results, strict=True):
         if utterance.name in todo:
-            self.keep_or_fail(utterance, provenance, features, writers)
+            self.keep_or_fail(utterance, waveform, provenance, features, writers)
 
 # %% ../../nbs/05_extraction/engine.ipynb #08617a6d
 class _Ahead:

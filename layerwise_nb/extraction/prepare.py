@@ -174,6 +174,7 @@ class Job:
     provenance: dict  # for every file
     shard: str = ""  # the name of the shard that this run does: "2of4"
     notes: list[str] = field(default_factory=list)  # said at the start
+    labeled: bool = False  # labels are kept beside the sums
 
     def files(self) -> list[list[Utterance]]:
         "What each process has to do."
@@ -183,9 +184,22 @@ class Job:
 def held_by_sums(
     accumulator: AccumulatorKind | None,  # what adds utterances up
     catalogue: dict[str, Feature],  # of what is added
+    labeled: bool = False,  # utterances have labels
 ) -> int:  # bytes
     "What sums take, in memory or on the disk, during a checkpoint."
-    return 2 * accumulator.nbytes(catalogue) if accumulator else 0
+    return 2 * accumulator.nbytes(catalogue, labels=labeled) if accumulator else 0
+
+
+def _labeled(s: ExtractionSettings, utterances: Sequence[Utterance]) -> bool:
+    "Whether labels are kept beside the sums: those that are named, or beside the audio of the first utterances."
+    root = speech_source(s).root
+    if s.labels or not utterances or not root:
+        return bool(s.labels)
+    beside = Alignments(root, search=False)
+    try:
+        return any(beside.tiers_of(u.below or u.path.name) for u in utterances[:3])
+    except ValueError:  # there are some, if damaged ones
+        return True
 
 # %% ../../nbs/05_extraction/prepare.ipynb #b5aa22e0
 def _keep_features(speech: SpeechModel, s: ExtractionSettings, before: dict, folder: Path) -> None:
@@ -347,7 +361,8 @@ def _settle(
     if processes.device.type == "cpu":
         refused = refused | _too_long(todo, everything, speech.sample_rate, processes.local_count)
         todo = [u for u in todo if u.name not in refused]
-    needed = disk_needed(todo, files, s.dtype) + held_by_sums(accumulator, catalogue)
+    labeled = bool(accumulator) and _labeled(s, part.utterances)
+    needed = disk_needed(todo, files, s.dtype) + held_by_sums(accumulator, catalogue, labeled)
     notes += _model_notes(speech, settled["batch_error"]) + more + _resampled(part.utterances, speech.sample_rate)
     notes.append(check_disk(folder, needed, s.force))
     names = {u.name for u in todo}
@@ -361,4 +376,4 @@ def _settle(
         facts = _run_facts(s, speech, identity, provenance)
         start_run(folder, {**facts, "found": len(part.all_names), "processes": processes.count}, shard)
     asked, weights = part.all_names - part.others, speech.identity["weights_sha256"]
-    return Job(folder, shares, asked, names, weights, list(everything), provenance, shard, notes)
+    return Job(folder, shares, asked, names, weights, list(everything), provenance, shard, notes, labeled)

@@ -177,7 +177,7 @@ def _run_as(processes: Processes, s: ExtractionSettings, accumulator: Accumulato
         job = processes.from_main(lambda: plan_run(s, speech, processes, accumulator, held))
         processes.together(lambda: _same_weights(speech, job))
         speech.features = job.features
-        sums = held_by_sums(accumulator, speech.catalogue(s.feature_type))
+        sums = held_by_sums(accumulator, speech.catalogue(s.feature_type), job.labeled)
         engine = engine_settings(s, speech, job.shares[rank], processes, sums, job.provenance)
         journals = {r: journal_path(job.features_dir, r, job.shard) for r in range(processes.count)}
         if main:

@@ -24,9 +24,12 @@ class ExtractionSettings:
     audio_dir: str | None = None  # folder of audio files, searched with its subfolders; "synthetic": made on the spot
     save_dir: str | None = None  # folder for the results
     feature_type: str = "all"  # "all", "cnn", "projection" or "transformer"
-    dataset_split: str | None = None  # e.g. dev-clean: a folder below audio_dir if there is one, and part of the output's name
+    dataset_split: str | None = None  # split of the dataset, or e.g. dev-clean: folder below audio_dir; part of the output's name
     manifest: str | None = None  # or a table of recordings, a data folder of Kaldi (wav.scp), or cuts of lhotse
-    id_column: str | None = None  # column of the table with ids; default: found
+    dataset: str | None = None  # or a Hugging Face dataset: hub name (or name@revision), folder of Parquet or of save_to_disk
+    dataset_config: str | None = None  # configuration of the dataset
+    streaming: bool = False  # read the dataset once, row after row, and keep its recordings in save_dir
+    id_column: str | None = None  # column of the table or dataset with ids; default: found
     speaker_column: str | None = None  # with speakers; default: found
     text_column: str | None = None  # with what is said; default: found
     model: str = "facebook/hubert-base-ls960"  # hub name, folder, or random[:base|large|tiny|whisper-tiny|…] (untrained control)
@@ -49,6 +52,7 @@ class ExtractionSettings:
     tier: str = "words"  # tier of the alignments
     labels: str | None = None  # phones and words to keep beside the sums: a folder or a file; default: those beside the audio
     label_tier: str = "phones"  # tier of the labels that holds the phones
+    word_tier: str = "words"  # tier of the labels that holds the words
     speaker_table: str | None = None  # who speaks: a TSV file of utterance, tab, speaker; default: what the corpus's layout says
     speaker_pattern: str | None = None  # or a regular expression with a group `speaker`, on the path below the corpus
     single_gpu: bool = False  # use one GPU
@@ -66,16 +70,23 @@ class ExtractionSettings:
         self.dtype = self.dtype or ("float16" if self.store == "pooled" else "float32")
 
 # %% ../../nbs/05_extraction/settings.ipynb #6f699c33
-def _check_needed(s: ExtractionSettings) -> None:
-    given = [name for name in ("audio_dir", "manifest") if getattr(s, name)]
+def _check_source(s: ExtractionSettings) -> None:
+    given = [name for name in ("audio_dir", "manifest", "dataset") if getattr(s, name)]
     if not given:
-        raise UsageError("--audio_dir is needed: a folder of audio files, or `synthetic`; or --manifest: a table of recordings")
+        others = "; or --manifest: a table of recordings; or --dataset: one of Hugging Face"
+        raise UsageError(f"--audio_dir is needed: a folder of audio files, or `synthetic`{others}")
     if len(given) > 1:
         raise UsageError(f"--{given[0]} and --{given[1]} both say where speech comes from: give one of them")
-    if not s.save_dir:
-        raise UsageError("--save_dir is needed: a folder for the results")
     if s.audio_dir and (named := next((f"{n}_column" for n in ("id", "speaker", "text") if getattr(s, f"{n}_column")), None)):
         raise UsageError(f"--{named}: a folder of audio has no columns: leave it out")
+    if not s.dataset and (named := next((name for name in ("dataset_config", "streaming") if getattr(s, name)), None)):
+        raise UsageError(f"--{named} is of a Hugging Face dataset: give --dataset too, or leave it out")
+
+# %% ../../nbs/05_extraction/settings.ipynb #c776ab1b
+def _check_needed(s: ExtractionSettings) -> None:
+    _check_source(s)
+    if not s.save_dir:
+        raise UsageError("--save_dir is needed: a folder for the results")
     if s.store == "none" and not s.moments:
         raise UsageError("--store none: nothing would be kept: add --moments")
     if s.store == "none" and s.dtype:
@@ -135,8 +146,13 @@ def speech_source(
     s: ExtractionSettings,  # what is asked for
 ) -> Source:
     "Where speech comes from; a `UsageError` if it is not there."
+    columns = {"id_column": s.id_column, "speaker_column": s.speaker_column, "text_column": s.text_column}
     if s.manifest:
-        return open_source(None, s.manifest, s.id_column, s.speaker_column, s.text_column)
+        return open_source(manifest=s.manifest, **columns)
+    if s.dataset:
+        kept = Path(s.save_dir, "streamed", "_".join(_corpus_name(s))) if s.streaming else None
+        asked = {"dataset": s.dataset, "dataset_config": s.dataset_config, "dataset_split": s.dataset_split}
+        return open_source(**asked, stream_dir=kept, **columns)
     return Folder(audio_folder(s))
 
 # %% ../../nbs/05_extraction/settings.ipynb #0760066c
@@ -154,6 +170,9 @@ def _corpus_name(s: ExtractionSettings) -> tuple[str, str]:
         return "synthetic", "speech"
     if s.manifest:
         return s.dataset_name or "manifest", s.dataset_split or Path(s.manifest).expanduser().resolve().name.partition(".")[0]
+    if s.dataset:
+        name = Path(s.dataset).expanduser().resolve().name.partition("@")[0]
+        return s.dataset_name or f"{name}{'-' * bool(s.dataset_config)}{s.dataset_config or ''}", s.dataset_split or "all"
     return s.dataset_name or "librispeech", s.dataset_split or audio_folder(s).resolve().name
 
 # %% ../../nbs/05_extraction/settings.ipynb #a1a2a601

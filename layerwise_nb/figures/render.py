@@ -25,7 +25,7 @@ from ..audio.spectrogram import envelope, spectrogram
 from ..core.files import temporary_path, whole_file
 from .animation import TRAIL_S, AnimationData, layer_colors, shared_plane, standardize
 from .animation_page import animation_page, flac
-from .matplotlib_renderer import every
+from .conventions import every
 from .specification import Scale
 from .style import DIVERGING, FONTS, MISSING, layer_labels, missing_font, plain
 

@@ -165,7 +165,7 @@ class Image:
             why = "" if np.isfinite(self.values[i, j]) else self.reasons.get(names, self.missing)
             yield (*names, self.told[i, j], *ends, why)
 
-# %% ../../nbs/10_figures/specification.ipynb #8854f100
+# %% ../../nbs/10_figures/specification.ipynb #e2d901ab
 @dataclass
 class Boxes:
     "A distribution at each place, as nested boxes: the widest is the innermost."
@@ -191,11 +191,12 @@ class Rule:
     across: bool = False  # True: horizontal, at a value of y
     dotted: bool = False
     faint: bool = False  # in the background: where labels meet
+    color: str = ""  # of a line that marks what is chosen; "": thin and grey
 
     def rows(self, x: Axis, y: Axis) -> Iterator[tuple]:
         return iter(())
 
-# %% ../../nbs/10_figures/specification.ipynb #c853c3ce
+# %% ../../nbs/10_figures/specification.ipynb #91a2d9ef
 @dataclass
 class Zones:
     "Stretches of x with a grey ground."
@@ -216,6 +217,8 @@ class Points:
     name: str = ""  # in the legend
     texts: Sequence[str] = ()  # beside each point
     sizes: np.ndarray | None = None  # (n,) of markers, in points; None: small triangles
+    marked: np.ndarray | None = None  # (n,) bool: with a thick outline
+    said: Sequence[str] = ()  # under the pointer, where that is more than the text
 
     def rows(self, x: Axis, y: Axis) -> Iterator[tuple]:
         texts = self.texts or [self.name] * len(self.x)
@@ -239,6 +242,7 @@ class Spectrogram:
     grey: np.ndarray  # (n_frequencies, n) from 0 to 1, lowest frequency first
     seconds: float
     khz: float  # the highest frequency
+    start_s: float = 0.0  # where it begins
 
     def rows(self, x: Axis, y: Axis) -> Iterator[tuple]:
         return iter(())
@@ -246,7 +250,7 @@ class Spectrogram:
 
 Mark = Line | Area | Image | Boxes | Rule | Zones | Points | Strip | Spectrogram
 
-# %% ../../nbs/10_figures/specification.ipynb #5ff4aba8
+# %% ../../nbs/10_figures/specification.ipynb #2c3c39a8
 @dataclass
 class Panel:
     "Marks on two axes."
@@ -255,6 +259,7 @@ class Panel:
     x: Axis = field(default_factory=Axis)
     y: Axis = field(default_factory=Axis)
     inches: float = 3.0  # height of the axes
+    equal: bool = False  # a unit is as long on both axes
 
     @property
     def named(self) -> list[str]:

@@ -129,21 +129,15 @@ def measure_reading(
     measure = MEASURES[metric]
     return measure.reading, measure.range, DIVERGING if measure.signed else SEQUENTIAL
 
-# %% ../../nbs/10_figures/style.ipynb #fb6eb90d
-def _layers_said(note: str) -> list[str]:
-    "The layer before the colon of a note that is plain text."
-    layer, colon, _ = note.partition(": ")
-    return [layer] if colon and " " not in layer else []
-
-
+# %% ../../nbs/10_figures/style.ipynb #23d27888
 def few_notes(
-    notes: Sequence[str],  # what makes numbers say less than they seem to: "conv_0: …"
+    notes: Sequence[str],  # what makes numbers say less than they seem to; a `Note` knows which layers it concerns
     max_: int = 2,  # of them
 ) -> list[str]:
     "The first notes, those of several layers as one, and how many there are more."
     layers = {}
     for note in notes:
-        of = list(note.layers) if isinstance(note, Note) else _layers_said(note)
+        of = list(note.layers) if isinstance(note, Note) else []
         text = str(note).removeprefix(f"layer {', '.join(of)}: ").removeprefix(f"{', '.join(of)}: ") if of else str(note)
         layers.setdefault(text, []).extend(of)
     lines = [f"note: {', '.join(of[:3])}{' …' * (len(of) > 3)}{': ' * bool(of)}{text}" for text, of in layers.items()]
