@@ -19,7 +19,7 @@ from .benchmarks.tool import Row, format_rows, machine_facts, rows_json
 from .core.commands import command_ending, split_list
 from .core.files import write_text
 
-# %% ../nbs/14_commands/bench.ipynb #37022dbf
+# %% ../nbs/14_commands/bench.ipynb #475b9a64
 @dataclass(frozen=True)
 class BenchSettings:
     "What the parts are measured on."
@@ -30,6 +30,7 @@ class BenchSettings:
     num_files: int = 0  # the first so many utterances of extract; 0: all
     device: str = "cpu"  # "cpu" or "cuda"
     work_dir: Path | None = None  # where features are written and removed again
+    quick: bool = False  # content: a small model, to see that everything runs
 
 
 def _say(what: str) -> None:
@@ -47,11 +48,17 @@ def _moments(s: BenchSettings) -> list[Row]:
 
     return bench_moments(s.audio, s.models[0], s.rounds, device=s.device, work_dir=s.work_dir, say=_say)
 
-# %% ../nbs/14_commands/bench.ipynb #79e801ea
+# %% ../nbs/14_commands/bench.ipynb #e5fae5c3
 def _similarity(s: BenchSettings) -> list[Row]:
     from layerwise_nb.benchmarks.similarity import bench_similarity
 
     return bench_similarity(say=_say)
+
+
+def _content(s: BenchSettings) -> list[Row]:
+    from layerwise_nb.benchmarks.content import bench_content
+
+    return bench_content(s.quick, s.work_dir, _say)
 
 
 def _animate(s: BenchSettings) -> list[Row]:
@@ -67,7 +74,8 @@ def _explore(s: BenchSettings) -> list[Row]:
 
 
 PARTS: dict[str, Callable[[BenchSettings], list[Row]]] = {
-    "extract": _extract, "moments": _moments, "similarity": _similarity, "animate": _animate, "explore": _explore,
+    "extract": _extract, "moments": _moments, "similarity": _similarity, "content": _content,
+    "animate": _animate, "explore": _explore,
 }  # fmt: skip
 
 # %% ../nbs/14_commands/bench.ipynb #d6ec8e5c
@@ -85,16 +93,17 @@ def bench(
         write_text(Path(output, f"bench_{part}.json"), rows_json(part, rows, machine) + "\n")
     return table
 
-# %% ../nbs/14_commands/bench.ipynb #3b8a58ed
+# %% ../nbs/14_commands/bench.ipynb #2d1e355d
 @call_parse
 def layerwise_bench(
-    part: str,  # what to measure: extract, moments, similarity, animate, explore, or all
+    part: str,  # what to measure: extract, moments, similarity, content, animate, explore, or all
     audio_dir: str = "synthetic",  # folder of audio files; "synthetic": the embedded corpus
     model: str = "random",  # hub name, folder, or random[:base|large|tiny|…]; extract takes several, separated by commas
     rounds: int = 3,  # how often extract and moments are measured
     num_files: int = 0,  # the first so many utterances of extract; 0: all
     device: str = "cpu",  # cpu or cuda
     work_dir: str = None,  # where features are written and removed again; default: the temporary folder
+    quick: bool = False,  # content: a small model and one minute, to see that everything runs
     output: str = None,  # folder for the tables as bench_<part>.md and .json
 ):
     """Measure the program against the alternatives, as ratios within one run.
@@ -107,6 +116,6 @@ def layerwise_bench(
             raise ValueError(f"the part must be one of {', '.join(PARTS)}, or all; got {unknown[0]!r}")
         with tempfile.TemporaryDirectory(dir=work_dir) as folder:
             audio = make_corpus(Path(folder, "speech")) if audio_dir == "synthetic" else Path(audio_dir)
-            settings = BenchSettings(audio, tuple(split_list(model)), rounds, num_files, device, Path(folder))
+            settings = BenchSettings(audio, tuple(split_list(model)), rounds, num_files, device, Path(folder), quick)
             for name in parts:
                 print(bench(name, settings, output), flush=True)

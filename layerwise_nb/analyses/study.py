@@ -104,7 +104,7 @@ def check_settings(
     for folder in (path for name in FOLDERS for path in split_list(settings.get(name) or "")):
         FeatureStore(folder)
 
-# %% ../../nbs/11_analyses/study.ipynb #dd7484a0
+# %% ../../nbs/11_analyses/study.ipynb #241cb763
 class Study:
     "A features folder, and what all analyses of it share."
 
@@ -139,7 +139,7 @@ class Study:
         self.speakers, self.speaker_notes = who.speakers, who.notes if speaker_table or speaker_pattern else []
         self.formats = split_list(formats)
         self.folder = results_folder(output_dir)
-        self._summaries: dict[Path, CorpusSummary] = {}
+        self._summary: CorpusSummary | None = None
 
     @property
     def title(self) -> str:
@@ -149,17 +149,18 @@ class Study:
     def summary_of(
         self,
         features_dir: str | Path,  # another features folder, such as that of an untrained control
-    ) -> CorpusSummary:
-        "The summary of a folder under the settings of this study, read once."
+    ) -> CorpusSummary | None:  # None beside process 0, and for a shard
+        "The summary of a folder under the settings of this study; the one of this folder is read once."
         path = FeatureStore(features_dir).path
-        if path not in self._summaries:
-            shared = ("layers", "align", "reservoir_size", "seed", "device")
-            summary = summarize(path, **{name: self.settings[name] for name in shared}, read=self.gather)
-            if summary is None:  # another process has it
-                return None
+        if path == self.store.path and self._summary:
+            return self._summary
+        shared = ("layers", "align", "reservoir_size", "seed", "device")
+        summary = summarize(path, **{name: self.settings[name] for name in shared}, read=self.gather)
+        if summary is not None:  # else another process has it
             summary.name_speakers(self.speakers)
-            self._summaries[path] = summary
-        return self._summaries[path]
+            if path == self.store.path:
+                self._summary = summary
+        return summary
 
     @property
     def summary(self) -> CorpusSummary:
