@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['run', 'layerwise_run']
 
-# %% ../nbs/14_commands/run.ipynb #b7fbb054
+# %% ../nbs/14_commands/run.ipynb #45b8befe
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -18,9 +18,9 @@ from .core.commands import UsageError, command_ending
 from .corpus.shared import join_processes
 from .extract import extract
 from .extraction.progress import INTERRUPTED, format_summary
-from .visualize import configured, old_settings, report
+from .visualize import configured, old_settings, print_result
 
-# %% ../nbs/14_commands/run.ipynb #ab592725
+# %% ../nbs/14_commands/run.ipynb #56cd16d0
 def run(
     audio_dir: str | None,  # folder of audio files, or "synthetic"; None: `extraction` says where speech comes from
     output_dir: str,  # for features and results
@@ -36,10 +36,10 @@ def run(
             return 130 if summary["stopped"] == INTERRUPTED else 1
     with closing(join_processes()) as team:  # all processes go on with what the first found
         summary = team.from_main(lambda: summary)
-    status = report(visualize(summary["features_dir"], output_dir, **analysis))
+    status = print_result(visualize(summary["features_dir"], output_dir, **analysis))
     return status or int(bool(summary["failed"]))
 
-# %% ../nbs/14_commands/run.ipynb #7788c4b9
+# %% ../nbs/14_commands/run.ipynb #f0b981c6
 @call_parse
 @analysis_flags(*ANALYSES.values(), without=["shard"])
 def layerwise_run(
@@ -62,6 +62,7 @@ def layerwise_run(
     cut_tier: str = "words",  # tier of `cut_alignments` to cut at
     config: str = None,  # TOML file with settings of the analyses; flags override it
     only: str = "",  # analyses to make, with commas: content, similarity, propagation, layers, temporal, utterance; empty: all
+    report: str = None,  # the page once more, as one HTML file with everything in it (at most 20 MB), to send around
     alignments: str = None,  # old spelling of --labels
     tier: str = None,  # old spelling of --label_tier
     **kwargs,
@@ -80,11 +81,12 @@ def layerwise_run(
             raise UsageError("--output_dir is needed: a folder for features and results")
         kwargs.pop("features_dir")
         extraction |= {name: kwargs[name] for name in ("speaker_table", "speaker_pattern")}
-        if audio_dir == "synthetic" and kwargs["effort"] == "default":
-            kwargs |= {"effort": "quick", "nulls": min(5, kwargs["nulls"])}  # a look, on a minute of speech
-            print("content      a quick look, as the embedded corpus is small (--effort full: everything)", file=sys.stderr)
-        analysis = {"only": only, **kwargs, "device": device, **old_settings(alignments=alignments, tier=tier)}
+        analysis = {"only": only, "report": report, **kwargs, "device": device}
+        analysis |= old_settings(alignments=alignments, tier=tier)
         if config:
             analysis |= configured(layerwise_run.__wrapped__, config, analysis)
+        if audio_dir == "synthetic" and not (analysis["quick"] or analysis["full"]):
+            analysis |= {"quick": True, "nulls": min(5, analysis["nulls"])}  # a look, on a minute of speech
+            print("content      a quick look, as the embedded corpus is small (--full: everything)", file=sys.stderr)
         if status := run(audio_dir, output_dir, extraction, analysis):
             raise SystemExit(status)

@@ -21,8 +21,8 @@ from ..core.commands import split_list
 from ..core.files import file_stamps, write_text
 from ..features.store import FeatureStore
 
-# %% ../../nbs/11_analyses/finished.ipynb #b539ae85
-RESULTS_VERSION = 3  # raised with every change of a number that an analysis writes: older results are then made again
+# %% ../../nbs/11_analyses/finished.ipynb #7c708f75
+RESULTS_VERSION = 4  # raised with every change of a number or file that an analysis writes: older results are then made again
 _FILES = ("labels", "speaker_table", "phone_map")  # settings that name files or folders of them
 
 
@@ -93,7 +93,7 @@ def _record(key: str, outcome: Outcome, folder: Path) -> dict:
     shown = [{**asdict(c), "files": [Path(file).relative_to(folder).as_posix() for file in c.files]} for c in outcome.cards]
     return {"key": key, "figures": shown, "problems": list(outcome.problems)}
 
-# %% ../../nbs/11_analyses/finished.ipynb #79480aeb
+# %% ../../nbs/11_analyses/finished.ipynb #e2eca918
 def _unfinished(
     study: Study, analyses: Sequence[Analysis], settings: Mapping[str, Any], records: Mapping[str, dict], asked: bool
 ) -> tuple[dict[str, str], list[str]]:
@@ -101,7 +101,7 @@ def _unfinished(
     todo, kept = {}, []
     for analysis in analyses:
         name = analysis.name
-        if (missing := analysis.missing(study)) and not asked:
+        if (missing := analysis.missing(study, settings)) and not asked:
             print(f"{name:12} left out: {missing}", file=sys.stderr)
             continue
         key = analysis_key(study, analysis, settings)

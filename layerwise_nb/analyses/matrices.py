@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BOOTSTRAPPED', 'Result', 'sample_groups', 'Resampling', 'check_metrics', 'massive_notes', 'measure', 'features_facts',
-           'intervals_facts', 'write_result', 'analyse_summary']
+           'intervals_facts', 'write_result', 'save_with_numbers', 'analyse_summary']
 
 # %% ../../nbs/11_analyses/matrices.ipynb #8a7b0cfa
 import csv
@@ -188,6 +188,17 @@ def write_result(
     return paths
 
 # %% ../../nbs/11_analyses/matrices.ipynb #44fe7c6b
+def save_with_numbers(
+    figure: Any,  # a `FigureSpec`
+    stem: Path,  # where, without a suffix
+    formats: Sequence[str],
+) -> list[Path]:
+    "A figure, the figure as data, and all its numbers with their intervals: `<stem>.csv` is the matrix."
+    kept = stem.with_name(f"{stem.name}.figure.json")
+    write_text(kept, figure.to_json())
+    return [*figure.save(stem, formats), kept, *figure.save(stem.with_name(f"{stem.name}_numbers"), ["csv"])]
+
+
 def analyse_summary(
     summary: CorpusSummary,  # of the corpus
     folder: str | Path,  # for the files; made if it is not there
@@ -209,6 +220,6 @@ def analyse_summary(
     for metric in metrics:
         result = measure(summary, metric, bootstrap, by, seed, jackknife)
         files = write_result(folder / metric, result, header)
-        files += heatmap(result.matrix, result.intervals, summary.title).save(folder / metric, formats)
+        files += save_with_numbers(heatmap(result.matrix, result.intervals, summary.title), folder / metric, formats)
         results[metric] = replace(result, files=files)
     return results

@@ -225,10 +225,10 @@ UTTERANCE = Analysis(
     "What happens in one utterance?",
     "One utterance as synchronized video and sound, and its layers moment by moment.",
     make_utterance,
-    missing=lambda study: "" if study.store.has_features else "it needs features, and this folder holds sums only",
+    missing=lambda study, settings: "" if study.store.has_features else "it needs features, and this folder holds sums only",
 )
 
-# %% ../../nbs/11_analyses/utterance.ipynb #21124762
+# %% ../../nbs/11_analyses/utterance.ipynb #5d92559a
 @analysis_flags(TEMPORAL, UTTERANCE)
 def analyse_time(
     features_dir: str = None,  # features folder, or one above it
@@ -239,5 +239,5 @@ def analyse_time(
     analyses = (TEMPORAL, UTTERANCE)
     with open_study(analyses, {"features_dir": features_dir, "output_dir": output_dir, **kwargs}) as (study, settings):
         gather_all(study, analyses, settings)
-        outcomes = [make_one(study, each, settings) for each in analyses if not each.missing(study)]
+        outcomes = [make_one(study, each, settings) for each in analyses if not each.missing(study, settings)]
     return Outcome([c for o in outcomes for c in o.cards], list(dict.fromkeys(p for o in outcomes for p in o.problems)))
