@@ -172,7 +172,7 @@ def _gather(study: Study, settings: Mapping[str, Any]) -> None:
     for store in stores:
         study.summary_of(store.path)
 
-# %% ../../nbs/11_analyses/similarity.ipynb #0495e9e4
+# %% ../../nbs/11_analyses/similarity.ipynb #81eb2321
 SIMILARITY = Analysis(
     "similarity",
     "How similar are the layers?",
@@ -180,49 +180,6 @@ SIMILARITY = Analysis(
     make_similarity,
     shares=("layers", "align", "reservoir_size", "seed", "device", "formats"),
     measures=_KNOWN,
-)
-
-# %% ../../nbs/11_analyses/similarity.ipynb #87821dbb
-def _card(metric: str, result: Result, less: str = "") -> Card:
-    "A matrix on the page: its figures and its table."
-    from layerwise_nb.figures.style import measure_name
-
-    sure = "" if result.intervals is None else f", {result.intervals.level:.0%} intervals by {result.intervals.by}"
-    facts = [f"{result.matrix.estimator}, n = {result.matrix.n:,} frames{sure}", *result.matrix.notes[:2], *result.notes]
-    return Card(f"{measure_name(metric)}{less}", ". ".join(facts), [p for p in result.files if p.suffix != ".npz"])
-
-
-def make_similarity(
-    study: Study,  # features and shared settings
-    metrics: str = "linear_cka,mean_squared_cca,regression_r2",  # measures of two layers, separated by commas
-    bootstrap: int = 1000,  # resamples for the intervals; 0: no intervals
-    by: str = "utterance",  # what is resampled: utterance or speaker
-    jackknife: bool = False,  # intervals of measures other than CKA too: up to 20 times the work
-    against: str = None,  # features of the same utterances by another model: the difference is written too
-) -> Outcome:
-    "Matrices of all measures asked for, and their differences from another model."
-    names, folder, problems = check_metrics(metrics), study.folder / "similarity_matrices", []
-    own = {"metrics": metrics, "bootstrap": bootstrap, "by": by, "jackknife": jackknife, "against": against}
-    options = (names, bootstrap, by, study.settings["seed"], jackknife, study.formats, {**study.settings, **own})
-    results = analyse_summary(study.summary, folder, *options)
-    cards = [_card(name, result) for name, result in results.items()]
-    problems += [f"{name} was left out: {why}" for name, why in study.summary.failed.items()]
-    with attempt(f"the difference from {against}", problems):
-        if against:
-            other = study.summary_of(against)
-            differences = analyse_difference(study.summary, other, folder, *options)
-            cards += [_card(name, result, f", minus {other.model}") for name, result in differences.items()]
-            results |= {f"{name}_difference": result for name, result in differences.items()}
-    return Outcome(cards, problems, results)
-
-
-SIMILARITY = Analysis(
-    "similarity",
-    "How similar are the layers?",
-    "Each cell compares two layers' representations of the same frames. Matrices are of all frames, debiased where possible.",
-    make_similarity,
-    shares=("layers", "align", "reservoir_size", "seed", "device", "formats"),
-    check=lambda settings: check_metrics(settings["metrics"]),
     gather=_gather,
 )
 
