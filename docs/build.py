@@ -34,7 +34,7 @@ COMMANDS = dict(script.split("=") for script in CONFIG.console_scripts.split()) 
 
 # The order of the navigation. A page of these folders that is not named follows in alphabetical order.
 SECTIONS = {
-    "tutorials": ("Tutorials", ["quickstart", "study"]),
+    "tutorials": ("Tutorials", ["quickstart", "which_layer", "study"]),
     "how_to": (
         "How to",
         ["audio", "sources", "compare_models", "disk", "several_gpus", "several_machines", "slurm", "resume", "train_a_probe",
