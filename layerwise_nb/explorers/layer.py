@@ -214,7 +214,7 @@ def _draw_sound(self: LayerExplorer, seconds: float) -> None:
     labels.update(x=[(i.start_s + i.end_s) / 2 for i in spoken], text=[plotly_text(i.label) for i in spoken],
                   y=[1 - (tiers.index(i.tier) + 0.5) / len(tiers) for i in spoken])  # fmt: skip
 
-# %% ../../nbs/12_explorers/layer.ipynb #6e49d350
+# %% ../../nbs/12_explorers/layer.ipynb #01020f5b
 _MAX_POINTS = 250  # of a trajectory: each is an element of the page
 
 
@@ -231,7 +231,7 @@ def _draw_layer(self: LayerExplorer, which: int) -> None:
     self._draw_view(which)
     self.update_code()
 
-
+# %% ../../nbs/12_explorers/layer.ipynb #ccfd1879
 @patch
 def _draw_view(self: LayerExplorer, which: int) -> None:
     reader, layer = ((self.reader, self.layer.value), (self.other, self.second.value))[which]
@@ -267,7 +267,7 @@ def _draw_view(self: LayerExplorer, which: int) -> None:
         figure.send_whole()
         self._beside.children = self._places
 
-
+# %% ../../nbs/12_explorers/layer.ipynb #eca29941
 @patch
 def _empty(self: LayerExplorer, which: int) -> None:
     "Show nothing, rather than what was there before."
@@ -277,7 +277,7 @@ def _empty(self: LayerExplorer, which: int) -> None:
         self.pictures[which].data[1].update(x=[], y=[], customdata=[], marker=dict(color=[]))
         self.pictures[which].layout.title.text = ""
 
-# %% ../../nbs/12_explorers/layer.ipynb #c22dc560
+# %% ../../nbs/12_explorers/layer.ipynb #98d06e7f
 @patch
 def _place_cursor(self: LayerExplorer, which: int) -> None:
     view, time_s = self.views[which], self.player.time_s
@@ -295,7 +295,7 @@ def _slide(self: LayerExplorer, change: dict) -> None:
     if abs(change["new"] - self.player.time_s) > 0.51 * self.moment.step:
         self.player.time_s = change["new"]
 
-
+# %% ../../nbs/12_explorers/layer.ipynb #f71809b2
 @patch
 @exclusive
 def _move(self: LayerExplorer, _: Any = None) -> None:

@@ -96,10 +96,10 @@ def on_page(
             trace |= dict(z=cells(trace["z"]), text=None, texttemplate=None)
     return made
 
-# %% ../../nbs/12_explorers/widgets.ipynb #923315c6
+# %% ../../nbs/12_explorers/widgets.ipynb #03497273
 MARGIN = dict(l=64, r=16, t=28, b=40, autoexpand=False)  # of figures that are drawn by hand
 
-
+# %% ../../nbs/12_explorers/widgets.ipynb #de3d0720
 class LiveFigure(go.FigureWidget):
     "A figure that a page draws as it is when the page is ready; as wide as its place."
 
@@ -135,7 +135,7 @@ class LiveFigure(go.FigureWidget):
         "Say what a click does."
         self._told = told
 
-
+# %% ../../nbs/12_explorers/widgets.ipynb #cba5f959
 def empty_figure(
     height: int,  # pixels
     **layout: Any,  # of plotly

@@ -43,7 +43,7 @@ def _still_labels(animation: AnimationData, ax) -> None:
         if text.get_window_extent().width > (end_s - start_s) * per_s - 3:
             text.remove()
 
-# %% ../../nbs/10_figures/animation_picture.ipynb #41303811
+# %% ../../nbs/10_figures/animation_picture.ipynb #1345fd22
 def _colors(animation: AnimationData):
     "The color map and the norm of an animation."
     return mpl.colormaps[animation.scale.colors].with_extremes(bad=MISSING), mpl.colors.Normalize(
@@ -69,7 +69,7 @@ def _still_rows(animation: AnimationData, ax) -> None:
     bar.outline.set_visible(False)
     bar.set_label(animation.scale.label, fontsize=9)
 
-
+# %% ../../nbs/10_figures/animation_picture.ipynb #bd2c0033
 def _upwards(animation: AnimationData, n: int) -> tuple[float, float]:
     "Limits of an axis of n layers: the lowest is at the bottom, but in a matrix, as in all matrices, at the top."
     return (n - 0.5, -0.5) if animation.view == "matrix" else (-0.5, n - 0.5)
@@ -163,10 +163,10 @@ def _axes_of(animation: AnimationData, dpi: float):
     now.set_title(animation.now_title, loc="left", fontsize=10, color=_SOFT)
     return figure, axes, now
 
-# %% ../../nbs/10_figures/animation_picture.ipynb #ff49ca08
+# %% ../../nbs/10_figures/animation_picture.ipynb #001b6832
 _TEXT = {"text.parse_math": False, "font.family": "sans-serif", "font.sans-serif": FONTS}  # any text, letter by letter
 
-
+# %% ../../nbs/10_figures/animation_picture.ipynb #75d9b39c
 @mpl.rc_context(_TEXT)
 def draw_animation(
     animation: AnimationData,
