@@ -425,22 +425,24 @@ def measure_change(
     return {m: _change(study, m, sample, start, others, values[m], untrained.get(m), notes[m]) for m in metrics}
 
 # %% ../../nbs/11_analyses/comparison.ipynb #66686c51
-_GROUPS = {"cnn": "front end", "projection": "projection", "transformer": "transformer"}
-
-
-def _curves(change: Change, values: np.ndarray, control: np.ndarray | None) -> list:
-    "A line for each group of layers: the mean, between the lowest and the highest layer."
+def _curves(change: Change, values: np.ndarray, start: float, control: np.ndarray | None) -> list:
+    "A line for each group of layers: the mean, between the lowest and the highest layer; the control stands apart at the end."
     from layerwise_nb.figures.specification import Line
+    from layerwise_nb.figures.style import layer_groups
 
-    marks, at = [], np.arange(1.0, 1 + values.shape[1])
-    for i, group in enumerate(dict.fromkeys(change.groups)):
-        own = np.array([g == group for g in change.groups])
-        with np.errstate(all="ignore"):
-            ends = np.nanmin(values[own], axis=0), np.nanmax(values[own], axis=0)
-            marks.append(Line(at, np.nanmean(values[own], axis=0), _GROUPS[group], i, *ends, True))
-            if control is not None:
-                level = np.full(len(at), np.nanmean(control[own]))
-                marks.append(Line(at, level, f"{_GROUPS[group]}: the first with the untrained control", i, role="baseline"))
+    named = [group for group, first, stop in layer_groups(change.layers) for _ in range(first, stop)]
+    groups = [name or group for name, group in zip(named, change.groups, strict=True)]
+    n, marks = values.shape[1], []
+    at = np.concatenate([np.arange(n + 1.0), [np.nan, n + 1.0]])
+    for i, group in enumerate(dict.fromkeys(groups)):
+        own = np.array([g == group for g in groups])
+        rows = np.full((own.sum(), n + 3), np.nan)
+        rows[:, 0], rows[:, 1 : n + 1] = start, values[own]
+        rows[:, -1] = np.nan if control is None else control[own]
+        known = np.isfinite(rows).any(axis=0)
+        low, mean, high = (np.full(n + 3, np.nan) for _ in range(3))
+        low[known], mean[known], high[known] = (f(rows[:, known], axis=0) for f in (np.nanmin, np.nanmean, np.nanmax))
+        marks.append(Line(at, mean, group, i, low, high, True))
     return marks
 
 # %% ../../nbs/11_analyses/comparison.ipynb #31250739
@@ -453,11 +455,13 @@ def change_curves(
     from layerwise_nb.figures.style import measure_name
 
     panels, name = [], measure_name(change.metric)
-    for k, (which, values) in enumerate((("the first", change.with_first), ("the one before", change.with_previous))):
-        x = Axis(names=change.models, are_layers=False, limits=(-0.4, len(change.models) - 0.6))
-        marks = _curves(change, values[0], change.control if k == 0 else None)
+    names = [*change.models, *(["untrained"] if change.control is not None else [])]
+    for which, values, start in (("the first", change.with_first, 1.0), ("the one before", change.with_previous, np.nan)):
+        x = Axis(names=names, are_layers=False, limits=(-0.4, len(names) - 0.6))
+        marks = _curves(change, values[0], start, change.control if which == "the first" else None)
         panels.append(Panel(marks, x, Axis(f"{name} with {which}", grid=True), 2.4))
     band = "a line: the mean of a group's layers; band: from its lowest to its highest layer"
+    band += "" if change.control is None else "; untrained: the control, which shares no training with the first"
     title = f"How layers change over {len(change.models)} models: {name} of each with itself"
     lines = [*details, f"{change.metric} ({change.estimator}), n = {change.n:,} frames", band]
     return FigureSpec(title, lines, panels, legend="below", kind="Curves")

@@ -33,7 +33,7 @@ from ..measures.moments import copies
 # %% ../../nbs/11_analyses/pipeline.ipynb #a02c9e0e
 ANALYSES: dict[str, Analysis] = {a.name: a for a in (CONTENT, SIMILARITY, PROPAGATION, LAYERS, TEMPORAL, UTTERANCE)}
 
-# %% ../../nbs/11_analyses/pipeline.ipynb #f27264da
+# %% ../../nbs/11_analyses/pipeline.ipynb #edad95a2
 def _chosen(only: str) -> list[Analysis]:
     "The analyses asked for, in the order of the page; all where none is."
     names = split_list(only)
@@ -62,14 +62,14 @@ def visualize(
     analyses = _chosen(only)
     _check_report(report)
     given = {"features_dir": features_dir, "output_dir": output_dir, **kwargs}
-    study, settings = open_study(analyses, given, list(ANALYSES.values()))
-    found = make_all(study, analyses, settings, asked=bool(only))
-    problems = {name: found.records[name]["problems"] for name in ANALYSES if found.records.get(name, {}).get("problems")}
-    page = _page(study, found.records, settings)
-    page = replace(page, notebook=_notebook(study, found.records, settings, page.title).name)
-    pages = {"page": write_page(study.folder / "index.html", page)}
-    if report:
-        pages["report"] = write_page(Path(report).expanduser(), page, inline=True)
+    with open_study(analyses, given, list(ANALYSES.values())) as (study, settings):
+        found = make_all(study, analyses, settings, asked=bool(only))
+        problems = {name: found.records[name]["problems"] for name in ANALYSES if found.records.get(name, {}).get("problems")}
+        page = _page(study, found.records, settings)
+        page = replace(page, notebook=_notebook(study, found.records, settings, page.title).name)
+        pages = {"page": write_page(study.folder / "index.html", page)}
+        if report:
+            pages["report"] = write_page(Path(report).expanduser(), page, inline=True)
     return {**pages, "made": found.made, "kept": found.kept, "problems": problems}
 
 # %% ../../nbs/11_analyses/pipeline.ipynb #68e1b89e
@@ -155,7 +155,8 @@ def config_text() -> str:  # TOML
     return "\n".join(lines) + "\n"
 
 # %% ../../nbs/11_analyses/pipeline.ipynb #73602d47
-OLD_NAMES = {"metric": "metrics", "alignments": "labels", "tier": "label_tier"}  # settings of release 0.1, still read
+OLD_NAMES = {"metric": "metrics", "alignments": "labels", "tier": "label_tier", "content_metrics": "metrics",
+             "groups": "by"}  # settings by names that they had, still read  # fmt: skip
 
 
 def read_config(

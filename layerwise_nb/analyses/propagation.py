@@ -6,6 +6,9 @@
 __all__ = ['PROPAGATION', 'make_propagation']
 
 # %% ../../nbs/11_analyses/propagation.ipynb #f1cd0674
+from collections.abc import Mapping
+from typing import Any
+
 from .analysis import Analysis, Outcome
 from .study import Study
 from ..features.catalogue import front_end_output
@@ -33,8 +36,8 @@ def make_propagation(
     card = study.save_curve("input_propagation", title, caption, found.layers, curves, label, context)
     return Outcome([card], [], {"curves": found})
 
-# %% ../../nbs/11_analyses/propagation.ipynb #bd661b2c
-def _missing(study: Study) -> str:
+# %% ../../nbs/11_analyses/propagation.ipynb #78de2fdf
+def _missing(study: Study, settings: Mapping[str, Any]) -> str:
     source = front_end_output(study.store.catalogue)
     if source.group != "cnn":
         return "it needs what the front end gives (group cnn), which these features do not hold"
@@ -47,5 +50,6 @@ PROPAGATION = Analysis(
     "The CNN output is what the transformer starts from; these curves follow it upwards.",
     make_propagation,
     shares=("layers", "align", "reservoir_size", "seed", "formats"),
+    gather=lambda study, settings: study.summary,
     missing=_missing,
 )

@@ -15,7 +15,7 @@ from .analysis import open_study
 from .finished import make_all
 from .pipeline import ANALYSES, visualize
 
-# %% ../../nbs/11_analyses/results.ipynb #cba1066b
+# %% ../../nbs/11_analyses/results.ipynb #42e7905e
 class Results:
     "The results of a run."
 
@@ -46,8 +46,8 @@ class Results:
         "Make an analysis, unless it is finished under these settings."
         if analysis not in ANALYSES:
             raise ValueError(f"expected an analysis among {', '.join(ANALYSES)}; got {analysis!r}")
-        study, settings = open_study([ANALYSES[analysis]], self.settings, list(ANALYSES.values()))
-        record = make_all(study, [ANALYSES[analysis]], settings, asked=True).records[analysis]
+        with open_study([ANALYSES[analysis]], self.settings, list(ANALYSES.values())) as (study, settings):
+            record = make_all(study, [ANALYSES[analysis]], settings, asked=True).records[analysis]
         for problem in record["problems"]:
             print(f"problem  {analysis}: {problem}", file=sys.stderr)
         return figure_names(record)

@@ -6,8 +6,12 @@
 __all__ = ['SIMILARITY', 'make_similarity', 'analyse_similarity', 'BOOTSTRAPPED', 'Result', 'check_metrics', 'measure',
            'features_facts', 'analyse_summary', 'analyse_difference']
 
-# %% ../../nbs/11_analyses/similarity.ipynb #1b9cfa36
-from .analysis import Analysis, Outcome, analysis_flags, run_analysis
+# %% ../../nbs/11_analyses/similarity.ipynb #a3dadd84
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from .analysis import Analysis, Outcome, analysis_flags, own_measures, run_analysis
 from layerwise_nb.analyses.comparison import (
     Change,
     Side,
@@ -34,6 +38,7 @@ from .study import Study
 from ..core.commands import attempt, split_list
 from ..corpus.paired import PairedFrames
 from ..features.store import FeatureStore
+from ..measures.matrix import MEASURES
 
 # %% ../../nbs/11_analyses/similarity.ipynb #d9acbf3d
 _all_ = ["BOOTSTRAPPED", "Result", "check_metrics", "measure", "features_facts", "analyse_summary", "analyse_difference"]
@@ -98,17 +103,22 @@ class _Models:
         return made
 
 # %% ../../nbs/11_analyses/similarity.ipynb #cdda9cd4
+_USUAL = ("linear_cka", "mean_squared_cca", "regression_r2")
+_KNOWN = tuple(name for name in MEASURES if not name.startswith("partial_"))
+
+
 def make_similarity(
     study: Study,  # features and shared settings
-    metrics: str = "linear_cka,mean_squared_cca,regression_r2",  # measures of two layers, separated by commas
+    metrics: str = "",  # measures, separated by commas: of layers (linear_cka, …), of content (abx, …); empty: usual ones
     bootstrap: int = 1000,  # resamples for the intervals; 0: no intervals
-    by: str = "utterance",  # what is resampled: utterance or speaker
+    by: str = "",  # resampled, in content held out: utterance, speaker, chapter; empty: utterance, in content speaker
     jackknife: bool = False,  # intervals of measures other than CKA too: up to 20 times the work
     against: str = None,  # features of the same speech by other models, with commas; see layerwise_nb.analyses.comparison
     control: str = None,  # features of the same audio by untrained weights of the same architecture
 ) -> Outcome:
     "Matrices of all measures asked for, and the comparison with other models."
-    names, problems = check_metrics(metrics), []
+    names, by, problems = own_measures(metrics, _KNOWN, _USUAL), by or "utterance", []
+    metrics = ",".join(names)
     own = {"metrics": metrics, "bootstrap": bootstrap, "by": by, "jackknife": jackknife, "against": against, "control": control}
     settings, how = {**study.settings, **own}, Resampling(bootstrap, by, study.settings["seed"], jackknife)
     options = (names, bootstrap, by, how.seed, jackknife, study.formats, settings)
@@ -152,14 +162,25 @@ def _add_crosses(study: Study, models: _Models, names, how, settings, cards: lis
                 results |= {f"{name}_{suffix}": result for name, result in found.items()}
             problems += [f"{name} of {other.label} was left out: {why}" for name, why in paired.failed.items()]
 
-# %% ../../nbs/11_analyses/similarity.ipynb #0495e9e4
+# %% ../../nbs/11_analyses/similarity.ipynb #3a3d7f20
+def _gather(study: Study, settings: Mapping[str, Any]) -> None:
+    "The passes that processes share."
+    stores = [study.store]
+    with suppress(ValueError, OSError):  # a folder that does not fit: `make_similarity` says so
+        if settings["against"] or settings["control"]:
+            stores += [store for store, _ in _Models(study, settings["against"], settings["control"]).differences()]
+    for store in stores:
+        study.summary_of(store.path)
+
+# %% ../../nbs/11_analyses/similarity.ipynb #81eb2321
 SIMILARITY = Analysis(
     "similarity",
     "How similar are the layers?",
     "Each cell compares two layers' representations of the same frames. Matrices are of all frames, debiased where possible.",
     make_similarity,
     shares=("layers", "align", "reservoir_size", "seed", "device", "formats"),
-    check=lambda settings: check_metrics(settings["metrics"]),
+    measures=_KNOWN,
+    gather=_gather,
 )
 
 # %% ../../nbs/11_analyses/similarity.ipynb #4536480b
