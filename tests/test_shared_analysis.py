@@ -195,7 +195,8 @@ def test_one_process_of_two_is_killed(features, alone, tmp_path):
     start = time.monotonic()
     result = finish_launch(launch)
     assert result.status != 0 and time.monotonic() - start < 60
-    assert "another process of this run exited unexpectedly" in result.err or "interrupted; " in result.err, result.err
+    told = ("another process of this run exited unexpectedly", "interrupted; ", "Signal 9 (SIGKILL) received by PID")
+    assert any(words in result.err for words in told), result.err  # the last: the launcher's words, where it was faster
     assert "layerwise_nb/corpus" not in result.err  # no traceback of ours
     assert matrices(tmp_path) == {}
     again = run("similarity", *flags, "--device", "cpu")  # the number of processes may change
