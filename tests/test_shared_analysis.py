@@ -80,7 +80,7 @@ def test_processes_agree_and_repeat(features, alone, tmp_path):
         assert result.out.count("written to") == 1  # process 0 speaks for all
         check_same(tmp_path / name, alone)
     once, again = contents(tmp_path / "three"), contents(tmp_path / "three again")
-    assert once == again and len(once) == 4
+    assert once == again and len(once) >= 4
     kept = run("similarity", "--features_dir", features, "--output_dir", tmp_path / "three", *METRICS)  # from the sums
     assert kept.status == 0
     check_same(tmp_path / "three", alone)
@@ -188,14 +188,17 @@ def test_one_process_of_two_is_killed(features, alone, tmp_path):
     flags = ("--features_dir", features, "--output_dir", tmp_path, *METRICS)
     launch = start_launch(2, *flags, module="similarity")
     end = time.monotonic() + TIMEOUT_S
-    while not (ranks := [p for p in psutil.Process(launch.pid).children(recursive=True) if is_rank(p, "1")]):
+    while not list(tmp_path.glob("clean_analysis/sums/*/about.json")):  # both are there, and the work is being shared out
         assert launch.poll() is None and time.monotonic() < end
-        time.sleep(0.01)
-    ranks[0].kill()
+        time.sleep(0.002)
+    os.kill(process_of_rank(launch.pid, 1), signal.SIGKILL)
     start = time.monotonic()
     result = finish_launch(launch)
     assert result.status != 0 and time.monotonic() - start < 60
-    assert "Traceback (most recent call last)" not in result.err.partition("torch.distributed.elastic")[0]
+    told = ("another process of this run exited unexpectedly", "interrupted; ", "Signal 9 (SIGKILL) received by PID")
+    assert any(words in result.err for words in told), result.err  # the last: the launcher's words, where it was faster
+    assert "layerwise_nb/corpus" not in result.err  # no traceback of ours
+    assert matrices(tmp_path) == {}
     again = run("similarity", *flags, "--device", "cpu")  # the number of processes may change
     assert again.status == 0, again.err
     found = matrices(tmp_path)
@@ -203,8 +206,9 @@ def test_one_process_of_two_is_killed(features, alone, tmp_path):
         np.testing.assert_allclose(arrays["values"], alone[name]["values"], rtol=0, atol=1e-6)
 
 
-def is_rank(process: psutil.Process, rank: str) -> bool:
-    try:
-        return process.environ().get("RANK") == rank
-    except psutil.Error:
-        return False
+def process_of_rank(launcher: int, rank: int) -> int:
+    """The process id of a worker, by what accelerate put into its environment."""
+    for child in psutil.Process(launcher).children(recursive=True):
+        if child.environ().get("RANK") == str(rank):
+            return child.pid
+    raise AssertionError(f"no process of rank {rank}")

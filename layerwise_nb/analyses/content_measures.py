@@ -212,8 +212,10 @@ def _rate(sample: ContentSample, utterance: str) -> float:
 
 
 def _target_cca(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
-    for name in ("phone", "mel"):
+    for name in ("mel", "phone"):
         if name in shared.targets.widths and name in shared.wanted and data.sums is not None:
+            if name == "phone" and len(shared.sample.phones) < 2:
+                raise ValueError(f"expected 2 or more phones; got {len(shared.sample.phones)}: canonical correlations need two")
             found = target_cca(data.sums.of(data.name, [name]), shared.sample.n_groups, what=shared.sample.what)
             classes, folds = len(shared.sample.phones) if name == "phone" else 0, len(data.sums.of(data.name, [name]).n)
             details = {"correlations": found.correlations.tolist()}
