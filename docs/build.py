@@ -37,7 +37,8 @@ SECTIONS = {
     "tutorials": ("Tutorials", ["quickstart", "study"]),
     "how_to": (
         "How to",
-        ["audio", "disk", "several_gpus", "several_machines", "slurm", "resume", "debug_remotely", "original_pipeline"],
+        ["audio", "compare_models", "disk", "several_gpus", "several_machines", "slurm", "resume", "train_a_probe",
+         "debug_remotely", "original_pipeline"],
     ),
     "explanations": (
         "Background",

@@ -50,7 +50,7 @@ MOVED = {
     "lags": ("dynamics.lags",),
     "layers": ("features.catalogue",),
     "models": ("models.family", "models.load"),
-    "moments": ("measures.moments",),
+    "moments": ("measures.moments", "measures.frame_sums"),
     "pipeline": ("analyses.pipeline", "analyses.study", "analyses.analysis", "analyses.finished"),
     "plan": ("core.machine", "extraction.plan"),
     "plots": (
@@ -64,7 +64,7 @@ MOVED = {
     "pooling": ("dynamics.pooling",),
     "propagation": ("measures.propagation",),
     "reservoir": ("corpus.reservoir",),
-    "second_moments": ("core.checks", "measures.second_moments"),
+    "second_moments": ("core.checks", "measures.second_moments", "measures.gram"),
     "segments": ("audio.segments",),
     "similarity": ("measures.matrix", "measures.linear", "measures.geometry", "measures.pairwise"),
     "similarity_analysis": ("core.commands", "analyses.similarity", "analyses.study", "analyses.analysis", "similarity"),

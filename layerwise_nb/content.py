@@ -10,6 +10,8 @@ import sys
 
 from fastcore.script import call_parse
 
+from .analyses.analysis import analysis_flags
+from .analyses.content import CONTENT, analyze_content
 from .core.commands import command_ending
 
 # %% ../nbs/14_commands/content.ipynb #602352af
@@ -30,40 +32,14 @@ def report(
 
 # %% ../nbs/14_commands/content.ipynb #da887769
 @call_parse
-def layerwise_content(
-    features_dir: str = None,  # features folder, or one above it
-    output_dir: str = None,  # the results go to <output_dir>/clean_analysis/content
-    labels: str = None,  # folder of TextGrids, a CTM or a TSV; default: TextGrids beside the audio, if there are any
-    label_tier: str = "phones",  # tier of the labels
-    word_tier: str = "words",  # tier of the labels that holds words
-    phone_set: str = "39",  # 39 phones of CMUdict, or all labels as they are
-    metrics: str = "",  # measures, separated by commas: target_r2, probe_accuracy, pnmi, abx, word_map, …; empty: all
-    targets: str = "",  # properties, separated by commas: phone, word, speaker, mel, log_f0, energy, …; empty: all
-    control: str = None,  # features of the same audio by untrained weights of the same architecture
-    by: str = "speaker",  # held out together, and resampled: speaker or utterance
-    nulls: int = 20,  # sets of labels that mean nothing
-    quick: bool = False,  # look at fewer frames and segments
-    full: bool = False,  # look at all frames and segments
-    layers: str = "",  # layers to measure, separated by commas; empty: all
-    align: str = "pool",  # how faster layers come to the common frames: pool, nearest or linear
-    seed: int = 0,  # of the sample, the nulls and the clusters
-    formats: str = "png,html",  # of the figures: png, svg, pdf, html
-):
+@analysis_flags(CONTENT)
+def layerwise_content(**kwargs):
     """What each layer encodes. Exit status 0: all done, 1: some could not be made, 2: invalid arguments.
 
     Example: layerwise_content --features_dir features --output_dir results --control untrained_features
     """
-    with command_ending("layerwise_content"):
-        from layerwise_nb.analyses.content import analyze_content
-
-        if quick and full:
-            raise ValueError("expected --quick or --full; got both: choose one")
-        effort = "quick" if quick else "full" if full else "default"
-        outcome = analyze_content(
-            features_dir, output_dir, labels=labels, label_tier=label_tier, word_tier=word_tier, phone_set=phone_set,
-            content_metrics=metrics, targets=targets, control=control, groups=by, nulls=nulls, effort=effort, layers=layers,
-            align=align, seed=seed, formats=formats,
-        )  # fmt: skip
+    with command_ending("layerwise_content", interrupted="finished layers are kept, and the same command goes on"):
+        outcome = analyze_content(**kwargs)
         report(outcome)
         if outcome.problems:
             raise SystemExit(1)

@@ -16,7 +16,7 @@ from .analyses.pipeline import ANALYSES, check_choices, visualize
 from .core.commands import UsageError, command_ending
 from .extract import extract
 from .extraction.progress import INTERRUPTED, format_summary
-from .visualize import configured, old_settings, report
+from .visualize import configured, old_settings, print_result
 
 # %% ../nbs/14_commands/run.ipynb #3279e3a9
 def run(
@@ -33,7 +33,7 @@ def run(
     print(format_summary(summary))
     if summary["stopped"] or not summary["done"]:
         return 130 if summary["stopped"] == INTERRUPTED else 1
-    status = report(visualize(summary["features_dir"], output_dir, **analysis))
+    status = print_result(visualize(summary["features_dir"], output_dir, **analysis))
     return status or int(bool(summary["failed"]))
 
 # %% ../nbs/14_commands/run.ipynb #59df32c8
@@ -59,6 +59,7 @@ def layerwise_run(
     cut_tier: str = "words",  # tier of `cut_alignments` to cut at
     config: str = None,  # TOML file with settings of the analyses; flags override it
     only: str = "",  # analyses to make, with commas: content, similarity, propagation, layers, temporal, utterance; empty: all
+    report: str = None,  # the page once more, as one HTML file with everything in it (at most 20 MB), to send around
     alignments: str = None,  # old spelling of --labels
     tier: str = None,  # old spelling of --label_tier
     **kwargs,
@@ -77,11 +78,12 @@ def layerwise_run(
             raise UsageError("--output_dir is needed: a folder for features and results")
         kwargs.pop("features_dir")
         extraction |= {name: kwargs[name] for name in ("speaker_table", "speaker_pattern")}
-        if audio_dir == "synthetic" and kwargs["effort"] == "default":
-            kwargs |= {"effort": "quick", "nulls": min(5, kwargs["nulls"])}  # a look, on a minute of speech
-            print("content      a quick look, as the embedded corpus is small (--effort full: everything)", file=sys.stderr)
-        analysis = {"only": only, **kwargs, "device": device, **old_settings(alignments=alignments, tier=tier)}
+        analysis = {"only": only, "report": report, **kwargs, "device": device}
+        analysis |= old_settings(alignments=alignments, tier=tier)
         if config:
             analysis |= configured(layerwise_run.__wrapped__, config, analysis)
+        if audio_dir == "synthetic" and not (analysis["quick"] or analysis["full"]):
+            analysis |= {"quick": True, "nulls": min(5, analysis["nulls"])}  # a look, on a minute of speech
+            print("content      a quick look, as the embedded corpus is small (--full: everything)", file=sys.stderr)
         if status := run(audio_dir, output_dir, extraction, analysis):
             raise SystemExit(status)

@@ -14,6 +14,7 @@ from running import (
     extract,
     features_dir,
     finish_launch,
+    free_port,
     hashes,
     launch_in_terminal,
     load,
@@ -176,6 +177,30 @@ def test_processes_write_the_same_bytes(speech, one_process, tmp_path, num_proce
     assert all(bar.startswith("extract: ") for bar in bars), "something else was printed, such as a warning"
     # one bar over all processes, until the last one is done
     assert re.fullmatch(r"extract: 100%\|.*\[.*, (\d+)/\1 files, \d+\.\d x real time\]\s*", bars[-1]), bars
+
+
+def test_processes_write_the_same_bytes_of_another_family(small, tmp_path):
+    """A small Whisper, whose windows and padding are its own: 1, 2 and 3 processes, forked from one that has torch."""
+    import torch
+    from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
+
+    config = dict(d_model=16, encoder_layers=1, encoder_attention_heads=2, encoder_ffn_dim=16, decoder_layers=1, vocab_size=64)
+    config |= dict(decoder_attention_heads=2, decoder_ffn_dim=8, pad_token_id=1, bos_token_id=1, eos_token_id=1)
+    torch.manual_seed(0)
+    WhisperModel(WhisperConfig(**config, decoder_start_token_id=1)).save_pretrained(tmp_path / "whisper")
+    WhisperFeatureExtractor().save_pretrained(tmp_path / "whisper")
+    flags = ("--audio_dir", small, "--model", tmp_path / "whisper", "--batch_seconds", 3, "--threads", 1)
+    for n in (1, 2, 3):
+        port = str(free_port())
+        ranks = [{"RANK": str(i), "LOCAL_RANK": str(i), "WORLD_SIZE": str(n), "LOCAL_WORLD_SIZE": str(n)} for i in range(n)]
+        where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "ACCELERATE_USE_CPU": "true"}
+        envs = [rank | where for rank in ranks] if n > 1 else [{}]
+        at_once = [Command("extract", "--device", "cpu", *flags, "--save_dir", tmp_path / str(n), **env) for env in envs]
+        results = [command.wait() for command in at_once]
+        assert [r.status for r in results] == [0] * n, results
+        assert len(re.findall(r"^process \d", results[0].out, re.M)) == n
+        same_bytes(tmp_path / str(n), tmp_path / "1")
+    assert len(hashes(tmp_path / "3")) == 6
 
 
 def same_bytes(one, other) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .content_sample import ContentSample, LayerFrames, Targets, choose_utterances, items_of
+from .content_sample import ContentSample, LayerFrames, Targets, items_of
+from ..corpus.labeled_frames import choose_utterances
 from ..probing.abx import abx
 from ..probing.clusters import unit_scores
 from ..probing.folds import N_FOLDS, Estimate, bootstrap_interval, folds_of, permuted, shifted
@@ -140,6 +141,8 @@ class Shared:
 # %% ../../nbs/11_analyses/content_measures.ipynb #43d37b1b
 def _r2_of(shared: Shared, data: LayerFrames) -> Iterator[tuple]:
     "R² of the targets of frames: from sums of all labeled frames, nulls from the sample."
+    if data.sums is None:  # features are not stored, and the sums are of other groups
+        return
     wanted = [name for name in shared.targets.widths if name in shared.wanted and name not in shared.constant]
     by_rows = [[name for name in wanted if name != "log_f0"], [name for name in wanted if name == "log_f0"]]
     for names in filter(None, by_rows):
@@ -210,7 +213,7 @@ def _rate(sample: ContentSample, utterance: str) -> float:
 
 def _target_cca(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
     for name in ("phone", "mel"):
-        if name in shared.targets.widths and name in shared.wanted:
+        if name in shared.targets.widths and name in shared.wanted and data.sums is not None:
             found = target_cca(data.sums.of(data.name, [name]), shared.sample.n_groups, what=shared.sample.what)
             classes, folds = len(shared.sample.phones) if name == "phone" else 0, len(data.sums.of(data.name, [name]).n)
             details = {"correlations": found.correlations.tolist()}
@@ -301,7 +304,7 @@ def _subspace_angles(shared: Shared, data: LayerFrames) -> Iterator[ContentValue
 def _abx(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
     sample, effort = shared.sample, shared.sample.effort
     items = items_of(sample.phone_segments)
-    for variant in ("within", "across") if sample.groups == "speaker" else ("within",):
+    for variant in ("within", "across") if len(set(sample.speakers.values())) > 1 else ("within",):
         found = abx(data.phones, items, variant, max_items=effort.max_items, max_x=effort.max_x, seed=shared.seed)
         pairs = np.where(np.isfinite(found.pairs), found.pairs, -1).round(4)
         details = {"classes": found.labels.tolist(), "pairs": pairs.tolist(), "context": "any", "distance": "angular"}

@@ -22,7 +22,7 @@ from ..core.files import file_stamps, write_text
 from ..features.store import FeatureStore
 
 # %% ../../nbs/11_analyses/finished.ipynb #3c9a388c
-RESULTS_VERSION = 2  # raised with every change of a number that an analysis writes: older results are then made again
+RESULTS_VERSION = 3  # raised with every change of a number or file that an analysis writes: older results are then made again
 _FILES = ("labels", "speaker_table", "phone_map")  # settings that name files or folders of them
 
 
@@ -114,7 +114,7 @@ def make_all(
     records = _read_records(path)
     for analysis in analyses:
         name = analysis.name
-        if (missing := analysis.missing(study)) and not asked:
+        if (missing := analysis.missing(study, settings)) and not asked:
             print(f"{name:12} left out: {missing}", file=sys.stderr)
             continue
         key = analysis_key(study, analysis, settings)

@@ -16,15 +16,17 @@ from fastcore.docments import docments
 
 from .analysis import Analysis, analysis_flags, open_study
 from .content import CONTENT
+from .findings import all_findings, best_layers
 from .finished import make_all
 from .layers import LAYERS
-from .page import Card, Section, write_dashboard
+from .page import Card, Page, Section, write_page
 from .propagation import PROPAGATION
 from .similarity import SIMILARITY
 from .study import Study, check_settings
 from .temporal import TEMPORAL
 from .utterance import UTTERANCE
-from ..core.commands import split_list
+from ..core.commands import UsageError, split_list
+from ..measures.moments import copies
 
 # %% ../../nbs/11_analyses/pipeline.ipynb #a02c9e0e
 ANALYSES: dict[str, Analysis] = {a.name: a for a in (CONTENT, SIMILARITY, PROPAGATION, LAYERS, TEMPORAL, UTTERANCE)}
@@ -38,21 +40,34 @@ def _chosen(only: str) -> list[Analysis]:
     return [analysis for name, analysis in ANALYSES.items() if name in names or not names]
 
 
+def _check_report(report: str | None) -> None:
+    "A `UsageError` for a report that cannot be written: before hours of work."
+    if report and not Path(report).suffix.lower() == ".html":
+        raise UsageError(f"--report must name an HTML file, such as study.html; got {report}")
+    if report and not (folder := Path(report).expanduser().absolute().parent).is_dir():
+        raise UsageError(f"--report must lie in a folder that exists; there is no {folder}")
+
+
 @analysis_flags(*ANALYSES.values())
 def visualize(
     features_dir: str = None,  # features folder, or one above it
     output_dir: str = None,  # the results go below <output_dir>/clean_analysis
     only: str = "",  # analyses to make, with commas: content, similarity, propagation, layers, temporal, utterance; empty: all
+    report: str = None,  # the page once more, as one HTML file with everything in it (at most 20 MB), to send around
     **kwargs,
-) -> dict:  # {"page": Path, "made": analyses made now, "kept": made before, "problems": {analysis: what went wrong}}
+) -> dict:  # page and (if asked for) report: Path; made now, kept: names; problems: analysis -> what went wrong
     "Every figure of a features folder, and a page that shows them; what is finished is skipped."
     analyses = _chosen(only)
+    _check_report(report)
     given = {"features_dir": features_dir, "output_dir": output_dir, **kwargs}
     study, settings = open_study(analyses, given, list(ANALYSES.values()))
     found = make_all(study, analyses, settings, asked=bool(only))
     problems = {name: found.records[name]["problems"] for name in ANALYSES if found.records.get(name, {}).get("problems")}
     page = _page(study, found.records, settings)
-    return {"page": page, "made": found.made, "kept": found.kept, "problems": problems}
+    pages = {"page": write_page(study.folder / "index.html", page)}
+    if report:
+        pages["report"] = write_page(Path(report).expanduser(), page, inline=True)
+    return {**pages, "made": found.made, "kept": found.kept, "problems": problems}
 
 # %% ../../nbs/11_analyses/pipeline.ipynb #68e1b89e
 def check_choices(
@@ -60,13 +75,14 @@ def check_choices(
 ) -> None:
     "A ValueError for invalid settings, whatever the features: before hours of work."
     check_settings(settings)
+    _check_report(settings.get("report"))
     for analysis in _chosen(settings.get("only", "")):
         analysis.check(settings)
 
 # %% ../../nbs/11_analyses/pipeline.ipynb #29ba1a06
 def _section(analysis: Analysis, record: dict, folder: Path) -> Section:
-    cards = [Card(f["title"], f["caption"], [folder / file for file in f["files"]]) for f in record["figures"]]
-    return Section(analysis.title, analysis.text, cards, record["problems"])
+    facts = [{**figure, "files": [folder / file for file in figure["files"]]} for figure in record["figures"]]
+    return Section(analysis.title, analysis.text, [Card(**f) for f in facts], record["problems"], analysis.name)
 
 
 def _facts(study: Study) -> dict[str, str]:
@@ -84,19 +100,33 @@ def _facts(study: Study) -> dict[str, str]:
     return facts | ({"note": ". ".join(store.notes)} if store.notes else {})
 
 
-def _page(study: Study, records: Mapping[str, dict], settings: Mapping[str, Any]) -> Path:
-    "The page of all analyses that were ever made."
+_RANDOM = (
+    "The weights are random: what follows is true of the architecture, and of sound, before any training. It is the control that "
+    "findings about trained weights are compared with."
+)
+
+
+def _page(study: Study, records: Mapping[str, dict], settings: Mapping[str, Any]) -> Page:
+    "What the page says of all analyses that were ever made."
     facts, store = _facts(study), study.store
-    sections = [_section(a, records[name], study.folder) for name, a in ANALYSES.items() if name in records]
+    shown = {name: records[name] for name in ANALYSES if name in records}
     text = "\n".join(f"{name} = {json.dumps(value)}" for name, value in settings.items() if value is not None)
-    title = f"{facts['model']}, {store.path.name.removesuffix('_sample1').replace('_', ' ')}"
-    return write_dashboard(study.folder / "index.html", title, facts, sections, text, store.run["provenance"])
+    made = {name: [file for figure in record["figures"] for file in figure["files"]] for name, record in shown.items()}
+    same_as, best = copies(store.catalogue), []
+    if "content/which_layer.csv" in made.get("content", ()):
+        best = best_layers(study.folder)
+    return Page(
+        f"{facts['model']}, {store.path.name.removesuffix('_sample1').replace('_', ' ')}", facts,
+        [_section(ANALYSES[name], record, study.folder) for name, record in shown.items()], text, store.run["provenance"],
+        all_findings(study.folder, [name for name in study.layers if name not in same_as], made), best,
+        _RANDOM if str(store.run["identity"]["weights"]).startswith("random") else "",
+    )  # fmt: skip
 
 # %% ../../nbs/11_analyses/pipeline.ipynb #eec32f48
 def _parameters() -> dict:
     "name -> docment of every setting that a configuration file may hold."
     found = docments(visualize, full=True, returns=False, eval_str=True)
-    return {name: p for name, p in found.items() if name not in ("features_dir", "output_dir")}
+    return {name: p for name, p in found.items() if name not in ("features_dir", "output_dir", "report")}
 
 
 def config_text() -> str:  # TOML
@@ -109,7 +139,8 @@ def config_text() -> str:  # TOML
     return "\n".join(lines) + "\n"
 
 # %% ../../nbs/11_analyses/pipeline.ipynb #73602d47
-OLD_NAMES = {"metric": "metrics", "alignments": "labels", "tier": "label_tier"}  # settings of release 0.1, still read
+OLD_NAMES = {"metric": "metrics", "alignments": "labels", "tier": "label_tier", "content_metrics": "metrics",
+             "groups": "by"}  # settings by names that they had, still read  # fmt: skip
 
 
 def read_config(

@@ -6,6 +6,9 @@
 __all__ = ['PROPAGATION', 'make_propagation']
 
 # %% ../../nbs/11_analyses/propagation.ipynb #f1cd0674
+from collections.abc import Mapping
+from typing import Any
+
 from .analysis import Analysis, Outcome
 from .study import Study
 from ..features.catalogue import front_end_output
@@ -34,7 +37,7 @@ def make_propagation(
     return Outcome([card], [], {"curves": found})
 
 # %% ../../nbs/11_analyses/propagation.ipynb #bd661b2c
-def _missing(study: Study) -> str:
+def _missing(study: Study, settings: Mapping[str, Any]) -> str:
     source = front_end_output(study.store.catalogue)
     if source.group != "cnn":
         return "it needs what the front end gives (group cnn), which these features do not hold"

@@ -18,7 +18,8 @@ from tqdm.auto import tqdm
 from .page import Card
 from ..audio.speakers import assign_speakers
 from ..core.commands import results_folder, split_list
-from ..corpus.aligned import AlignedCorpus, UtteranceFrames
+from ..core.files import write_text
+from ..corpus.aligned import AlignedCorpus, UtteranceFrames, context_line
 from ..corpus.summary import CorpusSummary
 from ..features.store import FeatureStore
 from ..measures.moments import copies
@@ -61,7 +62,7 @@ def summarize(
 _NEEDED = {"features_dir": "a folder that layerwise_extract wrote", "output_dir": "a folder for the results"}
 _CHOICES = {
     "align": ("pool", "nearest", "linear"),
-    "by": ("utterance", "speaker"),
+    "by": ("utterance", "speaker", "chapter"),
     "device": ("auto", "cpu", "cuda"),
     "formats": ("png", "svg", "pdf", "html"),
     "animations": ("mp4", "gif", "html"),
@@ -127,7 +128,10 @@ class Study:
     @property
     def title(self) -> str:
         "Model, weights and corpus, as every figure names them."
-        return self.corpus.title if self.store.has_features else self.summary.title
+        if self.store.has_features:
+            return self.corpus.title
+        model, corpus = "{model} (weights: {weights})".format(**self.store.run["identity"]), self.store.path.name
+        return context_line(model, corpus.removesuffix("_sample1").replace("_", " "), len(self.store.names))
 
     def summary_of(
         self,
@@ -193,10 +197,17 @@ def save(
     title: str,  # what the figure shows, in a few words
     caption: str,  # how to read it, in a sentence or two
     figure: Any,  # a `FigureSpec`
-    files: Sequence[Path] = (),  # with its numbers
+    files: Sequence[Path] = (),  # what else belongs to it
 ) -> Card:
-    "A figure in the formats asked for, as a card for the page."
-    return Card(title, caption, [*figure.save(self.folder / stem, self.formats), *files])
+    "A figure in the formats asked for, as data and as CSV of its numbers: a card for the page."
+    from layerwise_nb.figures.specification import alternative_text
+
+    path = self.folder / stem
+    numbers = [] if path.with_name(f"{path.name}.csv") in files else ["csv"]  # a table of its own says more
+    made = figure.save(path, dict.fromkeys([*self.formats, *numbers]))
+    kept = path.with_name(f"{path.name}.figure.json")
+    write_text(kept, figure.to_json())
+    return Card(title, caption, [*made, kept, *files], alternative_text(figure), list(figure.details))
 
 # %% ../../nbs/11_analyses/study.ipynb #560db27a
 @patch

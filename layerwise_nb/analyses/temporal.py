@@ -85,7 +85,8 @@ def _measure_cards(study: Study, summary: TemporalSummary, rates: dict[str, floa
     cards = []
     for stem, measures, title, caption in _MEASURES:
         options = {"context": [study.title, _rates(rates)]} | ({"measures": measures} if measures else {})
-        cards.append(study.save(f"temporal_analysis/{stem}", title, caption, temporal_curves(summary, **options)))
+        table = [study.folder / "temporal_analysis/measures.csv"] if not cards else []  # of all measures
+        cards.append(study.save(f"temporal_analysis/{stem}", title, caption, temporal_curves(summary, **options), table))
     return cards
 
 
@@ -183,7 +184,7 @@ def _boundaries(study: Study, max_utterances: int, labels: str | None, label_tie
 # %% ../../nbs/11_analyses/temporal.ipynb #40119988
 def make_temporal(
     study: Study,  # features and shared settings
-    by: str = "utterance",  # what is resampled: utterance or speaker
+    by: str = "",  # resampled, in content held out: utterance, speaker, chapter; empty: utterance, in content speaker
     bootstrap: int = 1000,  # resamples for the intervals; 0: no intervals
     max_utterances: int = 20,  # utterances for leads and boundaries, which take longest: a random sample; 0: all
     labels: str = None,  # folder of TextGrids, a CTM or a TSV; default: TextGrids beside the audio, if there are any
@@ -191,7 +192,7 @@ def make_temporal(
     max_lag_s: float = 0.1,  # seconds: the largest lag between two layers
 ) -> Outcome:
     "How the layers of a corpus change in time."
-    cards, problems = [], []
+    cards, problems, by = [], [], by or "utterance"
     with attempt("dynamics", problems):
         cards += _dynamics(study, by, bootstrap, problems)
     if study.store.has_features:

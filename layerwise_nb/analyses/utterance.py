@@ -225,7 +225,7 @@ UTTERANCE = Analysis(
     "What happens in one utterance?",
     "One utterance as synchronized video and sound, and its layers moment by moment.",
     make_utterance,
-    missing=lambda study: "" if study.store.has_features else "it needs features, and this folder holds sums only",
+    missing=lambda study, settings: "" if study.store.has_features else "it needs features, and this folder holds sums only",
 )
 
 # %% ../../nbs/11_analyses/utterance.ipynb #6b5c0eb9
@@ -238,5 +238,5 @@ def analyse_time(
     "How the layers change in time, over the corpus and in one utterance: files, figures and animations."
     analyses = (TEMPORAL, UTTERANCE)
     study, settings = open_study(analyses, {"features_dir": features_dir, "output_dir": output_dir, **kwargs})
-    outcomes = [make_one(study, each, settings) for each in analyses if not each.missing(study)]
+    outcomes = [make_one(study, each, settings) for each in analyses if not each.missing(study, settings)]
     return Outcome([c for o in outcomes for c in o.cards], list(dict.fromkeys(p for o in outcomes for p in o.problems)))

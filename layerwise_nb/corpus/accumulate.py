@@ -127,7 +127,7 @@ def _locked(folder: Path) -> Iterator[None]:
     with FileLock(folder.with_name(".summary.lock")):
         yield
 
-# %% ../../nbs/09_corpus/accumulate.ipynb #4405b1d1
+# %% ../../nbs/09_corpus/accumulate.ipynb #575902d8
 @patch
 @contextmanager
 def _shared(self: CorpusAccumulator) -> Iterator[None]:
@@ -240,16 +240,19 @@ def checkpoint(self: CorpusAccumulator) -> None:
             return
         with _locked(self.folder):
             recover_folder(self.folder)
-            summary, temporal = self._summary, self._temporal
-            if self.folder.exists():
-                summary = CorpusSummary.load(self.folder, grid=self._grid)
-                temporal = TemporalStatistics.load(self.folder / "temporal.npz")
-                summary.merge(self._summary)
-                temporal.merge(self._temporal)
-
-            def write(folder: Path) -> None:
-                summary.save(folder)
-                temporal.save(folder / "temporal.npz")
-
-            replace_folder(self.folder, write)
+            replace_folder(self.folder, self._write)
+        self._summary = self._temporal = None  # their memory is free before new sums take some
         self._start()
+
+
+@patch
+def _write(self: CorpusAccumulator, folder: Path) -> None:
+    "Write what is in the folder so far and what is in memory, added up."
+    summary, temporal = self._summary, self._temporal
+    if not self.folder.exists():
+        summary.save(folder)
+    else:
+        summary.save_with(self.folder, folder, self._grid)
+        temporal = TemporalStatistics.load(self.folder / "temporal.npz")
+        temporal.merge(self._temporal)
+    temporal.save(folder / "temporal.npz")

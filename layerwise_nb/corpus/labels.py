@@ -6,6 +6,7 @@
 __all__ = ['TIERS', 'intervals_at', 'middle_third', 'pool_segments', 'Segments', 'CorpusLabels']
 
 # %% ../../nbs/09_corpus/labels.ipynb #8cad213c
+import copy
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -207,6 +208,17 @@ def silences(self: CorpusLabels) -> Counter:
         for rows in self._intervals[tier].values():
             numbers = rows[:, 2].astype(int)
             found.update(labels[k] for k in numbers[codes[numbers] < 0])
+    return found
+
+# %% ../../nbs/09_corpus/labels.ipynb #6469d3ee
+@patch
+def with_phone_set(
+    self: CorpusLabels,
+    phone_set: str,  # "39" or "all"
+) -> CorpusLabels:
+    "The same labels in other classes."
+    found = copy.copy(self)
+    found.speakers, found.phone_set, found._classes = dict(self.speakers), phone_set, {}
     return found
 
 # %% ../../nbs/09_corpus/labels.ipynb #dba9391c

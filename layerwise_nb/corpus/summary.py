@@ -115,7 +115,7 @@ class CorpusSummary:
         "Model, weights, corpus and number of utterances, in a line."
         return context_line(self.model, self.corpus, len(self.speakers))
 
-# %% ../../nbs/09_corpus/summary.ipynb #dd412050
+# %% ../../nbs/09_corpus/summary.ipynb #f796b3fc
 @patch
 def name_speakers(
     self: CorpusSummary,
@@ -132,10 +132,15 @@ def merge(
     other: CorpusSummary,  # of other utterances; same model, layers and grid
 ) -> None:
     "Add the frames of another summary."
+    self._merge_all_but_moments(other)
+    self.moments.merge(other.moments)
+
+
+@patch
+def _merge_all_but_moments(self: CorpusSummary, other: CorpusSummary) -> None:
     if twice := sorted(self.speakers.keys() & other.speakers.keys()):
         raise ValueError(f"expected summaries of different utterances; found {twice[0]} in both ({len(twice)} in all)")
     self.reservoir.merge(other.reservoir)
-    self.moments.merge(other.moments)
     if self.labeled is None:
         self.labeled = other.labeled
     elif other.labeled is not None:
@@ -156,13 +161,18 @@ def save(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     self.moments.save(folder / "moments.npz")
+    self._save_all_but_moments(folder, self.n)
+
+
+@patch
+def _save_all_but_moments(self: CorpusSummary, folder: Path, n: int) -> None:
     self.reservoir.save(folder / "reservoir.npz")
     if self.labeled is not None and self.labeled.labels.samples:  # else the corpus has no labels
         self.labeled.save(folder)
-    facts = {name: getattr(self, name) for name in ("n", "model", "corpus", "speakers", "seconds", "failed")}
-    write_text(folder / "summary.json", json.dumps(facts, indent=1))
+    facts = {name: getattr(self, name) for name in ("model", "corpus", "speakers", "seconds", "failed")}
+    write_text(folder / "summary.json", json.dumps({"n": n, **facts}, indent=1))
 
-
+# %% ../../nbs/09_corpus/summary.ipynb #a19f727a
 @patch(cls_method=True)
 def load(
     cls: CorpusSummary,
@@ -175,7 +185,13 @@ def load(
     if not (folder / "moments.npz").exists():
         found = "none, as an extraction leaves it that is killed"
         raise FileNotFoundError(f"expected a summary in {folder}; found {found}: the same layerwise_extract goes on")
-    moments, sample = Moments.load(folder / "moments.npz", device), Reservoir.load(folder / "reservoir.npz")
+    return cls._of_folder(folder, Moments.load(folder / "moments.npz", device), grid)
+
+
+@patch(cls_method=True)
+def _of_folder(cls: CorpusSummary, folder: Path, moments: Moments, grid: Feature | None) -> CorpusSummary:
+    "The summary in a folder whose moments are read."
+    sample = Reservoir.load(folder / "reservoir.npz")
     try:
         facts = dict(json.loads((folder / "summary.json").read_text(encoding="utf-8")))
         n = facts.pop("n")
@@ -184,3 +200,21 @@ def load(
         return cls(moments, sample, **facts, labeled=LabeledSummary.load(folder, grid) if grid else None)
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedFileError(f"{folder} is not a whole summary ({error}): compute it again") from error
+
+# %% ../../nbs/09_corpus/summary.ipynb #b4305da8
+@patch
+def save_with(
+    self: CorpusSummary,
+    before: str | Path,  # a summary in a folder, of other utterances
+    folder: str | Path,  # made if missing
+    grid: Feature | None = None,  # whose frames are labeled
+) -> None:
+    "Write the summary of a folder and this one, added up: what `load`, `merge` and `save` would, in less memory."
+    before, folder = Path(before), Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    opened, file = Moments._open(before / "moments.npz")
+    with file:
+        total = CorpusSummary._of_folder(before, opened, grid)
+    total._merge_all_but_moments(self)
+    self.moments.save_with(before / "moments.npz", folder / "moments.npz")
+    total._save_all_but_moments(folder, total.n + self.n)

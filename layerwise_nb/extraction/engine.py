@@ -260,7 +260,7 @@ def checkpoint(self: _Engine) -> None:
         no_room = isinstance(error, OSError) and error.errno
         raise RunStopped(cannot_write(self.features_dir, error) if no_room else str(error)) from error
 
-# %% ../../nbs/05_extraction/engine.ipynb #21aa5ae0
+# %% ../../nbs/05_extraction/engine.ipynb #671e3c4c
 @patch
 def keep(
     self: _Engine, utterance: Utterance, waveform: np.ndarray, provenance: dict, features: dict, writers: ThreadPoolExecutor
@@ -268,6 +268,8 @@ def keep(
     "Add the features of an utterance to the accumulator, hand them to a writer, or both."
     if self.accumulator or self.settings.store == "pooled":
         pooled = pool_features(features, self.catalogue)
+        if self.settings.store != "all":
+            features.clear()  # of the faster layers many times what is kept
     if self.accumulator and utterance.name not in self.accumulator.counted:
         self.accumulator.add(utterance, pooled, waveform)
         if self.accumulator.due:

@@ -125,7 +125,7 @@ def _every(seconds: float, call: Any, stop: threading.Event) -> Iterator[None]:
         stop.set()
         thread.join()
 
-# %% ../../nbs/05_extraction/progress.ipynb #5c723e21
+# %% ../../nbs/05_extraction/progress.ipynb #4b7fa5d5
 INTERRUPTED = "interrupted"  # what a summary says of a run that Ctrl-C stopped
 
 
@@ -137,13 +137,20 @@ def format_summary(
     speed = seconds / max(summary["wall_seconds"], 1e-9)
     now = (
         f"{summary['new']} of them now: {audio_time(seconds)} in {took} ({speed:.1f} x real time), "
-        f"{format_bytes(summary['bytes'])}; peak memory of a process {format_bytes(summary['peak_memory'])}"
+        f"{_written(summary)}; peak memory of a process {format_bytes(summary['peak_memory'])}"
     )
     done = f"{summary['done']} of {summary['found']} utterances"
     lines = [f"done         {done}, {now if summary['new'] else 'none of them now'}", *_failures(summary)]
     if summary["stopped"]:
         lines.append(f"stopped      {summary['stopped']}; the same command goes on where this one stopped")
     return "\n".join(lines)
+
+
+def _written(summary: Mapping[str, Any]) -> str:
+    "How large the files and the sums are that are on the disk now."
+    files, sums = summary["bytes"], summary.get("sums_bytes", 0)
+    said = [format_bytes(files)] * (files > 0 or not sums) + [f"sums of {format_bytes(sums)}"] * (sums > 0)
+    return " and ".join(said)
 
 
 def _failures(summary: Mapping[str, Any]) -> list[str]:

@@ -135,7 +135,7 @@ def _work(
         return INTERRUPTED
     return ""
 
-# %% ../../nbs/05_extraction/run.ipynb #55f2851c
+# %% ../../nbs/05_extraction/run.ipynb #b91fbda1
 def _sum_up(job: Job, stopped: str, peak: int, start: float) -> dict:
     "The summary of a run, from its journals."
     records = {name: r for name, r in read_manifest(job.features_dir).items() if name in job.asked}
@@ -150,6 +150,7 @@ def _sum_up(job: Job, stopped: str, peak: int, start: float) -> dict:
         "reasons": dict(Counter(r["reason"] for r in failed.values()).most_common()),
         "audio_hours": sum(r["seconds"] for r in new) / 3600,
         "bytes": sum(r["bytes"] for r in new),
+        "sums_bytes": sum(path.stat().st_size for path in (job.features_dir / "summary").glob("*")),
         "wall_seconds": time.monotonic() - start,
         "peak_memory": peak,
         "stopped": stopped,

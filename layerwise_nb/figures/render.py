@@ -260,7 +260,7 @@ def _picture_times(duration_s: float, fps: float) -> np.ndarray:  # (n_pictures,
 
 # %% ../../nbs/10_figures/render.ipynb #a8c0a91f
 _H264 = (
-    "-crf 18 -vf scale=out_color_matrix=bt709,pad=ceil(iw/2)*2:ceil(ih/2)*2:color=white -colorspace bt709 "
+    "-preset veryfast -crf 18 -vf scale=out_color_matrix=bt709,pad=ceil(iw/2)*2:ceil(ih/2)*2:color=white -colorspace bt709 "
     "-color_primaries bt709 -color_trc bt709 -b:a 128k -movflags +faststart -f mp4"
 )
 

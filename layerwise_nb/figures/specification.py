@@ -4,15 +4,22 @@
 
 # %% auto #0
 __all__ = ['ROLES', 'Mark', 'Scale', 'Axis', 'Line', 'Area', 'Image', 'Boxes', 'Rule', 'Zones', 'Points', 'Strip', 'Spectrogram',
-           'Panel', 'FigureSpec', 'alternative_text']
+           'Panel', 'FigureSpec', 'alternative_text', 'read_figure']
 
 # %% ../../nbs/10_figures/specification.ipynb #b2e1ccc6
+import base64
 import csv
 import io
+import json
+import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from fastcore.basics import patch
 
 from .style import SEQUENTIAL, layer_labels, plain
 
@@ -294,24 +301,134 @@ class FigureSpec:
         return table.getvalue()
 
 # %% ../../nbs/10_figures/specification.ipynb #d2628f03
-def _seen(panel: Panel) -> str:
-    "What a panel shows, in words."
-    lines = [m for m in panel.marks if isinstance(m, Line) and m.name and np.isfinite(m.y).any()]
-    parts = [f"{m.name} from {np.nanmin(m.y):.3g} to {np.nanmax(m.y):.3g}, "
-             f"highest at {panel.x.name(m.x[int(np.nanargmax(m.y))])}" for m in lines[:4]]  # fmt: skip
-    for m in panel.marks:
-        if isinstance(m, Image):
-            rows, columns = m.values.shape
-            known = m.told[np.isfinite(m.values)]
-            reach = f", {known.min():.3g} to {known.max():.3g}" if known.size else ""
-            missing = f", {m.values.size - known.size} without a value" if known.size < m.values.size else ""
-            parts.append(f"{m.scale.label}: {rows} x {columns} cells{reach}{missing}")
-    return "; ".join(parts)
+def _course(name: str, values: np.ndarray, x: Sequence[float], axis: Axis) -> str:
+    "What a curve does, in words."
+    values = np.asarray(values, dtype=float)
+    if not np.isfinite(values).any():
+        return f"{name}: no values"
+    where = axis.name(x[int(np.nanargmax(values))])
+    return f"{name} from {np.nanmin(values):.3g} to {np.nanmax(values):.3g}, highest at {where}"
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
+def _mark_seen(mark: Mark, panel: Panel) -> str:
+    "What a mark shows, in words; nothing for what only helps the eye."
+    if isinstance(mark, Image):
+        return _image_seen(mark, panel)
+    if isinstance(mark, Boxes):
+        middle = mark.quantiles[:, len(mark.levels) // 2]
+        return _course("median", middle, np.arange(len(middle)), panel.x)
+    if isinstance(mark, Line) and mark.name:
+        return _course(mark.name, mark.y, mark.x, panel.x)
+    if isinstance(mark, Area) and mark.name:
+        return _course(mark.name, np.asarray(mark.high) - np.asarray(mark.low), mark.x, panel.x)
+    if isinstance(mark, Points) and (mark.name or len(mark.texts)):
+        return _counted(len(mark.x), "point") + f" ({mark.name})" * bool(mark.name)
+    return _counted(len(mark.labels), "label") if isinstance(mark, Strip) else ""
+
+# %% ../../nbs/10_figures/specification.ipynb #717c02a7
+def _extremes(image: Image, panel: Panel) -> str:
+    "The highest and the lowest cell of named rows and columns; of a square one, beside the diagonal."
+    told, rows, columns = image.told.copy(), list(panel.y.names), list(panel.x.names)
+    told[~np.isfinite(image.values)] = np.nan
+    if rows == columns:
+        np.fill_diagonal(told, np.nan)
+    if not rows or not columns or np.isfinite(told).sum() < 2:
+        return ""
+    ends = [np.unravel_index(find(told), told.shape) for find in (np.nanargmax, np.nanargmin)]
+    high, low = (f"{rows[i]} and {columns[j]} ({told[i, j]:.3g})" for i, j in ends)
+    return f", highest {high}, lowest {low}"
+
+
+def _image_seen(image: Image, panel: Panel) -> str:
+    "What a heat map shows, in words: its range, or where each row is highest if rows have ranges of their own."
+    known, shape = np.isfinite(image.values), "{} x {} cells".format(*image.values.shape)
+    if image.numbers is not None and panel.y.names:
+        rows = [(name, row, told) for name, row, told in zip(panel.y.names, image.values, image.told, strict=True)
+                if np.isfinite(row).any()]  # fmt: skip
+        best = [f"{name} at {panel.x.name(k)} ({told[k]:.3g})" for name, row, told in rows[:12] for k in [int(np.nanargmax(row))]]
+        return f"{shape}; best in each row: {', '.join(best)}" + f" and {len(rows) - 12} more rows" * (len(rows) > 12)
+    reach = f", {image.told[known].min():.3g} to {image.told[known].max():.3g}" if known.any() else ""
+    missing = f", {(~known).sum()} without a value" if not known.all() else ""
+    return f"{image.scale.label}: {shape}{reach}{missing}{_extremes(image, panel)}".removeprefix(": ")
 
 
 def alternative_text(
     spec: FigureSpec,
-) -> str:  # a sentence or two
+) -> str:  # a few sentences
     "What is seen, for those who cannot see it."
-    seen = [text for panel in spec.panels if (text := _seen(panel))]
-    return ". ".join([spec.title.rstrip("."), *seen[:6]]) + "."
+    seen = []
+    for panel in spec.panels:
+        parts = [text for mark in panel.marks if (text := _mark_seen(mark, panel))]
+        more = [f"and {len(parts) - 6} more"] if len(parts) > 6 else []
+        seen += ["; ".join([*parts[:6], *more])] if parts else []
+    sentences = [f"{spec.kind}: {spec.title.rstrip('.')}", *seen]
+    return " ".join(text if text.endswith(("?", "!")) else f"{text}." for text in sentences)
+
+# %% ../../nbs/10_figures/specification.ipynb #dcaa0ee1
+def _encoded(value: Any) -> Any:
+    "A part of a figure as JSON can say it."
+    if type(value) in _CLASSES.values():
+        return {"is": type(value).__name__} | {f.name: _encoded(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, np.ndarray):
+        data = np.ascontiguousarray(value)
+        kind = {"is": "array", "dtype": data.dtype.str, "shape": list(value.shape)}
+        return kind | {"bytes": base64.b64encode(data.tobytes()).decode()}
+    if isinstance(value, np.generic):
+        return _encoded(value.item())
+    if isinstance(value, dict):
+        return {"is": "dict", "items": [[_encoded(key), _encoded(of)] for key, of in value.items()]}
+    if isinstance(value, (list, tuple)):
+        return {"is": type(value).__name__, "items": list(map(_encoded, value))}
+    if isinstance(value, float) and not np.isfinite(value):
+        return {"is": "float", "value": str(value)}
+    if callable(value):
+        return {"is": "function", "module": value.__module__.rpartition(".")[2], "name": value.__name__}
+    return str(value) if isinstance(value, str) else value  # a note that knows more than its text becomes text
+
+# %% ../../nbs/10_figures/specification.ipynb #ac53ffb9
+_CLASSES = {c.__name__: c for c in (Scale, Axis, *Mark.__args__, Panel, FigureSpec)}
+
+
+def _decoded(found: Any) -> Any:
+    "What `_encoded` wrote; a ValueError for anything else."
+    if not isinstance(found, dict):
+        return found
+    kind = found.get("is")
+    if kind in _CLASSES:
+        return _CLASSES[kind](**{name: _decoded(value) for name, value in found.items() if name != "is"})
+    if kind == "array":
+        return np.frombuffer(base64.b64decode(found["bytes"]), np.dtype(found["dtype"])).reshape(found["shape"]).copy()
+    if kind == "dict":
+        return {_decoded(key): _decoded(value) for key, value in found["items"]}
+    if kind in ("list", "tuple"):
+        return {"list": list, "tuple": tuple}[kind](map(_decoded, found["items"]))
+    if kind == "float":
+        return float(found["value"])
+    if kind == "function" and re.fullmatch(r"[a-z_]+", found["module"]) and re.fullmatch(r"[a-z_]+", found["name"]):
+        return getattr(import_module(f"layerwise_nb.figures.{found['module']}"), found["name"])
+    raise ValueError(f"expected a part of a figure; found {kind!r}: the file is damaged, or of another release")
+
+
+@patch
+def to_json(
+    self: FigureSpec,
+) -> str:
+    "The figure as data."
+    return json.dumps(_encoded(self), ensure_ascii=False, separators=(",", ":"))
+
+
+def read_figure(
+    path: str | Path,  # <figure>.figure.json
+) -> FigureSpec:
+    "A figure that was kept as data: `.matplotlib()`, `.plotly()`, `.save(…)` draw it."
+    try:
+        figure = _decoded(json.loads(Path(path).read_text(encoding="utf-8")))
+    except (KeyError, TypeError, AttributeError, ImportError, ValueError) as error:
+        raise ValueError(f"{path} is not a figure of this release: {error}; make the analysis again") from error
+    if not isinstance(figure, FigureSpec):
+        raise ValueError(f"{path} is not a figure: expected FigureSpec; found {type(figure).__name__}")
+    return figure

@@ -124,8 +124,12 @@ def _error_of_squares(pair: CenteredPair, whitened: np.ndarray) -> float:
 def _cca(pair: CenteredPair, regularization: float = 0.0, variance: float | None = None) -> tuple[np.ndarray, float]:
     whitened = _whitened(pair, regularization, variance)
     correlations = np.minimum(np.linalg.svd(whitened, compute_uv=False), 1)  # rounding leaves 1 + 1e-15
-    error = 0.0 if regularization or variance else _error_of_squares(pair, whitened)
-    return correlations, _checked_error(0, error, pair, "CCA")[1]
+    return correlations, 0.0 if regularization or variance else _cca_error(pair)
+
+
+def _cca_error(pair: CenteredPair) -> float:
+    "What rounding may have added to a canonical correlation without regularization."
+    return _checked_error(0, _error_of_squares(pair, pair.whitened), pair, "CCA")[1]
 
 # %% ../../nbs/06_measures/linear.ipynb #7a0383dc
 _MUCH = 0.15  # to reach by chance alone
@@ -145,7 +149,7 @@ def _notes_cca(pair: CenteredPair, regularization: float = 0.0, variance: float 
         notes += [_unrelated(pair, max(ranks), "mean squared canonical correlation", chance)]
     if variance is None:
         notes += [note for layer in (x, y) for note in _notes_rank(layer, regularization)]
-        notes += notes_digits(pair, "CCA", _cca(pair, regularization)[1], 5e-7)
+        notes += notes_digits(pair, "CCA", 0.0 if regularization else _cca_error(pair), 5e-7)
     return notes
 
 # %% ../../nbs/06_measures/linear.ipynb #a15d037e

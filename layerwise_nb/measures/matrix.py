@@ -6,7 +6,7 @@
 __all__ = ['MEASURES', 'LAYER_MEASURES', 'Measure', 'measures_table', 'needs_frames', 'SimilarityMatrix', 'similarity_matrix',
            'LayerCurve', 'layer_curve']
 
-# %% ../../nbs/06_measures/matrix.ipynb #f1a8e787
+# %% ../../nbs/06_measures/matrix.ipynb #9e3932ec
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ from ..core.checks import as_numpy, check_frames, check_same_n
 from ..core.notes import Note, UndefinedError
 from . import linear, pairwise
 from .geometry import anisotropy, effective_rank_of, participation_ratio_of
+from .gram import gram_pairs
 from .moments import Moments
 from layerwise_nb.measures.second_moments import (
     centered_layer,
     cross,
-    gram_pairs,
     pair_of_moments,
     regress_out_all,
     residual_pair,

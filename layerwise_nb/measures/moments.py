@@ -5,23 +5,19 @@
 # %% auto #0
 __all__ = ['VERSION', 'PairMoments', 'LayerMoments', 'Moments', 'copies', 'check_same_kind']
 
-# %% ../../nbs/06_measures/moments.ipynb #ef1d5d9f
-import threading
-from collections.abc import Iterable, Mapping
-from contextlib import contextmanager
+# %% ../../nbs/06_measures/moments.ipynb #c4c8787d
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from fastcore.basics import patch
 
-from ..core.arrays import read_arrays, write_arrays
+from ..core.arrays import StoredArrays, write_arrays
 from ..core.notes import Note
 from ..features.catalogue import Feature
-from .outliers import massive_frames, usual_mean
-
+from .frame_sums import _BLOCK_ROWS, _ROUNDING, FrameSums, _numpy
 
 # %% ../../nbs/06_measures/moments.ipynb #87138eb7
 @dataclass(frozen=True)
@@ -59,77 +55,35 @@ class LayerMoments:
     mean: np.ndarray  # (dim,) float64
     covariance: np.ndarray  # (dim, dim) float64, divided by n - 1
 
-# %% ../../nbs/06_measures/moments.ipynb #64f9e6c9
-_BLOCK_ROWS = 2048  # rows per product: bounds the float32 error, and makes adding to float64 a few per cent of the work
-_LARGEST = 1e16  # of a value: the squares of 2,048 rows stay inside float32
-_ROUNDING = {"float32": 6e-8, "float64": 0.0}  # of an entry of a block's product, twice what is measured below
+# %% ../../nbs/06_measures/moments.ipynb #4fd89b8f
 VERSION, _OLDER = 2, (1,)  # of the file format; before 2, massive frames were not added apart
-_FIRST_ROWS = 64  # frames that the provisional mean is taken from, at least
-_MASSIVE_ROWS = 256  # that wait to be multiplied in float64
 
 
-class Moments:
+class Moments(FrameSums):
     "One-pass sufficient statistics of a set of layers for every linear measure of similarity."
 
-    def __init__(
-        self,
-        layers: Mapping[str, int],  # name -> dim of every layer, in the model's order
-        same_as: Mapping[str, str] | None = None,  # copy -> its original: not computed twice
-        identity: Mapping[str, Any] | None = None,  # what makes frames comparable (model, weights, grid); JSON
-        dtype: str = "float32",  # of the products: "float32" or "float64"
-        device: str = "numpy",  # "numpy", or a torch device such as "cuda:1"
-    ):
-        self.layers, self.same_as, self.identity = dict(layers), dict(same_as or {}), dict(identity or {})
-        self.dtype, self.device = dtype, device
-        self._check_settings()
-        self._index = {name: i for i, name in enumerate(n for n in self.layers if n not in self.same_as)}
-        stops = np.cumsum([self.layers[name] for name in self._index]).tolist()
-        self._spans = list(zip([0, *stops], stops, strict=False))  # columns of each layer in z
-        self._xp = np
-        if device != "numpy":
-            import torch
+    version: int = VERSION  # of the sums; older ones are read, and nothing is added to them
+    notes: tuple[Note, ...] = ()  # what makes them say less than they seem to
 
-            self._xp = torch
-        k, d = 1 + len(self._index), stops[-1]
-        self._mean = self._z = None  # known, and made, with the first frames
-        self._first: list[list] = []  # frames that wait for a provisional mean
-        self._massive: list = []  # frames that wait to be multiplied in float64
-        self._usual = np.zeros(1 + len(self._index))  # n and Σ|z|² of each layer, of the others
-        self.version, self.notes = VERSION, ()
-        self._waiting = 0  # rows of _z that are not in the sums yet
-        self._spare: list[tuple] = []  # buffers: a block of rows, and the product of a panel
-        self._lock = threading.Lock()
-        self._ww, self._wz = self._zeros((k, k)), self._zeros((k, d))
-        self._panels = [self._zeros((stop - start, d - start)) for start, stop in self._spans]
-        self._rounded = self._zeros((d,))
-        self._largest = max(len(panel) * panel.shape[1] for panel in self._panels)
 
-    def _check_settings(self) -> None:
-        if self.dtype not in _ROUNDING:
-            raise ValueError(f"dtype must be float32 or float64; got {self.dtype!r}")
-        if not set(self.layers) - set(self.same_as):
-            raise ValueError("expected at least one layer that is not a copy of another; got none")
-        for name, dim in self.layers.items():
-            if dim < 1:
-                raise ValueError(f"{name} needs at least one dimension; got {dim}")
-        for copy, original in self.same_as.items():
-            if original in self.same_as or self.layers.get(original, 0) != self.layers.get(copy):
-                raise ValueError(f"{copy} cannot be a copy of {original}: that must be a layer of its dim, no copy")
+@patch
+def _check_version(self: Moments) -> None:
+    "Nothing is added to sums of an older version."
+    if self.version != VERSION:
+        found = f"version {self.version}"
+        raise ValueError(f"expected sums of version {VERSION} of the format to add to; found {found}: compute the sums again")
 
-    def _zeros(self, shape: tuple[int, ...], dtype: str = "float64") -> Any:
-        device = {} if self._xp is np else {"device": self.device}
-        return self._xp.zeros(shape, dtype=getattr(self._xp, dtype), **device)
 
-    def _array(self, values: Any, dtype: str | None = None) -> Any:
-        "Values where the sums live, in their own or another dtype."
-        if self._xp is np:
-            return np.asarray(values, dtype)
-        if isinstance(values, np.ndarray) and not values.flags.writeable:
-            values = values.copy()  # torch has no read-only tensors
-        kind = dtype and getattr(self._xp, dtype)
-        return self._xp.as_tensor(values, dtype=kind, device=self.device).detach()
+@patch
+def update(
+    self: Moments,
+    frames: Mapping[str, Any],  # name -> (n_frames, dim), the same n_frames for all; arrays or torch tensors
+) -> None:
+    "Add frames to the moments: all of them, or none."
+    self._check_version()
+    FrameSums.update(self, frames)
 
-# %% ../../nbs/06_measures/moments.ipynb #241276bb
+# %% ../../nbs/06_measures/moments.ipynb #f1554e98
 def copies(
     catalogue: Mapping[str, Feature],  # features, as `feature_catalogue` makes them
 ) -> dict[str, str]:  # copy -> its original
@@ -148,200 +102,7 @@ def of(
     "Moments of the features of a model."
     return cls({f.name: f.dim for f in catalogue.values()}, copies(catalogue), **settings)
 
-
-@patch(as_prop=True)
-def n(self: Moments) -> int:
-    "Frames seen."
-    return int(self._ww[0, 0]) + self._waiting + sum(len(arrays[0]) for arrays in self._first)
-
-
-@patch(as_prop=True)
-def nbytes(self: Moments) -> int:
-    "Memory that the sums and the buffers (a block of rows, the product of a panel) take in use by one thread."
-    sums = sum(array.nbytes for array in (self._ww, self._wz, *self._panels))
-    buffers = _BLOCK_ROWS * self._wz.shape[1] + self._largest
-    return sums + buffers * (4 if self.dtype == "float32" else 8)
-
-# %% ../../nbs/06_measures/moments.ipynb #c445a2cd
-@patch
-def _checked(self: Moments, frames: Mapping[str, Any]) -> list:
-    "The frames of the layers that are computed, in order; a ValueError naming the layer that is wrong."
-    if unknown := [name for name in frames if name not in self.layers]:
-        raise ValueError(f"{unknown[0]} is not among the layers of these moments: {', '.join(self.layers)}")
-    arrays = []
-    for name in self._index:
-        if name not in frames:
-            raise ValueError(f"expected frames of {', '.join(self._index)}; {name} is missing")
-        x = self._array(frames[name])
-        if not (x.dtype.kind == "f" if self._xp is np else x.is_floating_point()):
-            raise ValueError(f"{name} must hold floating-point numbers; got {x.dtype}")
-        if x.ndim != 2 or x.shape[1] != self.layers[name] or len(x) == 0:
-            expected = f"(n_frames, {self.layers[name]}), n_frames > 0"
-            raise ValueError(f"{name} must have shape {expected}; got {tuple(x.shape)}")
-        if arrays and len(x) != len(arrays[0]):
-            raise ValueError(
-                f"all layers need the same n_frames; got {len(arrays[0])} of {next(iter(self._index))} and {len(x)} of "
-                f"{name}: bring them onto one grid with to_grid"
-            )
-        if not (x.max() < _LARGEST and x.min() > -_LARGEST):  # NaN compares as False
-            raise ValueError(f"{name} holds NaN, Inf or values beyond {_LARGEST:.0e}: leave out or scale these frames")
-        arrays.append(x)
-    return arrays
-
-
-@patch
-def _check_version(self: Moments) -> None:
-    "Nothing is added to sums of an older version."
-    if self.version != VERSION:
-        found = f"version {self.version}"
-        raise ValueError(f"expected sums of version {VERSION} of the format to add to; found {found}: compute the sums again")
-
-# %% ../../nbs/06_measures/moments.ipynb #c82316d8
-@patch
-def update(
-    self: Moments,
-    frames: Mapping[str, Any],  # name -> (n_frames, dim), the same n_frames for all; arrays or torch tensors
-) -> None:
-    "Add frames to the moments."
-    arrays = self._checked(frames)
-    self._check_version()
-    if self._mean is None:
-        with self._lock:
-            arrays = self._with_mean(arrays, _FIRST_ROWS) if self._mean is None else arrays
-    if arrays:
-        self._fill(arrays)
-
-
-@patch
-def _with_mean(self: Moments, arrays: list, enough: int) -> list | None:
-    "All frames so far, once there are enough of them for a provisional mean; until then they wait."
-    self._first.append([x.copy() if self._xp is np else x.clone() for x in arrays])
-    if sum(len(part[0]) for part in self._first) < enough:
-        return None
-    arrays, self._first = [self._xp.concatenate(parts) for parts in zip(*self._first, strict=True)], []
-    first = (x[:_BLOCK_ROWS] if self._xp is np else x[:_BLOCK_ROWS].double().cpu().numpy() for x in arrays)
-    self._mean = self._array(np.concatenate([usual_mean(x) for x in first]), "float32")
-    return arrays
-
-
-@patch
-def _fill(self: Moments, arrays: list) -> None:
-    "Center frames into the buffer; multiply it whenever it is full."
-    done = 0
-    while done < len(arrays[0]):
-        with self._lock:
-            if self._z is None:
-                self._z = self._buffers()
-            take, z = min(_BLOCK_ROWS - self._waiting, len(arrays[0]) - done), self._z[0]
-            for x, (start, stop) in zip(arrays, self._spans, strict=True):
-                z[self._waiting : self._waiting + take, start:stop] = x[done : done + take] - self._mean[start:stop]
-            self._waiting, done = self._waiting + take, done + take
-            full = self._take() if self._waiting == _BLOCK_ROWS else None
-        if full:
-            self._multiply(*full)
-
-
-@patch
-def _buffers(self: Moments) -> tuple[Any, Any]:
-    "A block of rows and the product of a panel; new memory would cost more than adding, so it is used again."
-    if self._spare:
-        return self._spare.pop()
-    return self._zeros((_BLOCK_ROWS, self._wz.shape[1]), self.dtype), self._zeros((self._largest,), self.dtype)
-
-
-@patch
-def _take(self: Moments) -> tuple[Any, int]:
-    "Take out the buffers, and how many rows they hold."
-    taken, self._z, self._waiting = (self._z, self._waiting), None, 0
-    return taken
-
-# %% ../../nbs/06_measures/moments.ipynb #1ecc30d1
-@contextmanager
-def _full_precision(xp: Any):
-    "Keep a GPU from rounding float32 products to TF32 (10 bits), whatever the program around has asked for."
-    if xp is np:
-        yield
-        return
-    asked = xp.get_float32_matmul_precision()
-    xp.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        xp.set_float32_matmul_precision(asked)
-
-
-@patch
-def _multiply(self: Moments, buffers: tuple[Any, Any], n_rows: int) -> None:
-    "Move rows that were taken out into the sums."
-    z, w = buffers[0][:n_rows], self._array(np.ones((n_rows, len(self._ww))))
-    for i, (start, stop) in enumerate(self._spans, 1):
-        w[:, i] = (self._array(z[:, start:stop], "float64") ** 2).sum(1)
-    apart = self._take_massive(z, w)
-    with _full_precision(self._xp):
-        for (start, stop), panel in zip(self._spans, self._panels, strict=True):
-            own, above = z[:, start:stop], z[:, stop:]
-            wz, square = w.T @ self._array(own, "float64"), own.T @ own  # NumPy makes only half of a square like this
-            product = buffers[1][: own.shape[1] * above.shape[1]].reshape(own.shape[1], above.shape[1])
-            self._xp.matmul(own.T, above, out=product)
-            with self._lock:
-                self._wz[:, start:stop] += wz if apart is None else wz + apart[:, start:stop]
-                self._rounded[start:stop] += self._array(square.diagonal(), "float64") * bool(_ROUNDING[self.dtype])
-                _add(panel[:, : own.shape[1]], square)
-                _add(panel[:, own.shape[1] :], product)
-    with self._lock:
-        self._ww += w.T @ w
-        self._spare.append(buffers)
-
-
-@patch
-def _take_massive(self: Moments, z: Any, w: Any) -> Any:
-    "Take massive frames out of a block, to be multiplied later; what they add to Σwzᵀ, or None."
-    if not _ROUNDING[self.dtype]:
-        return None
-    squares = _numpy(w[:, 1:])
-    with self._lock:
-        massive = np.flatnonzero(massive_frames(squares, self._usual[1:] / max(self._usual[0], 1)))
-        others = np.delete(squares, massive, axis=0)
-        self._usual += [len(others), *others.sum(axis=0)]
-    if not len(massive):
-        return None
-    rows = self._array(z[massive], "float64")
-    z[massive] = 0
-    with self._lock:
-        self._massive.append(rows)
-        if sum(map(len, self._massive)) >= _MASSIVE_ROWS:
-            self._multiply_massive()
-    return w[massive].T @ rows
-
-
-@patch
-def _multiply_massive(self: Moments) -> None:
-    "Move massive frames into the sums, in float64."
-    if not self._massive:
-        return
-    z, self._massive = self._xp.concatenate(self._massive), []
-    for (start, stop), panel in zip(self._spans, self._panels, strict=True):
-        panel += z[:, start:stop].T @ z[:, start:]
-
-
-def _add(total: Any, part: Any) -> None:
-    "Add float32 to float64; through NumPy on a CPU, which takes a quarter of torch's time."
-    if not isinstance(total, np.ndarray) and total.device.type == "cpu":
-        total, part = total.numpy(), part.numpy()
-    total += part
-
-
-@patch
-def flush(self: Moments) -> None:
-    "Move all rows into the sums."
-    if self._first:
-        waiting, self._first = [self._xp.concatenate(parts) for parts in zip(*self._first, strict=True)], []
-        self._fill(self._with_mean(waiting, 1))
-    if self._waiting:
-        self._multiply(*self._take())
-    self._multiply_massive()
-
-# %% ../../nbs/06_measures/moments.ipynb #e5bf7e68
+# %% ../../nbs/06_measures/moments.ipynb #b10217ea
 @patch
 def _place(self: Moments, name: str) -> int:
     "The number of a layer, or of the one it is a copy of."
@@ -353,13 +114,6 @@ def _place(self: Moments, name: str) -> int:
     return self._index[self.same_as.get(name, name)]
 
 
-def _numpy(values: Any) -> np.ndarray:
-    "A read-only view, or a copy from the device."
-    view = np.asarray(values if isinstance(values, np.ndarray) else values.cpu())[...]
-    view.flags.writeable = False
-    return view
-
-
 @patch
 def _g(self: Moments, i: int, j: int) -> np.ndarray:
     "The block of G of the layers numbered i and j."
@@ -368,7 +122,7 @@ def _g(self: Moments, i: int, j: int) -> np.ndarray:
     start, stop = (column - self._spans[i][0] for column in self._spans[j])
     return _numpy(self._panels[i][:, start:stop])
 
-# %% ../../nbs/06_measures/moments.ipynb #f5804cda
+# %% ../../nbs/06_measures/moments.ipynb #7e762bdf
 @patch
 def pair(
     self: Moments,
@@ -388,7 +142,7 @@ def pair(
         rounding=_ROUNDING[self.dtype] / max(1, self.n / _BLOCK_ROWS) ** 0.5,
     )
 
-
+# %% ../../nbs/06_measures/moments.ipynb #9c4f621b
 @patch
 def layer(
     self: Moments,
@@ -403,10 +157,12 @@ def layer(
     covariance = (self._g(i, i) - np.outer(s, s) / self.n) / (self.n - 1)
     return LayerMoments(name, self.n, _numpy(self._mean)[span].astype(np.float64) + s / self.n, covariance)
 
-# %% ../../nbs/06_measures/moments.ipynb #3da6eb55
+# %% ../../nbs/06_measures/moments.ipynb #9cc60e6e
 @patch
-def _shifted(self: Moments, delta: Any) -> tuple[Any, Any, Iterable]:
-    "Σwwᵀ, Σwzᵀ and the panels of G, one at a time, as they would be with every frame moved by delta (D,)."
+def _shifted(self: Moments, delta: Any) -> tuple[Any, Any, Callable[[int], Any]]:
+    "Σwwᵀ, Σwzᵀ and a function that gives a panel of G, as they would be with every frame moved by delta (D,)."
+    if not delta.any():
+        return self._ww, self._wz, self._panels.__getitem__
     a, b, bg = self._array(np.eye(len(self._ww))), self._zeros(self._wz.shape), self._zeros(self._wz.shape)
     for i, (start, stop) in enumerate(self._spans, 1):
         a[i, 0] = delta[start:stop] @ delta[start:stop]
@@ -416,13 +172,14 @@ def _shifted(self: Moments, delta: Any) -> tuple[Any, Any, Iterable]:
         bg[:, start:stop] += b[:, stop:] @ panel[:, stop - start :].T
     x, p = a @ self._ww + 2 * b @ self._wz.T, a @ self._wz + 2 * bg
     s, moved = self._wz[0], self._wz[0] + self._ww[0, 0] * delta
-    panels = (
-        panel + s[start:stop, None] * delta[start:] + delta[start:stop, None] * moved[start:]
-        for (start, stop), panel in zip(self._spans, self._panels, strict=True)
-    )
-    return x @ a.T + 2 * p @ b.T, p + x[:, :1] * delta, panels
 
-# %% ../../nbs/06_measures/moments.ipynb #4630ef2a
+    def panel(i: int) -> Any:
+        start, stop = self._spans[i]
+        return self._panels[i] + s[start:stop, None] * delta[start:] + delta[start:stop, None] * moved[start:]
+
+    return x @ a.T + 2 * p @ b.T, p + x[:, :1] * delta, panel
+
+# %% ../../nbs/06_measures/moments.ipynb #fb826a7b
 def check_same_kind(
     mine: Any,  # with the attributes `layers`, `same_as` and `identity`
     theirs: Any,  # the same
@@ -436,6 +193,30 @@ def check_same_kind(
             how = "; ".join(f"{key} is {a.get(key)!r} and {b.get(key)!r}" for key in keys) or "in order"
             raise ValueError(f"only {kind} of one kind can be merged; their {what} differ: {how}")
 
+# %% ../../nbs/06_measures/moments.ipynb #c8a0e00d
+@patch
+def _take_in(self: Moments, other: Moments) -> Callable[[int], Any] | None:
+    "Add everything of other moments but G; gives their panels of G, relative to the mean of these. None: they are empty."
+    check_same_kind(self, other, "moments")
+    if self.dtype != other.dtype:
+        raise ValueError(f"only moments of one precision can be merged; got {self.dtype} and {other.dtype}")
+    self._check_version()
+    other._check_version()
+    if not other.n:
+        return None
+    other.flush()
+    if self.n:
+        self.flush()
+    if self._mean is None:
+        self._start(self._array(_numpy(other._mean).copy()))
+    delta = other._array(_numpy(other._mean), "float64") - other._array(_numpy(self._mean), "float64")
+    ww, wz, panel = other._shifted(delta)
+    for mine, theirs in ((self._ww, ww), (self._wz, wz)):
+        mine += self._array(_numpy(theirs))
+    self._rounded += self._array(_numpy(other._rounded))  # rounding happened around their mean: it stays what it was
+    self._usual += other._usual
+    return panel
+
 
 @patch
 def merge(
@@ -443,26 +224,26 @@ def merge(
     other: Moments,  # of the same layers and identity; it keeps its own sums
 ) -> None:
     "Add the frames of other moments to these."
-    check_same_kind(self, other, "moments")
-    if self.dtype != other.dtype:
-        raise ValueError(f"only moments of one precision can be merged; got {self.dtype} and {other.dtype}")
-    self._check_version()
-    other._check_version()
-    if not other.n:
-        return
-    other.flush()
-    if self.n:
-        self.flush()
-    if self._mean is None:
-        self._mean = self._array(_numpy(other._mean).copy())
-    delta = other._array(_numpy(other._mean), "float64") - other._array(_numpy(self._mean), "float64")
-    ww, wz, panels = other._shifted(delta) if delta.any() else (other._ww, other._wz, other._panels)
-    for mine, theirs in zip((self._ww, self._wz, *self._panels), chain((ww, wz), panels), strict=True):
-        mine += self._array(_numpy(theirs))
-    self._rounded += self._array(_numpy(other._rounded))  # rounding happened around their mean: it stays what it was
-    self._usual += other._usual
+    if panel := self._take_in(other):
+        for i, mine in enumerate(self._panels):
+            mine += self._array(_numpy(panel(i)))
 
-# %% ../../nbs/06_measures/moments.ipynb #bf60c739
+# %% ../../nbs/06_measures/moments.ipynb #b48c3919
+@patch
+def _write(self: Moments, path: str | Path, panels: Callable[[int], Any]) -> None:
+    "Write everything; a panel is asked for when it is its turn."
+    small = {"provisional_mean": self._mean, "ww": self._ww, "wz": self._wz, "rounded": self._rounded}
+    header = {"layers": list(self.layers.items()), "n": self.n}
+    header.update(same_as=self.same_as, identity=self.identity, dtype=self.dtype, usual=self._usual.tolist())
+
+    def arrays() -> Iterator[tuple[str, np.ndarray]]:
+        yield from ((name, _numpy(array)) for name, array in small.items())
+        for i in range(len(self._spans)):
+            yield f"G_{i}", _numpy(panels(i))
+
+    write_arrays(path, "moments", VERSION, arrays(), header)
+
+
 @patch
 def save(
     self: Moments,
@@ -472,11 +253,23 @@ def save(
     if self.n == 0:
         raise ValueError("these moments have seen no frames yet: there is nothing to save")
     self.flush()
-    arrays = {"provisional_mean": self._mean, "ww": self._ww, "wz": self._wz, "rounded": self._rounded}
-    arrays.update((f"G_{i}", panel) for i, panel in enumerate(self._panels))
-    header = {"layers": list(self.layers.items()), "n": self.n}
-    header.update(same_as=self.same_as, identity=self.identity, dtype=self.dtype, usual=self._usual.tolist())
-    write_arrays(path, "moments", VERSION, {name: _numpy(array) for name, array in arrays.items()}, header)
+    self._write(path, self._panels.__getitem__)
+
+# %% ../../nbs/06_measures/moments.ipynb #0872a696
+@patch(cls_method=True)
+def _open(cls: Moments, path: str | Path, device: str = "numpy") -> tuple[Moments, StoredArrays]:
+    "Moments without their panels of G, which stay in the file."
+    file = StoredArrays(path, "moments", VERSION, _OLDER)
+    header = file.header
+    moments = cls(dict(header["layers"]), header["same_as"], header["identity"], header["dtype"], device)
+    moments._mean, moments._ww, moments._wz = (moments._array(file[k]) for k in ("provisional_mean", "ww", "wz"))
+    if header["version"] in _OLDER:
+        moments.version = header["version"]
+        text = "these sums come from an older version, which did not add massive frames apart: if there are any, compute anew"
+        moments.notes = (Note("version", text, (), moments.version),)
+    else:
+        moments._rounded, moments._usual = moments._array(file["rounded"]), np.array(header["usual"])
+    return moments, file
 
 
 @patch(cls_method=True)
@@ -486,22 +279,22 @@ def load(
     device: str = "numpy",  # "numpy", or a torch device such as "cuda:1"
 ) -> Moments:
     "Read moments, checked; a `DamagedFileError` if the file is not what was written."
-    arrays, header = read_arrays(path, "moments", VERSION, _OLDER)
-    moments = cls(dict(header["layers"]), header["same_as"], header["identity"], header["dtype"], device)
-    moments._mean, moments._ww, moments._wz = (moments._array(arrays[k]) for k in ("provisional_mean", "ww", "wz"))
-    moments._panels = [moments._array(arrays[f"G_{i}"]) for i in range(len(moments._panels))]
-    if header["version"] in _OLDER:
-        moments._are_old(header["version"])
-    else:
-        moments._rounded, moments._usual = moments._array(arrays["rounded"]), np.array(header["usual"])
+    moments, file = cls._open(path, device)
+    with file:
+        moments._panels = [moments._array(file[f"G_{i}"]) for i in range(len(moments._spans))]
+    if moments.version in _OLDER and _ROUNDING[moments.dtype]:
+        moments._rounded = moments._array(np.concatenate([_numpy(panel).diagonal() for panel in moments._panels]))
     return moments
 
-
+# %% ../../nbs/06_measures/moments.ipynb #5f2f5d99
 @patch
-def _are_old(self: Moments, version: int) -> None:
-    "These sums come from an older version: they are read as they are, and say so."
-    self.version = version
-    if _ROUNDING[self.dtype]:
-        self._rounded = self._array(np.concatenate([_numpy(panel).diagonal() for panel in self._panels]))
-    text = "these sums come from an older version, which did not add massive frames apart: if there are any, compute them again"
-    self.notes = (Note("version", text, (), version),)
+def save_with(
+    self: Moments,
+    before: str | Path,  # moments in a file; they are the first
+    path: str | Path,  # the final name, `*.npz`
+) -> None:
+    "Write the moments of a file and these, added up."
+    total, file = Moments._open(before)
+    with file:
+        panel = total._take_in(self)
+        total._write(path, lambda i: file[f"G_{i}"] + _numpy(panel(i)) if panel else file[f"G_{i}"])

@@ -4,22 +4,18 @@
 
 # %% auto #0
 __all__ = ['RANK_RTOL', 'unbiased_hsic', 'u_centered', 'Product', 'CenteredLayer', 'centered_layer', 'CenteredPair', 'cross',
-           'pair_of_moments', 'centered_pair', 'GramLayer', 'GramPair', 'gram_pairs', 'NothingLeftError', 'regress_out',
-           'residual_pair', 'regress_out_all']
+           'pair_of_moments', 'centered_pair', 'NothingLeftError', 'regress_out', 'residual_pair', 'regress_out_all']
 
-# %% ../../nbs/06_measures/second_moments.ipynb #04b14769
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+# %% ../../nbs/06_measures/second_moments.ipynb #e2fb6502
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from fastcore.basics import patch
 
-from ..core.checks import check_frames, check_least, check_range, check_same_n, checked_frames
-from ..core.machine import available_processors
+from ..core.checks import check_frames, check_least, check_range, check_same_n
 from ..core.notes import UndefinedError
-from .outliers import massive_frames, usual_mean
 
 # %% ../../nbs/06_measures/second_moments.ipynb #3d336532
 def unbiased_hsic(
@@ -296,120 +292,6 @@ def centered_pair(
     if y is None:
         raise ValueError("expected two arrays or one PairMoments; found one array: give y too")
     return cross(centered_layer(x, "x", rotate), centered_layer(y, "y", rotate))
-
-# %% ../../nbs/06_measures/second_moments.ipynb #6a415985
-_GRAM_ROWS = 256  # of the Gram matrices at a time: 160 MB for 20 layers of 8,000 frames
-
-
-@dataclass(frozen=True)
-class GramLayer:
-    "What a Gram matrix knows of a layer."
-
-    name: str  # for messages
-    n: int  # frames
-    dim: int  # features
-
-
-@dataclass(frozen=True)
-class GramPair:
-    "What two Gram matrices know of two layers."
-
-    x: GramLayer
-    y: GramLayer
-    products: tuple[Product, Product, Product]  # of both, of x and itself, of y and itself
-
-# %% ../../nbs/06_measures/second_moments.ipynb #ddd0ce5c
-@dataclass(frozen=True)
-class _Shifted:
-    "The frames of a layer around their usual mean, in units of their usual size."
-
-    frames: np.ndarray  # (n, dim) float32 if they were
-    norms: np.ndarray  # (n,) squared
-    dots: np.ndarray  # (n,) x_i · s
-    total: float  # |s|²
-
-
-def _shifted_frames(layer: tuple[str, np.ndarray]) -> _Shifted:
-    "Made a block of rows at a time: whole copies in float64 would cost more than the work."
-    x = checked_frames(layer[1], layer[0])
-    size = np.float64(max(x.max(), -float(x.min())))
-    blocks = [slice(start, start + 1024) for start in range(0, len(x), 1024)]
-    mean = sum((x[rows] / size).sum(axis=0) for rows in blocks) / len(x)
-    center = usual_mean(x) / size
-    total = len(x) * (mean - center)
-    shifted = np.empty(x.shape, np.float32 if x.dtype in (np.float32, np.float16) else np.float64)
-    norms, dots = np.empty(len(x)), np.empty(len(x))
-    for rows in blocks:
-        block = x[rows] / size - center
-        norms[rows], dots[rows], shifted[rows] = np.einsum("td,td->t", block, block), block @ total, block
-    return _Shifted(shifted, norms, dots, float(total @ total))
-
-# %% ../../nbs/06_measures/second_moments.ipynb #b94199e0
-def _off_products(layers: Sequence[np.ndarray], pool: ThreadPoolExecutor) -> np.ndarray:
-    "Products of the Gram matrices of all layers without their diagonals, (L, L)."
-    n, total = len(layers[0]), np.zeros((len(layers), len(layers)))
-    memory = np.empty(len(layers) * min(_GRAM_ROWS, n) * n, np.result_type(*layers))
-
-    def products(block: np.ndarray) -> np.ndarray:
-        return np.matmul(block.transpose(1, 0, 2), block.transpose(1, 2, 0)).sum(0, dtype=np.float64)
-
-    for start in range(0, n, _GRAM_ROWS):
-        rows = slice(start, min(start + _GRAM_ROWS, n))
-        shape = (len(layers), rows.stop - start, n - start)  # columns before are in the rows before
-        block, own = memory[: np.prod(shape)].reshape(shape), np.arange(shape[1])
-        for gram, x in zip(block, layers, strict=True):
-            np.matmul(x[rows], x[start:].T, out=gram)
-        block[:, own, own] = 0
-        parts = np.array_split(block, available_processors(), axis=1)
-        total += 2 * sum(pool.map(products, parts)) - products(block[:, :, : shape[1]])
-    return total
-
-
-def _massive_products(layers: Sequence[np.ndarray], massive: np.ndarray) -> np.ndarray:
-    "What massive frames (indices) add to these products, (L, L) float64."
-    rows = np.stack([x[massive].astype(np.float64) @ x.T.astype(np.float64) for x in layers])  # (L, massive, n)
-    rows[:, np.arange(len(massive)), massive] = 0
-    inside = rows[:, :, massive].reshape(len(layers), -1)
-    rows = rows.reshape(len(layers), -1)
-    return 2 * rows @ rows.T - inside @ inside.T
-
-# %% ../../nbs/06_measures/second_moments.ipynb #6efaa6ba
-def gram_pairs(
-    layers: dict,  # key -> (name, frames (n_frames, n_features))
-) -> Callable:  # of two keys -> GramPair
-    "Layers compared through their Gram matrices, all pairs at once."
-    with ThreadPoolExecutor(available_processors()) as pool:
-        ready = list(pool.map(_shifted_frames, layers.values()))
-        norms, dots, s = np.stack([r.norms for r in ready]), np.stack([r.dots for r in ready]), [r.total for r in ready]
-        frames, single = [r.frames for r in ready], any(r.frames.dtype == np.float32 for r in ready)
-        apart = np.zeros((len(ready), len(ready)))
-        if single and len(massive := np.flatnonzero(massive_frames(norms.T))):
-            apart = _massive_products(frames, massive)
-            for x in frames:
-                x[massive] = 0
-        off = _off_products(frames, pool)
-    known = [GramLayer(name, len(x), x.shape[1]) for (name, _), x in zip(layers.values(), frames, strict=True)]
-    products = _gram_products(off, apart, norms, dots, np.array(s), 1e-6 if single else 0.0)
-    place = {key: i for i, key in enumerate(layers)}
-
-    def pair(a, b) -> GramPair:
-        i, j = place[a], place[b]
-        return GramPair(known[i], known[j], (products[i][j], products[i][i], products[j][j]))
-
-    return pair
-
-# %% ../../nbs/06_measures/second_moments.ipynb #7ceac28d
-def _gram_products(off, apart, norms, dots, s, rounding: float) -> list[list[Product]]:
-    "The products of every two layers; `s` (L,) squared length of the sum of the frames, `rounding` of `off`."
-    n, kernel_rows = norms.shape[1], dots - norms
-    fourth, rows, mixed = norms @ norms.T, kernel_rows @ kernel_rows.T, dots @ dots.T
-    sums = kernel_rows.sum(axis=1)
-    totals, own, off = np.outer(sums, sums), np.sqrt(np.diag(off)), off + apart
-    square = off + fourth - 2 / n * mixed + np.outer(s, s) / n**2
-    double = _rounding(off + fourth, rows, totals, n) + 4 * _EPS * (mixed / n + np.outer(s, s) / n**2)
-    double += rounding * np.outer(own, own)
-    parts = (square, off, rows, totals, double)
-    return [[Product(n, *(float(p[i, j]) for p in parts)) for j in range(len(norms))] for i in range(len(norms))]
 
 # %% ../../nbs/06_measures/second_moments.ipynb #c1c11de0
 class NothingLeftError(ValueError):
