@@ -21,8 +21,8 @@ from ..core.commands import split_list
 from ..core.files import file_stamps, write_text
 from ..features.store import FeatureStore
 
-# %% ../../nbs/11_analyses/finished.ipynb #3c9a388c
-RESULTS_VERSION = 3  # raised with every change of a number or file that an analysis writes: older results are then made again
+# %% ../../nbs/11_analyses/finished.ipynb #7c708f75
+RESULTS_VERSION = 4  # raised with every change of a number or file that an analysis writes: older results are then made again
 _FILES = ("labels", "speaker_table", "phone_map")  # settings that name files or folders of them
 
 
