@@ -34,11 +34,11 @@ COMMANDS = dict(script.split("=") for script in CONFIG.console_scripts.split()) 
 
 # The order of the navigation. A page of these folders that is not named follows in alphabetical order.
 SECTIONS = {
-    "tutorials": ("Tutorials", ["quickstart", "study"]),
+    "tutorials": ("Tutorials", ["quickstart", "which_layer", "study"]),
     "how_to": (
         "How to",
-        ["audio", "compare_models", "disk", "several_gpus", "several_machines", "slurm", "resume", "train_a_probe",
-         "debug_remotely", "original_pipeline"],
+        ["audio", "sources", "compare_models", "disk", "several_gpus", "several_machines", "slurm", "resume", "train_a_probe",
+         "colab", "debug_remotely", "original_pipeline"],
     ),
     "explanations": (
         "Background",

@@ -1,10 +1,13 @@
 """The explorers in JupyterLab, in a real browser: every control is used, and what is drawn is checked against the numbers."""
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
+import wave
+from collections.abc import Callable
 from pathlib import Path
 from shutil import rmtree, which
 from urllib.request import urlopen
@@ -12,22 +15,29 @@ from urllib.request import urlopen
 import nbformat
 import numpy as np
 import pytest
-from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from playwright.sync_api import sync_playwright
+from plotly.offline import get_plotlyjs
 from running import extract, features_dir, free_port, noises
+from test_families import checkpoint
 
 from layerwise_nb.audio.synthetic import made_up_features, make_corpus
 from layerwise_nb.benchmarks.explorers import BROWSER_OPTIONS, BROWSERS, find_browser, many_utterances
+from layerwise_nb.corpus.aligned import AlignedCorpus
 from layerwise_nb.dynamics.lags import lagged_cka
 from layerwise_nb.dynamics.windows import windowed_cka
 from layerwise_nb.explorers.base import Explorer
+from layerwise_nb.explorers.content import ContentExplorer
 from layerwise_nb.explorers.content_source import ContentSource
 from layerwise_nb.explorers.content_views import LayerContent, layer_content
 from layerwise_nb.explorers.layer import LayerExplorer
+from layerwise_nb.explorers.similarity import SimilarityExplorer
+from layerwise_nb.explorers.temporal import TemporalExplorer
 from layerwise_nb.explorers.views import Reader, pair_steps, sample_frames, subset_rows
+from layerwise_nb.explorers.widgets import static
 from layerwise_nb.measures.matrix import similarity_matrix
 
-TOKEN = "of-this-test"
+TOKEN, BASE_URL = "of-this-test", "/user/x/"  # as a JupyterHub serves it
+FAMILIES = {"whisper": 16_000, "w2v-bert": 16_000, "mimi": 24_000}  # of small random models: sample rate
 CELLS = {
     "moment": "LayerExplorer('speech', save_dir='saved')",
     "similarity": "SimilarityExplorer('first', 'second', n_frames=300, save_dir='saved')",
@@ -36,9 +46,24 @@ CELLS = {
     "many": "SimilarityExplorer('many', n_frames=300, n_utterances=0)",
     "gone": "LayerExplorer('gone')",
     "busy": "LayerExplorer('first')",
+    "codec": "LayerExplorer('mimi')",
 }
 AFTER = {"busy": "import time; time.sleep(5)"}  # the kernel has no time for the page when it needs it
 pytestmark = pytest.mark.skipif(not any(map(which, BROWSERS)), reason="no browser: apt-get install chromium")
+
+
+def extracted(kind: str, folder: Path) -> Path:
+    "Features of labeled speech by a small random model of a family."
+    import torch
+
+    from layerwise_nb.extract import extract as extract_here
+
+    torch.manual_seed(0)
+    model, extractor = checkpoint(kind)
+    model.save_pretrained(folder / kind)
+    extractor.save_pretrained(folder / kind)
+    flags = dict(audio_dir="synthetic", model=str(folder / kind), save_dir=str(folder / "out"), device="cpu", num_files=2)
+    return extract_here(**flags)["features_dir"]
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +78,8 @@ def folder(tmp_path_factory):
     many_utterances(folder / "first", folder / "many", 3000)
     speech = make_corpus(folder / "corpus", n_speakers=3, n_utterances=6, max_s=3)
     made_up_features(folder / "spoken", audio_dir=speech)
+    for kind in FAMILIES:
+        (folder / kind).symlink_to(extracted(kind, tmp_path_factory.mktemp(kind)))
     for name, call in CELLS.items():
         code = f"from layerwise_nb.explorers import *\n\nexplorer = {call}\nexplorer"
         kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
@@ -68,15 +95,16 @@ def lab(folder):
     port = free_port()
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
                f"--ServerApp.root_dir={folder}", f"--IdentityProvider.token={TOKEN}", "--expose-app-in-browser",
+               f"--ServerApp.base_url={BASE_URL}",
                "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--log-level=ERROR"]  # fmt: skip
     server = subprocess.Popen(command, cwd=folder, start_new_session=True)
     for _ in range(150):
         try:
-            urlopen(f"http://127.0.0.1:{port}/api?token={TOKEN}", timeout=5)
+            urlopen(f"http://127.0.0.1:{port}{BASE_URL}api?token={TOKEN}", timeout=5)
             break
         except OSError:
             time.sleep(0.2)
-    yield f"http://127.0.0.1:{port}/lab/tree"
+    yield f"http://127.0.0.1:{port}{BASE_URL}lab/tree"
     os.killpg(server.pid, signal.SIGTERM)
     server.wait(20)
 
@@ -150,18 +178,21 @@ class Page:
             time.sleep(0.1)
         assert abs(self.cursor(plot) - time_s) < within, f"{self.cursor(plot)} instead of {time_s}"
 
-    def click_until(self, where: list[float], text: str) -> None:
-        "Click a point until the explorer answers: a click while a figure is drawn anew reaches no one."
-        answer = self.page.locator(f'.layerwise-explorer :text("{text}")').first
+    def click_until(self, where: list[float], answered: Callable[[], bool]) -> None:
+        "Click a point until the explorer answers: a press that comes while the page has no time at all reaches no one."
         for _ in range(10):
+            self.page.mouse.move(where[0] - 3, where[1])
+            self.page.mouse.move(*where)
             self.page.mouse.click(*where)
-            try:
-                answer.wait_for(timeout=6_000)
-                return
-            except PlaywrightTimeout:
-                self.page.mouse.move(where[0] - 3, where[1])
-                self.page.mouse.move(*where)
-        answer.wait_for(timeout=1_000)
+            for _ in range(60):
+                if answered():
+                    return
+                time.sleep(0.1)
+        assert answered(), f"no answer to a click at {where}"
+
+    def told(self, text: str) -> Callable[[], bool]:
+        "Whether the explorer shows a text."
+        return lambda: self.page.locator(f'.layerwise-explorer :text("{text}")').count() > 0
 
     def says(self, what: str) -> None:
         self.page.wait_for_selector(f'.layerwise-explorer :text("{what}")')
@@ -211,10 +242,7 @@ def test_one_moment_in_all_views(open_notebook, folder):
     assert abs(page.page.evaluate("document.querySelector('audio').currentTime") - 0.4) < 0.03
     k = 10
     target = page.place(1, *view.points[k], axes="2")
-    page.page.mouse.move(target[0] - 2, target[1])
-    page.page.mouse.move(*target)  # plotly needs to see the pointer come
-    page.page.mouse.click(*target)
-    page.moves_to(view.times[k], within=0.1)
+    page.click_until(target, lambda: abs(page.cursor() - view.times[k]) < 0.1)
     found = view.frame_at(page.cursor())
     assert np.hypot(*(np.subtract(page.place(1, *view.points[found], axes="2"), target))) < 8
     start, end = page.place(0, 0.2, 4.0, "2"), page.place(0, 1.0, 4.0, "2")
@@ -284,7 +312,7 @@ def test_layer_against_layer(open_notebook, folder):
     page.page.mouse.move(where[0] - 3, where[1])
     page.page.mouse.move(*where)
     page.page.locator(".hoverlayer :text('transformer_layer_1 and conv_2')").wait_for(state="attached")
-    page.click_until(where, "95 % interval")
+    page.click_until(where, page.told("95 % interval"))
     pair = [*pair_steps(samples[0], "transformer_layer_1", "conv_2")][-1]
     page.shows(1, 1, "y", pair.correlations)
     page.says(f"{pair.value:.4f}")
@@ -349,7 +377,7 @@ def test_phones_of_a_layer(open_notebook, folder):
     page.page.mouse.move(x - 4, y)
     page.page.mouse.move(x, y)
     page.page.locator(".hoverlayer :text('conv_2')").wait_for(state="attached")
-    page.click_until((x, y), "conv_2: map of phones")
+    page.click_until((x, y), page.told("conv_2: map of phones"))
     page.shows(1, 0, "x", expected("conv_2").map.points[:, 0], atol=1e-3)
     page.control("compare").select_option(label="conv_1")
     page.shows(4, 0, "z", expected("conv_1").confusion.shares, atol=1e-3)
@@ -365,7 +393,7 @@ def test_long_work_is_cancelled_and_started_again(open_notebook, folder):
     page = open_notebook("many")
     page.press("cancel")
     page.says("cancelled")
-    assert page.drawn(0, 0, "z").shape == (1, 1), "nothing of it is drawn"
+    assert page.drawn(0, 0, "z").size == 0, "nothing of it is drawn"
     page.page.get_by_role("button", name="cancel").wait_for(state="hidden")
     rmtree(folder / "many")
     many_utterances(folder / "first", folder / "many", 12)
@@ -398,3 +426,106 @@ def test_a_damaged_file_and_a_folder_that_is_gone(open_notebook, folder):
     rmtree(folder / "gone")
     page.control("utterance").select_option(index=2)
     page.page.wait_for_selector("[role=alert]:has-text('is gone: put it back')")
+
+
+@pytest.fixture
+def at_once():
+    "Explorers do all their work before anything else."
+    Explorer.synchronous = True
+    yield
+    Explorer.synchronous = False
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_explorers_of_another_family(kind, folder, at_once):
+    """All four, opened, moved and heard: names of layers, times and the sample rate of the sound are the model's."""
+    corpus, rate = AlignedCorpus(folder / kind), FAMILIES[kind]
+    names, grid, first = list(corpus.catalogue), corpus.grid, corpus.names[0]
+    moment = LayerExplorer(folder / kind, time_s=0.5)
+    assert (list(moment.layer.options), moment.message.value) == (names, "")
+    moment.layer.value = names[1]
+    view, seconds = moment.views[0], corpus.store.manifest[first]["seconds"]
+    n = len(corpus[first].frames[names[1]])
+    np.testing.assert_allclose(view.times, grid.centers(n) / rate)
+    assert view.times[-1] <= seconds + grid.stride / rate and moment.moment.max == seconds  # of a codec: what it heard last
+    assert np.array(moment.timeline.data[3].z, float).shape[0] == len(names)
+    with wave.open(io.BytesIO(moment.player.wav)) as sound:
+        assert (sound.getframerate(), sound.getnframes()) == (rate, corpus.store.manifest[first]["samples"])
+    assert max(moment.timeline.data[1].y) < rate / 2000 <= moment.timeline.layout.yaxis2.range[1]
+    matrix = SimilarityExplorer(folder / kind, n_frames=200)
+    assert (list(matrix.figure._spec.panels[0].x.names), matrix.message.value) == (names, "")
+    matrix.look_at(names[0], names[-1])
+    assert f"{names[0]} and {names[-1]}" in matrix.pair.value
+    windows = TemporalExplorer(folder / kind, window_s=1.0)
+    assert windows.message.value == "" and len(windows.result.times) == windows.window.max + 1
+    assert windows.result.times[-1] < seconds + grid.stride / rate
+    lag = np.array(windows.lags.data[0].x)
+    np.testing.assert_allclose(np.diff(lag), 1000 * grid.stride / rate)
+    phones = ContentExplorer(folder / kind)
+    assert list(phones.layer.options) == names
+    phones.phone.value = phones.samples[0].segments.labels[0]
+    phones.segments.index = 1
+    of, row = phones.samples[0].segments, phones.segments.value
+    with wave.open(io.BytesIO(phones.player.wav)) as sound:
+        assert sound.getframerate() == rate
+        around = min(of.start_s[row], 0.25) + min(seconds - of.end_s[row], 0.25)
+        assert abs(sound.getnframes() / rate - (of.end_s[row] - of.start_s[row]) - around) < 0.01 or of.utterances[row] != first
+    for explorer in (moment, matrix, windows, phones):
+        explorer.close()
+
+
+def test_speech_of_another_sample_rate_in_the_browser(open_notebook, folder):
+    page, reader = open_notebook("codec"), Reader(folder / "mimi")
+    first = reader.corpus.names[0]
+    page.shows(0, 3, "z", np.stack([row for _, row in reader.movements(first)]))
+    page.slide("layer", "ArrowLeft")
+    page.shows(1, 1, "x", reader.view(first, reader.layers[-2]).points[:, 0])
+    seconds = reader.corpus.store.manifest[first]["seconds"]
+    page.page.wait_for_function(f"Math.abs(document.querySelector('audio').duration - {seconds}) < 0.01")
+    page.page.evaluate("document.querySelector('audio').play()")
+    page.page.wait_for_function("document.querySelector('audio').currentTime > 0.3")
+    page.moves_to(0.6, within=0.5)
+
+
+def test_phones_without_features(folder, tmp_path, at_once):
+    """An extraction with `--store none --moments` keeps labels and a sample of segments: the content explorer opens on them."""
+    from layerwise_nb.extract import extract as extract_here
+
+    flags = dict(audio_dir="synthetic", model="random:tiny", save_dir=str(tmp_path), device="cpu", num_files=4)
+    made = extract_here(**flags, store="none", moments=True)
+    explorer = ContentExplorer(made["features_dir"])
+    assert explorer.message.value == "" and len(explorer.samples[0].segments) > 20
+    explorer.layer.value = explorer.layer.options[1]
+    assert len(explorer.maps[0].data[0].x) > 3
+    explorer.phone.value = explorer.samples[0].segments.labels[0]
+    explorer.segments.index = 1
+    assert len(explorer.player.wav) > 8000
+    explorer.close()
+
+
+
+def test_no_click_is_lost_while_a_figure_is_drawn():
+    """Plotly forgets nearly every press of a tenth of a second during which it draws the figure anew: explorers press again."""
+    page_js = """
+      const z = (n) => Array.from({ length: 23 }, (_, i) => Array.from({ length: 23 }, (_, j) => Math.sin(i * j + n)));
+      const layout = { dragmode: false, clickmode: "event", hovermode: "closest", width: 600, height: 500, title: { text: "0" } };
+      Plotly.newPlot("plot", [{ type: "heatmap", z: z(0) }], layout);
+      let k = 0, clicks = 0;
+      document.getElementById("plot").on("plotly_click", () => clicks++);
+      setInterval(() => Plotly.update("plot", { z: [z(++k)] }, { "title.text": `${k}` }), 60);"""
+    helper = static("figure.js").partition("// Plotly forgets presses")[2].partition("\n")[2]
+    with sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=find_browser(), args=BROWSER_OPTIONS)
+        page = browser.new_page()
+        page.set_content("<div id='plot'></div>")
+        for script in (get_plotlyjs(), f"// {helper}", page_js):
+            page.add_script_tag(content=script)
+        page.evaluate("document.getElementById('plot').addEventListener('mousedown', pressAgain, true)")
+        for n in range(8):
+            page.mouse.move(150 + 30 * n, 200)
+            page.mouse.down()
+            page.wait_for_timeout(100)
+            page.mouse.up()
+            page.wait_for_timeout(500)  # not a double click
+        assert page.evaluate("clicks") >= 8
+        browser.close()

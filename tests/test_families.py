@@ -15,7 +15,7 @@ MIMI |= dict(num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2)
 MIMI |= dict(num_quantizers=5, vector_quantization_hidden_dimension=16)
 
 
-def _checkpoint(kind: str):
+def checkpoint(kind: str):
     "A small model as it is published, some with a head, and its feature extractor."
     import transformers as t
 
@@ -30,7 +30,11 @@ def _checkpoint(kind: str):
         "sew": lambda: (t.SEWModel(t.SEWConfig(**SMALL, conv_dim=(16,) * 13, **few)), plain),
         "mimi": lambda: (t.MimiModel(t.MimiConfig(**MIMI)), at_24_khz),
     }
-    return made[kind]()
+    model, extractor = made[kind]()
+    for name, buffer in model.named_buffers():  # of a codec that was never trained
+        if name.endswith("embed_sum"):
+            buffer.normal_(0, 0.1)
+    return model, extractor
 
 
 UNUSED = {"whisper": ["decoder"], "data2vec": ["lm_head"], "w2v-bert": ["classifier", "projector"]}
@@ -48,10 +52,7 @@ def test_a_family_from_checkpoint_to_corpus(kind, tmp_path):
     from layerwise_nb.extract import extract
 
     torch.manual_seed(0)
-    model, extractor = _checkpoint(kind)
-    for name, buffer in model.named_buffers():  # of a codec that was never trained
-        if name.endswith("embed_sum"):
-            buffer.normal_(0, 0.1)
+    model, extractor = checkpoint(kind)
     model.save_pretrained(tmp_path / kind)
     extractor.save_pretrained(tmp_path / kind)
     flags = dict(audio_dir="synthetic", model=str(tmp_path / kind), save_dir=str(tmp_path / "out"), device="cpu", num_files=2)

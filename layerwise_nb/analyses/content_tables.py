@@ -71,6 +71,9 @@ def content_rows(
         row |= dict(zip(("null_mean", "null_low", "null_high"), null, strict=True))
         row["control"] = untrained.get((v.measure, v.variant, v.target, v.layer), np.nan)
         row |= {"n": v.n, "unit": v.unit, "groups": v.estimate.groups, "classes": v.classes, "folds": v.folds}
+        of_utterances = v.target in ("speaker", "rate") and v.measure in ("target_r2", "probe_accuracy")
+        if of_utterances or v.measure == "variance_partition":
+            row["by"] = "utterance"  # what is the same in a whole utterance is held out by utterance
         rows.append({name: row.get(name, "") for name in COLUMNS})
         rows += [rows[-1] | {"layer": copy, "kind": "copy"} for copy, of in (copies or {}).items() if of == v.layer]
     return rows

@@ -40,9 +40,10 @@ def _norms(study: Study) -> Card:
     norms = {name: np.linalg.norm(x, axis=1) for name, x in frames.items()}
     low, middle, high = np.array([np.quantile(x, (0.05, 0.5, 0.95)) for x in norms.values()]).T
     context = [study.summary.title, f"median over {study.summary.reservoir.n:,} frames, band: 5 to 95 % of them"]
-    caption = "How long the frames of a layer are, and how much that differs from frame to frame."
-    options = {"bands": {"norm": (low, high)}, "log": bool((low > 0).all())}
-    return study.save_curve("norm", "Norm of each layer", caption, list(frames), {"norm": middle}, "norm", context, **options)
+    caption = "How long the frames of a layer are, how much that differs from frame to frame, and how long the longest is."
+    options = {"bands": {"median": (low, high)}, "log": bool((low > 0).all())}
+    curves = {"median": middle, "longest frame": np.array([x.max() for x in norms.values()])}
+    return study.save_curve("norm", "Norm of each layer", caption, list(frames), curves, "norm", context, **options)
 
 # %% ../../nbs/11_analyses/layers.ipynb #97392427
 _LEVELS = (0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)  # quantiles of the activations
@@ -53,7 +54,10 @@ def _distribution(study: Study) -> Card:
 
     summary = study.summary
     quantiles = np.array([np.quantile(x, _LEVELS) for x in summary.reservoir.frames.values()])
-    context = [summary.title, f"all features of {summary.reservoir.n:,} frames"]
+    frames = summary.reservoir.frames
+    lowest, highest = min(frames, key=lambda name: frames[name].min()), max(frames, key=lambda name: frames[name].max())
+    reach = f"{frames[lowest].min():.3g} ({lowest}) to {frames[highest].max():.3g} ({highest})"
+    context = [summary.title, f"all features of {summary.reservoir.n:,} frames; values from {reach}"]
     caption = "Outliers, sparsity and saturation of each layer."
     figure = distribution(list(summary.layers), _LEVELS, quantiles, context)
     return study.save("visualizations/distribution", "Distribution of the activations", caption, figure)

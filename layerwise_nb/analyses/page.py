@@ -237,7 +237,7 @@ def write_page(
     text = _render(page, shown, left_out=left_out, **more)
     if inline and len(text.encode()) > LIMIT:
         what = f"expected a page of at most {LIMIT / 1e6:.0f} MB; its figures alone take {len(text.encode()) / 1e6:.0f} MB"
-        raise ValueError(f"{what}: make fewer (--only, --content_metrics), or send the folder of {path.parent} as a whole")
+        raise ValueError(f"{what}: make fewer (--only, --metrics), or send the folder of {path.parent} as a whole")
     write_text(path, text)
     return path
 

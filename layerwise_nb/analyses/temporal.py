@@ -8,6 +8,7 @@ __all__ = ['TEMPORAL', 'corpus_statistics', 'sample_utterances', 'make_temporal'
 # %% ../../nbs/11_analyses/temporal.ipynb #2797b206
 import csv
 import io
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,6 +24,7 @@ from ..dynamics.boundaries import BoundaryScore, alignment_boundaries, find_boun
 from ..dynamics.change import change, frame_timing
 from ..dynamics.lags import PooledLags, lagged_cka, pool_lags
 from ..dynamics.statistics import TemporalStatistics, TemporalSummary
+from ..measures.outliers import dominated
 
 # %% ../../nbs/11_analyses/temporal.ipynb #28167894
 def corpus_statistics(
@@ -129,19 +131,26 @@ def _lag_cards(study: Study, pooled: PooledLags, context: Sequence[str]) -> list
 
 def _leads(study: Study, by: str, bootstrap: int, max_utterances: int, max_lag_s: float, problems: list[str]) -> list[Card]:
     "Which layer leads which."
-    lagged, groups, rate = [], [], frame_timing(study.corpus.grid)["frame_rate"]
+    lagged, groups, massive, rate = [], [], Counter(), frame_timing(study.corpus.grid)["frame_rate"]
     names = sample_utterances(study, max_utterances)
     known = [name for name in names if by == "utterance" or study.speakers[name]]
     for u in study.read(known, "leads", problems):
         with attempt(f"leads in {u.name}", problems):
             lagged.append(lagged_cka({name: u.frames[name] for name in study.distinct}, rate, max_lag_s))
             groups.append(u.name if by == "utterance" else u.speaker)
+            massive.update(note.layers[0] for note in dominated({name: u.frames[name] for name in study.distinct}))
     if not lagged:
         raise ValueError("no utterance is long enough for lags: see the problems above, or take a smaller max_lag_s")
     pooled = pool_lags(lagged, groups, n_resamples=bootstrap, seed=study.settings["seed"])
     what = f"debiased linear CKA at lags of up to {1000 * max_lag_s:.0f} ms, {len(lagged)} utterances"
     what += f"; {len(names) - len(known)} of unknown speaker are left out" if len(known) < len(names) else ""
-    return _lag_cards(study, pooled, [what])
+    return _lag_cards(study, pooled, [what, *_massive_line(massive, len(lagged))])
+
+
+def _massive_line(massive: Counter, n: int) -> list[str]:
+    "Layers whose leads are those of a few frames: a line for the heading, if there are any."
+    layers = [name for name, times in massive.items() if times * 3 >= n]
+    return [f"a few massive frames hold most of the variance of {', '.join(layers)}: its leads are theirs"] if layers else []
 
 # %% ../../nbs/11_analyses/temporal.ipynb #660aa5a3
 def _boundary_scores(

@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['AudioPlace', 'MIN_SAMPLES', 'AudioBytes', 'as_place', 'not_regular', 'AudioHeader', 'read_header', 'resampled_length',
-           'check_length', 'load_audio']
+           'check_length', 'can_seek', 'load_audio']
 
 # %% ../../nbs/03_audio/decode.ipynb #29ec6af2
 import io
 import math
 import mmap
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -197,18 +198,21 @@ def _counted(path: AudioPlace, header: AudioHeader) -> BinaryIO | None:
     return None if mp3.counted else io.BytesIO(with_count(data, mp3))
 
 
-def _decode(path: AudioPlace, header: AudioHeader) -> np.ndarray:
-    "All samples, (n_samples, channels); an `AudioError` if they are fewer than they should be."
+def _decode(path: AudioPlace, header: AudioHeader, first: int = 0, stop: int | None = None) -> np.ndarray:
+    "Samples (all, or a stretch), (n_samples, channels); an `AudioError` if they are fewer than they should be."
+    n_samples = (header.n_samples if stop is None else stop) - first
     try:
         if header.format == "FLAC":
             _check_flac(path, header.n_samples)
         with _open_decoder(path, _counted(path, header)) as file:
-            samples = file.read(header.n_samples, dtype="float32", always_2d=True)
+            if first:  # GSM cannot
+                file.seek(first)
+            samples = file.read(n_samples, dtype="float32", always_2d=True)
     except sf.LibsndfileError as error:
         what = error.error_string if error.error_string.strip(" .") else "damaged"
         raise AudioError("truncated", f"{path} breaks off while decoding ({what}): copy it again") from error
-    if len(samples) != header.n_samples:
-        raise truncated(path, f"{header.n_samples:,} samples", f"{len(samples):,}")
+    if len(samples) != n_samples:
+        raise truncated(path, f"{header.n_samples:,} samples", f"{first + len(samples):,}")
     return samples
 
 # %% ../../nbs/03_audio/decode.ipynb #e27d0acd
@@ -256,15 +260,28 @@ def _resample(waveform: np.ndarray, from_rate: int, to_rate: int, path: Path) ->
     return resample(torch.from_numpy(waveform), from_rate, to_rate).numpy()
 
 # %% ../../nbs/03_audio/decode.ipynb #a68028d3
+_SAMPLE_BY_SAMPLE = re.compile("PCM_|FLOAT|DOUBLE|ULAW|ALAW$")
+
+
+def can_seek(
+    header: AudioHeader,  # of a file
+) -> bool:
+    "Whether a stretch of a file can be decoded without what lies before it."
+    return header.format in ("FLAC", "WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "NIST") and bool(
+        _SAMPLE_BY_SAMPLE.match(header.subtype)
+    )
+
+# %% ../../nbs/03_audio/decode.ipynb #37d36ed3
 def load_audio(
     path: str | AudioPlace,  # an audio file, or its bytes
     sample_rate: int = 16_000,  # Hz, what the model wants
     channel: int | None = None,  # one of its channels, from 0; None: their mean
+    stretch: tuple[int, int] | None = None,  # first sample, and one past the last, of a file that `can_seek`; None: all
 ) -> tuple[np.ndarray, AudioHeader]:  # (n_samples,) float32 in [-1, 1], read-only; the file's own header
     "Decode a file: mono by mean, resampled where its rate differs; an `AudioError` if its samples cannot be trusted."
     path = as_place(path)
     header = read_header(path)
-    samples = _decode(path, header)
+    samples = _decode(path, header, *(stretch or ()))
     if channel is not None and not 0 <= channel < samples.shape[1]:
         raise AudioError("no such channel", f"{path} has {samples.shape[1]} channels, from 0; channel {channel} is asked for")
     one = 0 if samples.shape[1] == 1 else channel

@@ -25,6 +25,7 @@ from layerwise_nb.audio.decode import (
     AudioHeader,
     AudioPlace,
     as_place,
+    can_seek,
     check_length,
     load_audio,
     not_regular,
@@ -448,7 +449,10 @@ def load_place(
     place = as_place(place)
     if not isinstance(place, Part):
         return _load_long(place, sample_rate, None, _readable(place)) if again else load_audio(place, sample_rate)
-    waveform, header = _load_long(place.path, sample_rate, place.channel, _readable(place.path))
+    version, header = _readable(place.path), read_header(place.path)
+    if header.sample_rate == sample_rate and can_seek(header):
+        return load_audio(place.path, sample_rate, place.channel, place.bounds(header.n_samples, sample_rate))
+    waveform, header = _load_long(place.path, sample_rate, place.channel, version)
     start, stop = place.bounds(len(waveform), sample_rate)
     return waveform[start:stop], header
 

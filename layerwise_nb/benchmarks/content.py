@@ -25,6 +25,7 @@ import psutil
 from ..analyses.content import analyze_content, measure_folder
 from ..analyses.content_measures import MEASURES, TARGETS, Shared, measure_layer
 from ..analyses.content_sample import EFFORTS, ContentSample, Targets, collect, items_of
+from ..analyses.content_source import ContentSource
 from ..audio.acoustics import acoustics
 from ..audio.files import audio_sha256
 from .tool import Row, measure
@@ -343,13 +344,13 @@ def bench_runs(
     goals, effort, settings = (360, 600, 120), "default", {"features_dir": str(features), "formats": "png"}
     if small:
         goals, effort, whole = (0, 0, 0), "quick", ["pnmi"]
-        settings |= {"content_metrics": "pnmi", "targets": "phone", "nulls": 2}
+        settings |= {"metrics": "pnmi", "targets": "phone", "nulls": 2}
     return [
         _whole("k-means, ABX, probes and word MAP of all layers", lambda: measure_folder(
-            corpus.store, corpus.layers, corpus.shared(), whole, folder / "some"), goals[0]),
+            ContentSource(corpus.store, corpus.layers), corpus.shared(), whole, folder / "some"), goals[0]),
         _whole("layerwise_content",
-               lambda: analyze_content(output_dir=str(folder / effort), effort=effort, **settings), goals[1]),
-        _whole("layerwise_content --quick", lambda: analyze_content(output_dir=str(folder / "q"), effort="quick", **settings),
+               lambda: analyze_content(output_dir=str(folder / effort), quick=small, **settings), goals[1]),
+        _whole("layerwise_content --quick", lambda: analyze_content(output_dir=str(folder / "q"), quick=True, **settings),
                goals[2]),
     ]  # fmt: skip
 
@@ -364,7 +365,7 @@ def bench_memory(
     for there in (features, doubled(features, folder / "doubled")):
         corpus = _Corpus.of(there, effort)
         minutes = len(corpus.sample.speakers) * SECONDS / 60
-        own = (corpus.store, corpus.layers[-2:], corpus.shared(), MEASURES, folder / f"parts{minutes:g}")
+        own = (ContentSource(corpus.store, corpus.layers[-2:]), corpus.shared(), MEASURES, folder / f"parts{minutes:g}")
         row = _whole(f"two layers of {minutes:g} minutes", lambda own=own: measure_folder(*own))
         rows.append(row if not rows else row.noting(f"{row.memory / rows[0].memory:.2f} times the memory; {row.note}"))
     return rows

@@ -127,7 +127,7 @@ def _locked(folder: Path) -> Iterator[None]:
     with FileLock(folder.with_name(".summary.lock")):
         yield
 
-# %% ../../nbs/09_corpus/accumulate.ipynb #575902d8
+# %% ../../nbs/09_corpus/accumulate.ipynb #36afc4db
 @patch
 @contextmanager
 def _shared(self: CorpusAccumulator) -> Iterator[None]:
@@ -199,7 +199,7 @@ def _note(
         self._summary.seconds += seconds
         self.counted.add(name)
 
-
+# %% ../../nbs/09_corpus/accumulate.ipynb #1edfda10
 @patch
 def _no_labels_yet(self: CorpusAccumulator, moments: Moments) -> LabeledSummary | None:
     "What labeled utterances are added to; None where there is no place for labels."
@@ -231,7 +231,7 @@ def _give_up(self: CorpusAccumulator, error: BaseException) -> None:
         "checkpoint is given up and computed again when the same command is repeated"
     ) from error
 
-
+# %% ../../nbs/09_corpus/accumulate.ipynb #54b5a45f
 @patch
 def checkpoint(self: CorpusAccumulator) -> None:
     "Move what is in memory to the summary in the folder: all of it or nothing."

@@ -82,7 +82,7 @@ def find_audio_file(
     "What the features of an utterance were made of; an `AudioError` if it is not there."
     place, made_of = audio_place(store, name), store[name].provenance
     is_folder = audio_dir or "audio_dir" in store.run.get("source", {"audio_dir": ""})
-    where = str(audio_dir or store.run.get("where") or store.run["audio_dir"])
+    where = str(audio_dir or store.run["audio_dir" if is_folder else "where"])
     try:
         if is_folder:
             found = _in_folder(Path(where), place, made_of, audio_dir is not None)

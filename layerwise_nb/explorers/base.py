@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['exclusive', 'shows_errors', 'Explorer']
 
-# %% ../../nbs/12_explorers/base.ipynb #5cc868ec
+# %% ../../nbs/12_explorers/base.ipynb #5a594b0f
 import asyncio
 import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,12 @@ def _take_place(
         made = []
     _made[cell] = run, [*made, weakref.ref(explorer)]
 
-# %% ../../nbs/12_explorers/base.ipynb #240f55f9
+# %% ../../nbs/12_explorers/base.ipynb #7341a2ad
+def _ask_colab() -> None:
+    if "google.colab" in sys.modules:
+        import_module("google.colab.output").enable_custom_widget_manager()
+
+# %% ../../nbs/12_explorers/base.ipynb #035b1912
 class Explorer(w.VBox):
     "What all explorers share."
 
@@ -114,6 +120,7 @@ class Explorer(w.VBox):
         self._make_progress()
         self._make_end()
         super().__init__()
+        _ask_colab()
         self.is_open = True
         _open.add(self)
         _take_place(self, _cell_and_run())

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ContentExplorer']
 
-# %% ../../nbs/12_explorers/content.ipynb #d6833db0
+# %% ../../nbs/12_explorers/content.ipynb #cbb7ac23
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -26,8 +26,8 @@ from layerwise_nb.explorers.widgets import (
     choice,
     columns,
     controls,
-    empty_figure,
     layer_slider,
+    spec_figure,
     text_lines,
     wav_bytes,
 )
@@ -131,11 +131,11 @@ def _make_controls(self: ContentExplorer, target, measure, layer, second, phone)
     self.phone.observe(lambda _: self._draw_phone(), "value")
     self.segments.observe(lambda _: self._draw_segment(), "value")
 
-# %% ../../nbs/12_explorers/content.ipynb #e2ac59c3
+# %% ../../nbs/12_explorers/content.ipynb #d4b38e38
 @patch
 def _make_figures(self: ContentExplorer) -> None:
-    self.curve, self.spectrum = empty_figure(_CURVE[1]), empty_figure(_SEGMENT[1])
-    self.maps, self.confusions = ([empty_figure(_SIDE[1]) for _ in range(2)] for _ in range(2))
+    self.curve, self.spectrum = spec_figure(_CURVE[1]), spec_figure(_SEGMENT[1])
+    self.maps, self.confusions = ([spec_figure(_SIDE[1]) for _ in range(2)] for _ in range(2))
     self.curve.on_point(self._click_curve)
     for side in range(2):
         self.maps[side].on_point(partial(self._click_map, side))
@@ -144,11 +144,12 @@ def _make_figures(self: ContentExplorer) -> None:
 
 _CURVE, _SIDE, _SEGMENT = (1100, 380), (600, 600), (600, 250)  # width and height of the figures, in pixels
 
-# %% ../../nbs/12_explorers/content.ipynb #67afab17
+# %% ../../nbs/12_explorers/content.ipynb #c80f9065
 @patch
 def _arrange(self: ContentExplorer) -> None:
     "Controls above, the curve, two columns, and the segments of a phone below."
     self.title = w.HTML(text_lines([self.sources[0].title], first_bold=True))
+    self.spectrum.put(_nothing("Choose a phone and a segment to hear it"), *_SEGMENT)
     self._beside = columns([self.maps[0]], [self.confusions[0]])
     self._heard = columns([self.phone, self.segments], [self.player, self.spectrum])
     row = controls(self.target, self.measure, self.layer, self.second)
@@ -296,7 +297,7 @@ def _draw_layers(self: ContentExplorer) -> None:
     if reasons:
         self.say("; ".join(reasons))
 
-# %% ../../nbs/12_explorers/content.ipynb #427adbe6
+# %% ../../nbs/12_explorers/content.ipynb #2b06d525
 @patch
 def _draw_side(self: ContentExplorer, side: int, content: LayerContent | None) -> None:
     "The map and the confusion of a layer."
@@ -304,8 +305,7 @@ def _draw_side(self: ContentExplorer, side: int, content: LayerContent | None) -
     title = f"{layer} of {self.sources[side].model}" if len(self.sources) > 1 else layer
     unknown = "not read yet" if content is None else "undefined"
     place, taken = (None, None) if content is None else (content.map, content.confusion)
-    nothing = [FigureSpec(f"{title}: {unknown}", [], [Panel([], Axis(shown=False), Axis(shown=False))])] * 2
-    map_spec, confusion_spec = nothing
+    map_spec = confusion_spec = _nothing(f"{title}: {unknown}")
     if place is not None:
         map_spec = _map_spec(f"{title}: map of phones", content, self._sample(side), self.phone.value)
     if taken is not None:
@@ -313,6 +313,11 @@ def _draw_side(self: ContentExplorer, side: int, content: LayerContent | None) -
         confusion_spec = confusion(taken.counts, taken.names, f"{title}: what is taken for what", about)
     self.maps[side].put(map_spec, *_SIDE)
     self.confusions[side].put(confusion_spec, *_SIDE)
+
+
+def _nothing(title: str) -> FigureSpec:
+    "A figure that says why it is empty."
+    return FigureSpec(title, [], [Panel([], Axis(shown=False), Axis(shown=False))])
 
 
 def _map_spec(title: str, content: LayerContent, sample: SegmentSample, phone: str) -> FigureSpec:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SimilarityExplorer']
 
-# %% ../../nbs/12_explorers/similarity.ipynb #b9607fb4
+# %% ../../nbs/12_explorers/similarity.ipynb #9d33a8f7
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,8 @@ from layerwise_nb.explorers.widgets import (
     choice,
     columns,
     controls,
-    empty_figure,
     matrix_pixels,
+    spec_figure,
     text_lines,
 )
 from ..features.store import FeatureStore
@@ -49,7 +49,7 @@ _METHODS = ("pool", "nearest", "linear")
 def _n_layers(source: str | Path | CorpusSummary) -> int:
     return len(source.reservoir.layers if isinstance(source, CorpusSummary) else FeatureStore(source).catalogue)
 
-# %% ../../nbs/12_explorers/similarity.ipynb #188f1def
+# %% ../../nbs/12_explorers/similarity.ipynb #36f8ea47
 class SimilarityExplorer(Explorer):
     "The similarity of every two layers, for a part of a corpus; a click on a cell shows the pair."
 
@@ -82,7 +82,7 @@ class SimilarityExplorer(Explorer):
         self.is_drawn = False  # the matrix of what is chosen
         self._matrices: dict[tuple, SimilarityMatrix] = {}
         self._pixels = pixels = matrix_pixels(max(map(_n_layers, self.sources)))
-        self.figure, self.spectrum = empty_figure(pixels), empty_figure(280)
+        self.figure, self.spectrum = spec_figure(pixels), spec_figure(400)
         self.figure.on_point(self._click)
         self.pair = w.HTML()
         for control in (self.metric, self.estimator, self.subset, self.show):
@@ -246,7 +246,7 @@ def look_at(
     steps = pair_steps(sample, a, b, self.metric.value, rows, self._options())
     self.work(f"{a} and {b}", 3, steps, self._draw_pair)
 
-# %% ../../nbs/12_explorers/similarity.ipynb #87bdd434
+# %% ../../nbs/12_explorers/similarity.ipynb #3eaf1e34
 @patch
 def _draw_pair(self: SimilarityExplorer, view: PairView) -> None:
     of = f", {self.show.value} model" if len(self.sources) > 1 else ""
@@ -260,4 +260,4 @@ def _draw_pair(self: SimilarityExplorer, view: PairView) -> None:
     layers = self.samples[self.show.value == "second"].layers
     leading = f"of {len(view.correlations)} leading directions of each"
     spec = spectrum(view.correlations, view.names, view.n, [layers[name] for name in view.names], view.correlations_null, leading)
-    self.spectrum.put(spec, 480, 320)
+    self.spectrum.put(spec, 480, 400)

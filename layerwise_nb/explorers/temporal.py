@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TemporalExplorer']
 
-# %% ../../nbs/12_explorers/temporal.ipynb #429b39cf
+# %% ../../nbs/12_explorers/temporal.ipynb #757538c9
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,15 @@ from layerwise_nb.explorers.widgets import (
     choice,
     columns,
     controls,
-    empty_figure,
     matrix_pixels,
+    spec_figure,
     text_lines,
 )
 from ..figures.curves import lag_curves
 from ..figures.heatmap import heatmap
 from ..figures.style import few_notes
 
-# %% ../../nbs/12_explorers/temporal.ipynb #568c4bc1
+# %% ../../nbs/12_explorers/temporal.ipynb #8ec3ba55
 class TemporalExplorer(Explorer):
     "The similarity of layers in a window that moves through an utterance, and at a lag."
 
@@ -64,7 +64,7 @@ class TemporalExplorer(Explorer):
         pair = pair or (self.layers[0], self.layers[-1])
         self.pair = [choice(name, self.layers, layer) for name, layer in zip(("lag of", "and"), pair, strict=True)]
         self._pixels = pixels = matrix_pixels(len(self.layers))
-        self.figure, self.lags = empty_figure(pixels), empty_figure(320)
+        self.figure, self.lags = spec_figure(pixels), spec_figure(400)
         self.notes = w.HTML()  # why a layer has no values
         for control in (self.utterance, *self.pair):
             control.observe(self._lag, "value")
@@ -111,7 +111,7 @@ def _slide(self: TemporalExplorer, _: Any = None) -> None:
 
     self.work("comparing layers", len(self.layers) + 1, steps(), draw)
 
-# %% ../../nbs/12_explorers/temporal.ipynb #ec7a0be0
+# %% ../../nbs/12_explorers/temporal.ipynb #0e34d090
 @patch
 @exclusive
 def _draw(self: TemporalExplorer) -> None:
@@ -130,5 +130,5 @@ def _lag(self: TemporalExplorer, _: Any = None) -> None:
     names = [control.value for control in self.pair]
     frames = {name: self.reader.frames(self.utterance.value, name) for name in names}
     lagged = lagged_cka(frames, self.reader.clock["frame_rate"], 0.2)
-    self.lags.put(lag_curves(lagged, [tuple(names)], f"{self.utterance.value}; {self.reader.corpus.model}"), 480, 320)
+    self.lags.put(lag_curves(lagged, [tuple(names)], f"{self.utterance.value}; {self.reader.corpus.model}"), 480, 400)
     self.update_code()

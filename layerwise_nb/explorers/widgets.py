@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['MARGIN', 'LABEL_PX', 'WIDE', 'static', 'text_lines', 'PlotlyPage', 'cells', 'on_page', 'LiveFigure', 'empty_figure',
-           'heat_map', 'cursor', 'matrix_pixels', 'Player', 'wav_bytes', 'controls', 'columns', 'choice',
+           'spec_figure', 'heat_map', 'cursor', 'matrix_pixels', 'Player', 'wav_bytes', 'controls', 'columns', 'choice',
            'layer_slider', 'CopyButton']
 
-# %% ../../nbs/12_explorers/widgets.ipynb #f0a5cc32
+# %% ../../nbs/12_explorers/widgets.ipynb #b992f876
 import io
 import wave
 from collections.abc import Callable, Iterable
@@ -24,7 +24,7 @@ import numpy as np
 import plotly.graph_objects as go
 import traitlets
 
-from ..figures.plotly_renderer import refresh
+from ..figures.plotly_renderer import HEADING, refresh
 from ..figures.specification import FigureSpec
 from ..figures.style import COLORS, TEMPLATE, colorscale
 
@@ -71,7 +71,7 @@ def cells(
     values = np.round(np.asarray(values, np.float64), digits)
     return np.where(np.isnan(values), None, values) if np.isnan(values).any() else values
 
-# %% ../../nbs/12_explorers/widgets.ipynb #0f98a4ba
+# %% ../../nbs/12_explorers/widgets.ipynb #55446fe8
 def on_page(
     made: dict,  # data and layout, of `drawn`
     square: bool = False,  # the cells of its heat map
@@ -84,6 +84,7 @@ def on_page(
         above = 24 * bool(layout["annotations"])  # the names of groups
         room = layout["height"] - margin["t"] - margin["b"] - 24
         layout["legend"], margin["t"] = dict(y=1 + above / room, yanchor="bottom"), margin["t"] + 24
+    layout["title"] |= dict(pad=dict(l=12, t=20))  # a page draws it eight pixels higher
     layout |= dict(width=None, autosize=True, dragmode=False, clickmode="event", hovermode=hover, margin=margin)
     for name, axis in layout.items():
         if name.startswith(("xaxis", "yaxis")):
@@ -95,7 +96,7 @@ def on_page(
             trace |= dict(z=cells(trace["z"]), text=None, texttemplate=None)
     return made
 
-# %% ../../nbs/12_explorers/widgets.ipynb #47f48133
+# %% ../../nbs/12_explorers/widgets.ipynb #923315c6
 MARGIN = dict(l=64, r=16, t=28, b=40, autoexpand=False)  # of figures that are drawn by hand
 
 
@@ -142,8 +143,15 @@ def empty_figure(
     "A figure without data, as wide as its place."
     shared = dict(template=TEMPLATE, height=height, margin=MARGIN, showlegend=False, autosize=True)
     figure = LiveFigure(layout=shared | layout)
-    figure._config = figure._config | dict(responsive=True, displayModeBar=False, typesetMath=False)
+    figure._config = figure._config | dict(responsive=True, displayModeBar=False, typesetMath=False, doubleClick=False)
     return figure
+
+# %% ../../nbs/12_explorers/widgets.ipynb #3d2ec390
+def spec_figure(
+    height: int,  # pixels
+) -> LiveFigure:
+    "An empty figure for `put`."
+    return empty_figure(height, title=dict(text=" ", **HEADING))
 
 # %% ../../nbs/12_explorers/widgets.ipynb #8ce0d013
 def heat_map(

@@ -17,8 +17,10 @@ async function draw(model, el) {
   const leave = figure.render({ model: quiet, el });
   const sizes = new ResizeObserver(fit);
   sizes.observe(el.parentElement ?? el);
+  el.addEventListener("mousedown", pressAgain, true);
   return () => {
     sizes.disconnect();
+    el.removeEventListener("mousedown", pressAgain, true);
     leave();
   };
 }
@@ -45,4 +47,34 @@ function withoutEcho(model) {
 function fit() {
   clearTimeout(globalThis.layerwise_fit);
   globalThis.layerwise_fit = setTimeout(() => dispatchEvent(new Event("resize")), 80);
+}
+
+// Plotly forgets presses while it is busy, most of all one during which it draws the figure anew: press again, too fast for a drawing
+// to come between. Where there is no point to click, nothing comes of that.
+function pressAgain(down) {
+  const plot = down.target.closest(".js-plotly-plot");
+  if (!down.isTrusted || down.button || !plot?.on || !down.target.closest(".draglayer")) return;
+  let clicked = false;
+  const hear = () => (clicked = true);
+  const retry = (more) => {
+    if (clicked || !more) {
+      plot.removeListener("plotly_click", hear);
+      return;
+    }
+    press(down.clientX, down.clientY);
+    setTimeout(retry, 40, more - 1);
+  };
+  const lift = (up) => {
+    const still = Math.hypot(up.clientX - down.clientX, up.clientY - down.clientY) < 4;
+    setTimeout(retry, 0, still ? 5 : 0);
+  };
+  plot.on("plotly_click", hear);
+  addEventListener("mouseup", lift, { once: true, capture: true });
+}
+
+function press(clientX, clientY) {
+  const target = document.elementFromPoint(clientX, clientY);
+  for (const type of ["mousemove", "mousedown", "mouseup"]) {
+    target?.dispatchEvent(new MouseEvent(type, { bubbles: true, cancelable: true, view: window, clientX, clientY, detail: 1 }));
+  }
 }
