@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['run', 'layerwise_run']
 
-# %% ../nbs/14_commands/run.ipynb #de59d534
+# %% ../nbs/14_commands/run.ipynb #45b8befe
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from fastcore.script import call_parse
@@ -14,11 +15,12 @@ from fastcore.script import call_parse
 from .analyses.analysis import analysis_flags
 from .analyses.pipeline import ANALYSES, check_choices, visualize
 from .core.commands import UsageError, command_ending
+from .corpus.shared import join_processes
 from .extract import extract
 from .extraction.progress import INTERRUPTED, format_summary
 from .visualize import configured, old_settings, print_result
 
-# %% ../nbs/14_commands/run.ipynb #3279e3a9
+# %% ../nbs/14_commands/run.ipynb #56cd16d0
 def run(
     audio_dir: str | None,  # folder of audio files, or "synthetic"; None: `extraction` says where speech comes from
     output_dir: str,  # for features and results
@@ -28,17 +30,18 @@ def run(
     "Extract, then analyze what was extracted."
     check_choices(analysis)  # before hours of extraction
     summary = extract(audio_dir, str(Path(output_dir).expanduser() / "features"), **extraction)
-    if not summary:  # a process beside the first
-        return 0
-    print(format_summary(summary))
-    if summary["stopped"] or not summary["done"]:
-        return 130 if summary["stopped"] == INTERRUPTED else 1
+    if summary:  # else this is a process beside the first
+        print(format_summary(summary))
+        if summary["stopped"] or not summary["done"]:
+            return 130 if summary["stopped"] == INTERRUPTED else 1
+    with closing(join_processes()) as team:  # all processes go on with what the first found
+        summary = team.from_main(lambda: summary)
     status = print_result(visualize(summary["features_dir"], output_dir, **analysis))
     return status or int(bool(summary["failed"]))
 
-# %% ../nbs/14_commands/run.ipynb #59df32c8
+# %% ../nbs/14_commands/run.ipynb #f0b981c6
 @call_parse
-@analysis_flags(*ANALYSES.values())
+@analysis_flags(*ANALYSES.values(), without=["shard"])
 def layerwise_run(
     audio_dir: str = None,  # folder of audio files, searched with its subfolders; "synthetic" (default): made on the spot
     output_dir: str = None,  # for features and results

@@ -37,6 +37,13 @@ def timed(function, *args) -> tuple[float, object]:
     return time.perf_counter() - start, result
 
 
+def worked(function, *args) -> tuple[float, object]:
+    """The same in processor time, which does not depend on what else the machine does."""
+    start = time.process_time()
+    result = function(*args)
+    return time.process_time() - start, result
+
+
 def command(module: str, *flags) -> list[str]:
     return [sys.executable, "-m", f"layerwise_nb.{module}", *map(str, flags)]
 
@@ -128,6 +135,31 @@ def records(number: int, folder: Path) -> dict[str, float]:
     }
 
 
+# ---- An analysis planned
+
+
+def analysis_plan(number: int, folder: Path) -> dict[str, float]:
+    """Processor seconds until an analysis of so many utterances starts to read."""
+    from layerwise_nb.corpus.aligned import AlignedCorpus
+    from layerwise_nb.corpus.passes import SummaryPass, TemporalPass
+    from layerwise_nb.corpus.shared import pass_key, share_names
+    from layerwise_nb.features.catalogue import catalogue_to_json, feature_catalogue
+
+    folder.mkdir()
+    identity = {"model": "m", "weights": "w", "feature_type": "all", "dtype": "float32"}
+    (folder / "run.json").write_text(json.dumps({"identity": identity, "catalogue": catalogue_to_json(feature_catalogue())}))
+    record = {"status": "done", "seconds": 12.5, "start": 0, "frames": 624, "hash": "0" * 32, "bytes": 17_000_000}
+    records = ({"utterance": f"84_1_84-1-{i:06}", "samples": 100_000 + i, **record} for i in range(number))
+    (folder / "manifest.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    seconds, corpus = worked(AlignedCorpus, folder)
+    found = {"open": seconds}
+    found["key"], _ = worked(pass_key, SummaryPass(), corpus)
+    found["share sums"], shares = worked(share_names, SummaryPass(), corpus, 64)
+    assert sum(map(len, shares)) == number
+    found["share dynamics"], _ = worked(share_names, TemporalPass(), corpus, 64)
+    return found
+
+
 # ---- Many files listed
 
 
@@ -164,6 +196,8 @@ def table(utterances: int, listed: int) -> str:
         for number in (1_000, 10_000, 100_000):
             took = records(number, Path(folder, f"records{number}"))
             rows.append(Row(f"manifest of {number:,}", ", ".join(f"{what} {s:.3f} s" for what, s in took.items())))
+        took = analysis_plan(100_000, Path(folder, "analysis"))
+        rows.append(Row("analysis of 100,000", ", ".join(f"{what} {s:.2f} s" for what, s in took.items())))
         if listed:
             took = listing(listed, Path(folder, "listing"))
             rows.append(Row(f"{listed:,} files", ", ".join(f"{what} {s:.2f} s" for what, s in took.items())))

@@ -108,14 +108,23 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
-def start_launch(num_processes: int, *flags, stderr: int = subprocess.PIPE) -> subprocess.Popen:
+def start_launch(num_processes: int, *flags, stderr: int = subprocess.PIPE, **options) -> subprocess.Popen:
     """`accelerate launch` on a machine without GPUs (`--cpu --num_processes 2` would start one process)."""
-    return _start(f"--num_machines 1 --main_process_port {free_port()}", num_processes, *flags, stderr=stderr)
+    machines = f"--num_machines 1 --main_process_port {free_port()}"
+    return _start(machines, num_processes, *flags, stderr=stderr, **options)
 
 
-def _start(machines: str, num_processes: int, *flags, within: Sequence[str] = (), stderr: int = subprocess.PIPE, **env):
+def _start(
+    machines: str,
+    num_processes: int,
+    *flags,
+    module: str = "extract",
+    within: Sequence[str] = (),
+    stderr: int = subprocess.PIPE,
+    **env,
+):
     launch = f"launch --multi_gpu {machines} --num_processes {num_processes} --mixed_precision no --dynamo_backend no"
-    launch += " -m layerwise_nb.extract --device cpu"
+    launch += f" -m layerwise_nb.{module}" + (" --device cpu" if module != "temporal" else "")  # which has no such flag
     command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", *launch.split(), *map(str, flags)]
     # a session of its own, so that Ctrl-C can be sent to all of its processes, as a terminal does
     options = {"stdout": subprocess.PIPE, "text": True, "encoding": "utf-8", "start_new_session": True}
@@ -166,11 +175,11 @@ class Machines:
         if done.returncode:
             raise OSError(f"ip {arguments}: {done.stderr.strip()}")
 
-    def start(self, machine: int, *flags) -> subprocess.Popen:
+    def start(self, machine: int, *flags, module: str = "extract") -> subprocess.Popen:
         """`accelerate launch` of one process on machine 0 or 1 of the two."""
         ring = f"--num_machines 2 --machine_rank {machine} --main_process_ip 10.77.0.1 --main_process_port 29577"
         within = ("ip", "netns", "exec", self._names[machine])
-        return _start(ring, 2, *flags, within=within, GLOO_SOCKET_IFNAME=self._cables[machine])
+        return _start(ring, 2, *flags, module=module, within=within, GLOO_SOCKET_IFNAME=self._cables[machine])
 
 
 def launch_in_terminal(num_processes: int, *flags) -> Result:

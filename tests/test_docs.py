@@ -121,12 +121,30 @@ def test_everything_exported_is_documented(site):
 
 # ---- The batch script ----
 
-SLURM = NBS / "how_to/extract.slurm"
+SLURM, ANALYZE = NBS / "how_to/extract.slurm", NBS / "how_to/analyze.slurm"
 
 
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="no shellcheck: apt-get install shellcheck")
 def test_slurm_script_is_sound():
-    subprocess.run(["shellcheck", SLURM], check=True)
+    subprocess.run(["shellcheck", SLURM, ANALYZE], check=True)
+
+
+@pytest.mark.parametrize(
+    "job, expected",
+    [
+        ({}, "--features_dir f"),
+        ({"SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_TASK_COUNT": "8"}, "--features_dir f --shard 2/8"),
+        ({"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "1", "SHARDS": "8"}, "--features_dir f --shard 3/8"),
+    ],
+)
+def test_slurm_array_of_an_analysis(tmp_path, job, expected):
+    """With SLURM's command and ours replaced: a task does its shard, a job without an array does all."""
+    for name, text in {"srun": 'shift; "$@"', "layerwise_similarity": 'echo "$@"'}.items():
+        (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    env = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"} | job
+    run = subprocess.run(["bash", ANALYZE, "similarity", "--features_dir", "f"], env=env, capture_output=True, text=True)
+    assert (run.returncode, run.stdout.strip()) == (0, expected), run.stderr
 
 
 def test_slurm_script_runs_on_two_nodes(tmp_path):

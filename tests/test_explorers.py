@@ -529,3 +529,23 @@ def test_no_click_is_lost_while_a_figure_is_drawn():
             page.wait_for_timeout(500)  # not a double click
         assert page.evaluate("clicks") >= 8
         browser.close()
+
+
+def test_a_new_measure_is_one_record(folder, at_once, monkeypatch):
+    """A measure that is added to the table is in the explorer's choice, and a figure has its name, its range and its colors."""
+    from dataclasses import replace
+
+    from layerwise_nb.figures.heatmap import heatmap
+    from layerwise_nb.figures.style import DIVERGING
+    from layerwise_nb.measures.matrix import MEASURES, SimilarityMatrix
+
+    new = dict(label="Agreement", reading="from -2 to 2", range=(-2.0, 2.0), signed=True, quick=True)
+    monkeypatch.setitem(MEASURES, "agreement", replace(MEASURES["linear_cka"], **new))
+    explorer = SimilarityExplorer(folder / "first", n_frames=100)
+    assert "agreement" in explorer.metric.options and "rsa" not in explorer.metric.options
+    explorer.close()
+    names, dims = ("a", "b"), (3, 3)
+    spec = heatmap(SimilarityMatrix(names, names, np.zeros((2, 2)), "agreement", "in-sample", 9, dims, dims))
+    scale = spec.panels[0].marks[0].scale
+    assert spec.title == "Agreement between layers" and scale.label == "Agreement: from -2 to 2"
+    assert (scale.low, scale.high, scale.colors) == (-2, 2, DIVERGING)

@@ -368,7 +368,7 @@ CONTENT = Analysis(
 )
 
 
-@analysis_flags(CONTENT)
+@analysis_flags(CONTENT, without=["shard"])
 def analyze_content(
     features_dir: str = None,  # features folder, or one above it
     output_dir: str = None,  # the results go to <output_dir>/clean_analysis/content

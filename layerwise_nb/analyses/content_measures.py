@@ -201,7 +201,7 @@ def _defined(shared: Shared, names: Sequence[str]) -> tuple[dict[str, np.ndarray
     values = {name: y if name == "phone" else y / np.maximum(y.std(0), 1e-6) for name, y in values.items()}
     return values, np.flatnonzero(there), moves
 
-# %% ../../nbs/11_analyses/content_measures.ipynb #061fe5c0
+# %% ../../nbs/11_analyses/content_measures.ipynb #91f6d8a6
 def _target_r2(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
     for measure, variant, name, estimate, null, n, folds, note in _r2_of(shared, data):
         classes = len(shared.sample.phones) if name == "phone" else 0
@@ -235,7 +235,8 @@ def _rate(sample: ContentSample, utterance: str) -> float:
 
 def _target_cca(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
     sample, common = shared.sample, {"what": shared.sample.what}
-    for name in ("phone", "mel"):
+    lone = "phone" in shared.wanted and len(sample.phones) == 1
+    for name in ("mel",) if lone else ("mel", "phone"):
         if name in shared.targets.widths and name in shared.wanted and data.sums is not None:
             sums = data.sums.of(data.name, [name])
             found = target_cca(sums, sample.n_groups, **common)
@@ -255,6 +256,8 @@ def _target_cca(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
         null = null_cca(data.words, y, folds, moves)
         yield from _cca_values(found, null, data, "word", "words", y.shape[1], len(np.unique(folds)))
     yield from _pasad(shared, data)
+    if lone:
+        raise ValueError(f"expected 2 or more phones; got {len(sample.phones)}: canonical correlations need two")
 
 
 def _cca_values(found: TargetCca, null: tuple, data: LayerFrames, target: str, unit: str, classes: int, folds: int) -> Iterator:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RESULTS_VERSION', 'analysis_key', 'make_one', 'Made', 'make_all']
 
-# %% ../../nbs/11_analyses/finished.ipynb #f1a15e02
+# %% ../../nbs/11_analyses/finished.ipynb #f3e159b5
 import hashlib
 import json
 import sys
@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .analysis import Analysis, Outcome
+from .analysis import Analysis, Outcome, gather_all
 from .study import FOLDERS, Study
 from ..core.commands import split_list
 from ..core.files import file_stamps, write_text
@@ -93,7 +93,25 @@ def _record(key: str, outcome: Outcome, folder: Path) -> dict:
     shown = [{**asdict(c), "files": [Path(file).relative_to(folder).as_posix() for file in c.files]} for c in outcome.cards]
     return {"key": key, "figures": shown, "problems": list(outcome.problems)}
 
-# %% ../../nbs/11_analyses/finished.ipynb #b082abbb
+# %% ../../nbs/11_analyses/finished.ipynb #e2eca918
+def _unfinished(
+    study: Study, analyses: Sequence[Analysis], settings: Mapping[str, Any], records: Mapping[str, dict], asked: bool
+) -> tuple[dict[str, str], list[str]]:
+    "The analyses to make, with their keys, and those that are finished."
+    todo, kept = {}, []
+    for analysis in analyses:
+        name = analysis.name
+        if (missing := analysis.missing(study, settings)) and not asked:
+            print(f"{name:12} left out: {missing}", file=sys.stderr)
+            continue
+        key = analysis_key(study, analysis, settings)
+        if _finished(records.get(name), key, study.folder):
+            kept.append(name)
+        else:
+            todo[name] = key
+    return todo, kept
+
+# %% ../../nbs/11_analyses/finished.ipynb #d2394fe7
 @dataclass(frozen=True)
 class Made:
     "What one call made of a list of analyses, and what was there before."
@@ -110,19 +128,14 @@ def make_all(
     asked: bool = False,  # each was asked for by name: what it lacks is then a problem, not a reason to leave it out
 ) -> Made:
     "Make what is not finished; `parts.json` is written after each."
-    path, made, kept = study.folder / "parts.json", [], []
+    path, made = study.folder / "parts.json", []
     records = _read_records(path)
+    todo, kept = study.team.from_main(lambda: _unfinished(study, analyses, settings, records, asked))
+    gather_all(study, [analysis for analysis in analyses if analysis.name in todo], settings)
     for analysis in analyses:
-        name = analysis.name
-        if (missing := analysis.missing(study, settings)) and not asked:
-            print(f"{name:12} left out: {missing}", file=sys.stderr)
-            continue
-        key = analysis_key(study, analysis, settings)
-        if _finished(records.get(name), key, study.folder):
-            kept.append(name)
-            continue
-        print(f"{name:12} {_why(records.get(name), key)}", file=sys.stderr, flush=True)
-        records[name] = _record(key, make_one(study, analysis, settings), study.folder)
-        made.append(name)
-        write_text(path, json.dumps(records, indent=1, ensure_ascii=False))
+        if (name := analysis.name) in todo:
+            print(f"{name:12} {_why(records.get(name), todo[name])}", file=sys.stderr, flush=True)
+            records[name] = _record(todo[name], make_one(study, analysis, settings), study.folder)
+            made.append(name)
+            write_text(path, json.dumps(records, indent=1, ensure_ascii=False))
     return Made(records, made, kept)

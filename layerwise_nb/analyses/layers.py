@@ -62,7 +62,7 @@ def _distribution(study: Study) -> Card:
     figure = distribution(list(summary.layers), _LEVELS, quantiles, context)
     return study.save("visualizations/distribution", "Distribution of the activations", caption, figure)
 
-# %% ../../nbs/11_analyses/layers.ipynb #b54ec11b
+# %% ../../nbs/11_analyses/layers.ipynb #ef354393
 def make_layers(
     study: Study,  # features and shared settings
 ) -> Outcome:
@@ -77,4 +77,5 @@ LAYERS = Analysis(
     "Values, norms and dimensions of each layer by itself.",
     make_layers,
     shares=("layers", "align", "reservoir_size", "seed", "formats"),
+    gather=lambda study, settings: study.summary,
 )

@@ -31,7 +31,7 @@ from ..measures.moments import copies
 # %% ../../nbs/11_analyses/pipeline.ipynb #a02c9e0e
 ANALYSES: dict[str, Analysis] = {a.name: a for a in (CONTENT, SIMILARITY, PROPAGATION, LAYERS, TEMPORAL, UTTERANCE)}
 
-# %% ../../nbs/11_analyses/pipeline.ipynb #f27264da
+# %% ../../nbs/11_analyses/pipeline.ipynb #edad95a2
 def _chosen(only: str) -> list[Analysis]:
     "The analyses asked for, in the order of the page; all where none is."
     names = split_list(only)
@@ -60,13 +60,13 @@ def visualize(
     analyses = _chosen(only)
     _check_report(report)
     given = {"features_dir": features_dir, "output_dir": output_dir, **kwargs}
-    study, settings = open_study(analyses, given, list(ANALYSES.values()))
-    found = make_all(study, analyses, settings, asked=bool(only))
-    problems = {name: found.records[name]["problems"] for name in ANALYSES if found.records.get(name, {}).get("problems")}
-    page = _page(study, found.records, settings)
-    pages = {"page": write_page(study.folder / "index.html", page)}
-    if report:
-        pages["report"] = write_page(Path(report).expanduser(), page, inline=True)
+    with open_study(analyses, given, list(ANALYSES.values())) as (study, settings):
+        found = make_all(study, analyses, settings, asked=bool(only))
+        problems = {name: found.records[name]["problems"] for name in ANALYSES if found.records.get(name, {}).get("problems")}
+        page = _page(study, found.records, settings)
+        pages = {"page": write_page(study.folder / "index.html", page)}
+        if report:
+            pages["report"] = write_page(Path(report).expanduser(), page, inline=True)
     return {**pages, "made": found.made, "kept": found.kept, "problems": problems}
 
 # %% ../../nbs/11_analyses/pipeline.ipynb #68e1b89e

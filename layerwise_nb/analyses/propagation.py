@@ -36,7 +36,7 @@ def make_propagation(
     card = study.save_curve("input_propagation", title, caption, found.layers, curves, label, context)
     return Outcome([card], [], {"curves": found})
 
-# %% ../../nbs/11_analyses/propagation.ipynb #bd661b2c
+# %% ../../nbs/11_analyses/propagation.ipynb #78de2fdf
 def _missing(study: Study, settings: Mapping[str, Any]) -> str:
     source = front_end_output(study.store.catalogue)
     if source.group != "cnn":
@@ -50,5 +50,6 @@ PROPAGATION = Analysis(
     "The CNN output is what the transformer starts from; these curves follow it upwards.",
     make_propagation,
     shares=("layers", "align", "reservoir_size", "seed", "formats"),
+    gather=lambda study, settings: study.summary,
     missing=_missing,
 )

@@ -6,7 +6,11 @@
 __all__ = ['SIMILARITY', 'make_similarity', 'analyse_similarity', 'BOOTSTRAPPED', 'Result', 'check_metrics', 'measure',
            'features_facts', 'analyse_summary', 'analyse_difference']
 
-# %% ../../nbs/11_analyses/similarity.ipynb #1b9cfa36
+# %% ../../nbs/11_analyses/similarity.ipynb #a3dadd84
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
 from .analysis import Analysis, Outcome, analysis_flags, own_measures, run_analysis
 from layerwise_nb.analyses.comparison import (
     Change,
@@ -158,7 +162,17 @@ def _add_crosses(study: Study, models: _Models, names, how, settings, cards: lis
                 results |= {f"{name}_{suffix}": result for name, result in found.items()}
             problems += [f"{name} of {other.label} was left out: {why}" for name, why in paired.failed.items()]
 
-# %% ../../nbs/11_analyses/similarity.ipynb #0495e9e4
+# %% ../../nbs/11_analyses/similarity.ipynb #3a3d7f20
+def _gather(study: Study, settings: Mapping[str, Any]) -> None:
+    "The passes that processes share."
+    stores = [study.store]
+    with suppress(ValueError, OSError):  # a folder that does not fit: `make_similarity` says so
+        if settings["against"] or settings["control"]:
+            stores += [store for store, _ in _Models(study, settings["against"], settings["control"]).differences()]
+    for store in stores:
+        study.summary_of(store.path)
+
+# %% ../../nbs/11_analyses/similarity.ipynb #81eb2321
 SIMILARITY = Analysis(
     "similarity",
     "How similar are the layers?",
@@ -166,6 +180,7 @@ SIMILARITY = Analysis(
     make_similarity,
     shares=("layers", "align", "reservoir_size", "seed", "device", "formats"),
     measures=_KNOWN,
+    gather=_gather,
 )
 
 # %% ../../nbs/11_analyses/similarity.ipynb #4536480b

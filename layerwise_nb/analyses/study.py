@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['FOLDERS', 'summarize', 'check_settings', 'Study', 'spread']
 
-# %% ../../nbs/11_analyses/study.ipynb #2d4d7ec6
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+# %% ../../nbs/11_analyses/study.ipynb #8bd18ee0
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,12 @@ from ..audio.speakers import assign_speakers
 from ..core.commands import results_folder, split_list
 from ..core.files import write_text
 from ..corpus.aligned import AlignedCorpus, UtteranceFrames, context_line
+from ..corpus.passes import Pass, SummaryPass, TemporalPass
+from ..corpus.shared import Gathered, read_corpus
 from ..corpus.summary import CorpusSummary
+from ..dynamics.statistics import TemporalStatistics
+from ..extraction.launch import Alone
+from ..extraction.plan import read_shard
 from ..features.store import FeatureStore
 from ..measures.moments import copies
 
@@ -37,7 +43,7 @@ def _device(device: str) -> str:
         raise ValueError("device cuda: torch sees no GPU; use cpu, or look at nvidia-smi and the torch build")
     return "cuda" if torch.cuda.is_available() else "numpy"
 
-# %% ../../nbs/11_analyses/study.ipynb #2006dbfd
+# %% ../../nbs/11_analyses/study.ipynb #a673019d
 def summarize(
     features_dir: str | Path,  # features folder, or one above it
     layers: str | Sequence[str] = "",  # names of the layers, separated by commas; empty: all
@@ -45,12 +51,17 @@ def summarize(
     reservoir_size: int = 4000,  # frames to keep
     seed: int = 0,  # of the reservoir
     device: str = "auto",  # where sums are taken: "auto" (a GPU if there is one), "cpu" or "cuda"
-) -> CorpusSummary:
+    read: Callable[[Pass, AlignedCorpus], Gathered | None] = read_corpus,  # who reads: this process, or several together
+) -> CorpusSummary | None:  # None where another process has it
     "The summary of a features folder: computed in one pass, or the one that was kept instead of features."
     device = _device(device)
     store, names = FeatureStore(features_dir), split_list(layers)
     if store.has_features:
-        return CorpusSummary.of(AlignedCorpus(store.path, names or None, align), reservoir_size, seed, device)
+        found = read(SummaryPass(reservoir_size, seed, device), AlignedCorpus(store.path, names or None, align))
+        if found is None or found.sums is None:
+            return None
+        found.sums.failed = found.failed
+        return found.sums
     if names or align != "pool":
         raise ValueError(
             f"{store.path} holds sums and no features (extracted with --store none): all layers, aligned by pool, are what "
@@ -58,7 +69,7 @@ def summarize(
         )
     return CorpusSummary.load(store.path, device)
 
-# %% ../../nbs/11_analyses/study.ipynb #83be07bc
+# %% ../../nbs/11_analyses/study.ipynb #9d86d5ac
 _NEEDED = {"features_dir": "a folder that layerwise_extract wrote", "output_dir": "a folder for the results"}
 _CHOICES = {
     "align": ("pool", "nearest", "linear"),
@@ -67,7 +78,7 @@ _CHOICES = {
     "formats": ("png", "svg", "pdf", "html"),
     "animations": ("mp4", "gif", "html"),
 }
-_MIN = {"bootstrap": 0, "reservoir_size": 4, "max_utterances": 0, "fps": 1}
+_MIN = {"bootstrap": 0, "reservoir_size": 4, "max_utterances": 0, "fps": 1, "wait_minutes": 0}
 _POSITIVE_S = ("window_s", "step_s", "max_lag_s")
 FOLDERS = ("against", "control")  # features folders that a setting may name, several with commas between
 
@@ -88,12 +99,13 @@ def check_settings(
     for name in _POSITIVE_S:
         if not 0 < settings.get(name, 1) < np.inf:
             raise ValueError(f"--{name} must be a number of seconds above 0; got {settings[name]}")
+    read_shard(settings.get("shard"))
     if not split_list(settings.get("formats", "png")):
         raise ValueError("--formats must name one format or more; got none")
     for folder in (path for name in FOLDERS for path in split_list(settings.get(name) or "")):
         FeatureStore(folder)
 
-# %% ../../nbs/11_analyses/study.ipynb #0a6cdc60
+# %% ../../nbs/11_analyses/study.ipynb #23e0f188
 class Study:
     "A features folder, and what all analyses of it share."
 
@@ -109,9 +121,13 @@ class Study:
         formats: str = "png,html",  # of the figures: png, svg, pdf, html
         speaker_table: str = None,  # who speaks, instead of what was recorded: a TSV file of utterance, tab, speaker
         speaker_pattern: str = None,  # or a regular expression with a group `speaker`, on the path below the corpus
+        shard: str = None,  # read part i of n only, e.g. 2/4, and leave its sums; the same without it puts all parts together
+        wait_minutes: float = 10.0,  # under accelerate launch: how long to wait for processes that do not come
     ):
         self.settings = {name: value for name, value in locals().items() if name != "self"}
         check_settings(self.settings)
+        self.team: Alone = Alone()  # the processes that share the reading
+        self.left_out: dict[str, str] = {}  # utterances that could not be read, and why
         self.store = FeatureStore(features_dir)
         stored = self.store.catalogue
         if unknown := [name for name in split_list(layers) if name not in stored]:
@@ -124,6 +140,7 @@ class Study:
         self.speakers, self.speaker_notes = who.speakers, who.notes if speaker_table or speaker_pattern else []
         self.formats = split_list(formats)
         self.folder = results_folder(output_dir)
+        self._summary: CorpusSummary | None = None
 
     @property
     def title(self) -> str:
@@ -136,17 +153,36 @@ class Study:
     def summary_of(
         self,
         features_dir: str | Path,  # another features folder, such as that of an untrained control
-    ) -> CorpusSummary:
-        "The summary of a folder under the settings of this study."
+    ) -> CorpusSummary | None:  # None beside process 0, and for a shard
+        "The summary of a folder under the settings of this study; the one of this folder is read once."
+        path = FeatureStore(features_dir).path
+        if path == self.store.path and self._summary:
+            return self._summary
         shared = ("layers", "align", "reservoir_size", "seed", "device")
-        summary = summarize(features_dir, **{name: self.settings[name] for name in shared})
-        summary.name_speakers(self.speakers)
+        summary = summarize(path, **{name: self.settings[name] for name in shared}, read=self.gather)
+        if summary is not None:  # else another process has it
+            summary.name_speakers(self.speakers)
+            if path == self.store.path:
+                self._summary = summary
         return summary
 
-    @cached_property
+    @property
     def summary(self) -> CorpusSummary:
         "Sums and a sample of frames: one pass over the corpus, made when first asked for."
         return self.summary_of(self.store.path)
+
+    @cached_property
+    def statistics(self) -> TemporalStatistics:
+        "Statistics of every utterance in time, each layer at its own rate: read once, or those kept by the extraction."
+        kept = self.store.path / "summary/temporal.npz"
+        if not self.store.has_features and kept.exists():
+            statistics = TemporalStatistics.load(kept)
+        else:
+            found = self.gather(TemporalPass(), AlignedCorpus(self.store.path, self.layers, own_grid=True))
+            statistics = found and found.sums
+        if statistics is not None:
+            statistics.name_speakers(self.speakers)
+        return statistics
 
     @cached_property
     def corpus(self) -> AlignedCorpus:
@@ -165,6 +201,23 @@ class Study:
     def few(self) -> list[str]:
         "At most six layers, spread over the model: as many lines as an eye can follow."
         return spread(self.distinct)
+
+# %% ../../nbs/11_analyses/study.ipynb #81afe892
+@patch
+def gather(
+    self: Study,
+    what: Pass,  # what to collect
+    corpus: AlignedCorpus,  # of this study, or of a folder it is compared with
+) -> Gathered | None:  # None beside process 0; without sums for a shard
+    "One pass, shared by the processes of the study; sums that took long are kept below the results."
+    if self.team.launched and getattr(what, "device", "") == "cuda":
+        import torch
+
+        what = replace(what, device=f"cuda:{self.team.local_rank % torch.cuda.device_count()}")
+    found = read_corpus(what, corpus, self.folder / "sums", self.team, self.settings["shard"])
+    if found:
+        self.left_out |= found.failed
+    return found
 
 # %% ../../nbs/11_analyses/study.ipynb #db4dce52
 def spread(

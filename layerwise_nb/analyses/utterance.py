@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['UTTERANCE', 'choose_utterance', 'make_utterance', 'analyse_time']
 
-# %% ../../nbs/11_analyses/utterance.ipynb #29d5f6ae
+# %% ../../nbs/11_analyses/utterance.ipynb #3593f20c
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .analysis import Analysis, Outcome, analysis_flags, open_study
+from .analysis import Analysis, Outcome, analysis_flags, gather_all, open_study
 from .finished import make_one
 from .page import Card
 from .study import Study
@@ -228,7 +228,7 @@ UTTERANCE = Analysis(
     missing=lambda study, settings: "" if study.store.has_features else "it needs features, and this folder holds sums only",
 )
 
-# %% ../../nbs/11_analyses/utterance.ipynb #6b5c0eb9
+# %% ../../nbs/11_analyses/utterance.ipynb #5d92559a
 @analysis_flags(TEMPORAL, UTTERANCE)
 def analyse_time(
     features_dir: str = None,  # features folder, or one above it
@@ -237,6 +237,7 @@ def analyse_time(
 ) -> Outcome:
     "How the layers change in time, over the corpus and in one utterance: files, figures and animations."
     analyses = (TEMPORAL, UTTERANCE)
-    study, settings = open_study(analyses, {"features_dir": features_dir, "output_dir": output_dir, **kwargs})
-    outcomes = [make_one(study, each, settings) for each in analyses if not each.missing(study, settings)]
+    with open_study(analyses, {"features_dir": features_dir, "output_dir": output_dir, **kwargs}) as (study, settings):
+        gather_all(study, analyses, settings)
+        outcomes = [make_one(study, each, settings) for each in analyses if not each.missing(study, settings)]
     return Outcome([c for o in outcomes for c in o.cards], list(dict.fromkeys(p for o in outcomes for p in o.problems)))

@@ -1,0 +1,214 @@
+"""Analyses by several processes, machines and jobs: the numbers of one process, whoever shared the work."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from running import (
+    TIMEOUT_S,
+    Command,
+    Machines,
+    extract,
+    features_dir,
+    finish_launch,
+    load,
+    noises,
+    run,
+    start_launch,
+)
+
+METRICS = ("--metrics", "linear_cka,mean_squared_cca", "--bootstrap", 0, "--formats", "png")
+
+
+@pytest.fixture(scope="session")
+def features(tmp_path_factory) -> Path:
+    """24 utterances of 10 s: 12,000 frames in six groups that are multiplied together."""
+    audio = noises(tmp_path_factory.mktemp("audio"), [10.0] * 24)
+    save_dir = tmp_path_factory.mktemp("features")
+    flags = ("--model", "random:tiny", "--feature_type", "transformer")
+    assert extract("--audio_dir", audio, "--save_dir", save_dir, *flags).status == 0
+    return features_dir(save_dir)
+
+
+@pytest.fixture(scope="session")
+def alone(features, tmp_path_factory) -> dict[str, dict]:
+    """What everybody is compared with: the numbers of one process."""
+    output_dir = tmp_path_factory.mktemp("alone")
+    result = run("similarity", "--features_dir", features, "--output_dir", output_dir, *METRICS)
+    assert result.status == 0, result.err
+    assert not (output_dir / "clean_analysis/sums").exists()  # so little is not kept
+    return matrices(output_dir)
+
+
+def matrices(output_dir: Path) -> dict[str, dict]:
+    paths = sorted((output_dir / "clean_analysis/similarity_matrices").glob("*.npz"))
+    return {path.name: load(path) for path in paths}
+
+
+def check_same(output_dir: Path, expected: dict[str, dict]) -> None:
+    """Every measure within 1e-6; nothing half-written."""
+    found = matrices(output_dir)
+    assert found.keys() == expected.keys() and len(found) == 2
+    for name, arrays in found.items():
+        np.testing.assert_allclose(arrays["values"], expected[name]["values"], rtol=0, atol=1e-6, err_msg=name)
+    assert parts(output_dir) == ["whole"]
+
+
+def parts(output_dir: Path) -> list[str]:
+    return sorted(path.name for path in output_dir.glob("clean_analysis/sums/*/*") if path.is_dir())
+
+
+def contents(output_dir: Path) -> dict[str, bytes]:
+    """Tables and sums, byte for byte (the headers of matrices name the output folder)."""
+    paths = [*output_dir.rglob("*.csv"), *output_dir.glob("clean_analysis/sums/*/*/*.npz")]
+    return {str(path.relative_to(output_dir)): path.read_bytes() for path in sorted(paths)}
+
+
+# ---- Processes and machines
+
+
+def test_processes_agree_and_repeat(features, alone, tmp_path):
+    for name, count in {"two": 2, "three": 3, "three again": 3}.items():
+        flags = ("--features_dir", features, "--output_dir", tmp_path / name, *METRICS)
+        result = finish_launch(start_launch(count, *flags, module="similarity"))
+        assert result.status == 0, result.err
+        assert result.out.count("written to") == 1  # process 0 speaks for all
+        check_same(tmp_path / name, alone)
+    once, again = contents(tmp_path / "three"), contents(tmp_path / "three again")
+    assert once == again and len(once) >= 4
+    kept = run("similarity", "--features_dir", features, "--output_dir", tmp_path / "three", *METRICS)  # from the sums
+    assert kept.status == 0
+    check_same(tmp_path / "three", alone)
+
+
+def test_dynamics_by_two_processes(features, tmp_path):
+    flags = ("--bootstrap", 40, "--formats", "png", "--max_utterances", 1, "--animations", "")
+    for name in ("one", "two"):
+        where = ("--features_dir", features, "--output_dir", tmp_path / name, *flags)
+        done = run("temporal", *where) if name == "one" else finish_launch(start_launch(2, *where, module="temporal"))
+        assert done.status == 0, done.err
+    one, two = (tmp_path / name / "clean_analysis/temporal_analysis" for name in ("one", "two"))
+    for file in ("statistics.npz", "measures.csv"):
+        assert (one / file).read_bytes() == (two / file).read_bytes()
+
+
+def test_an_error_is_told_once(features, tmp_path):
+    flags = ("--features_dir", features, "--output_dir", tmp_path, "--layers", "conv_9")
+    result = finish_launch(start_launch(2, *flags, module="similarity"))
+    assert result.status != 0 and result.err.count("layerwise_similarity: ") == 1
+    assert "has no layer conv_9" in result.err
+
+
+@pytest.fixture
+def machines():
+    try:
+        with Machines() as two:
+            yield two
+    except OSError as error:
+        pytest.skip(f"two machines on this one need the right to make network namespaces: {error}")
+
+
+def test_two_machines(features, alone, tmp_path, machines):
+    flags = ("--features_dir", features, "--output_dir", tmp_path, *METRICS)
+    launches = [machines.start(machine, *flags, module="similarity") for machine in (0, 1)]
+    results = [finish_launch(launch) for launch in launches]
+    assert [r.status for r in results] == [0, 0], results
+    assert "written to" in results[0].out and results[1].out == ""
+    check_same(tmp_path, alone)
+
+
+# ---- Shards
+
+
+def test_shards_and_their_merge(features, alone, tmp_path):
+    flags = ("--features_dir", features, "--output_dir", tmp_path, *METRICS)
+    at_once = [Command("similarity", *flags, "--device", "cpu", "--shard", f"{i}/3") for i in (1, 3)]
+    results = [command.wait() for command in at_once]
+    assert [r.status for r in results] == [0, 0], results
+    assert "summary      shard 1/3: " in results[0].out and len(matrices(tmp_path)) == 0
+    left = tmp_path.glob("clean_analysis/sums/*/part-*/part.json")
+    counted = [json.loads(path.read_text())["utterances"] for path in left]
+    merged = run("similarity", *flags, "--device", "cpu")
+    assert merged.status == 0, merged.err
+    missing = 24 - sum(map(len, counted))
+    assert f"shards       2 of 3 found; 2/3 lacks {missing} utterances, which are read now" in merged.err
+    check_same(tmp_path, alone)
+
+
+# ---- Killed
+
+
+def slow_and_saved() -> None:
+    """What to do before a command so that each group takes half a second and is put on the disk."""
+    from layerwise_nb.corpus import shared
+    from layerwise_nb.corpus.passes import SummaryPass
+
+    real_close = SummaryPass.close
+
+    def close(self, sums):
+        time.sleep(0.5)
+        real_close(self, sums)
+
+    SummaryPass.close, SummaryPass.nbytes = close, lambda *args: 0
+    shared.LITTLE, shared._MOST_PARTS = 1, 10**9
+
+
+def test_killed_and_repeated(features, alone, tmp_path):
+    flags = ("--features_dir", features, "--output_dir", tmp_path / "killed", *METRICS, "--device", "cpu")
+    with Command("similarity", *flags, prepare=slow_and_saved) as command:
+        wait_for_part(tmp_path / "killed", lambda: command.process.is_alive())
+        command.kill()
+        assert command.wait().status == -signal.SIGKILL
+    (before,) = [json.loads(path.read_text()) for path in (tmp_path / "killed").rglob("part-*/part.json")]
+    assert 0 < len(before["utterances"]) < 24
+    for utterance in before["utterances"]:  # nothing that was finished is read again: it cannot be
+        os.rename(features / f"{utterance}.npz", features / f"{utterance}.away")
+    try:
+        again = run("similarity", *flags)
+    finally:
+        for utterance in before["utterances"]:
+            os.rename(features / f"{utterance}.away", features / f"{utterance}.npz")
+    assert again.status == 0, again.err
+    check_same(tmp_path / "killed", alone)
+
+
+def wait_for_part(output_dir: Path, running) -> None:
+    end = time.monotonic() + TIMEOUT_S
+    while not list(output_dir.glob("clean_analysis/sums/*/part-*/part.json")):
+        assert running() and time.monotonic() < end, "no part was written"
+        time.sleep(0.01)
+
+
+def test_one_process_of_two_is_killed(features, alone, tmp_path):
+    flags = ("--features_dir", features, "--output_dir", tmp_path, *METRICS)
+    launch = start_launch(2, *flags, module="similarity")
+    end = time.monotonic() + TIMEOUT_S
+    while not list(tmp_path.glob("clean_analysis/sums/*/about.json")):  # both are there, and the work is being shared out
+        assert launch.poll() is None and time.monotonic() < end
+        time.sleep(0.002)
+    os.kill(process_of_rank(launch.pid, 1), signal.SIGKILL)
+    start = time.monotonic()
+    result = finish_launch(launch)
+    assert result.status != 0 and time.monotonic() - start < 60
+    told = ("another process of this run exited unexpectedly", "interrupted; ", "Signal 9 (SIGKILL) received by PID")
+    assert any(words in result.err for words in told), result.err  # the last: the launcher's words, where it was faster
+    assert "layerwise_nb/corpus" not in result.err  # no traceback of ours
+    assert matrices(tmp_path) == {}
+    again = run("similarity", *flags, "--device", "cpu")  # the number of processes may change
+    assert again.status == 0, again.err
+    found = matrices(tmp_path)
+    for name, arrays in found.items():
+        np.testing.assert_allclose(arrays["values"], alone[name]["values"], rtol=0, atol=1e-6)
+
+
+def process_of_rank(launcher: int, rank: int) -> int:
+    """The process id of a worker, by what accelerate put into its environment."""
+    for child in psutil.Process(launcher).children(recursive=True):
+        if child.environ().get("RANK") == str(rank):
+            return child.pid
+    raise AssertionError(f"no process of rank {rank}")
