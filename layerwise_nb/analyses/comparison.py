@@ -4,16 +4,13 @@
 
 # %% auto #0
 __all__ = ['analyse_difference', 'same_layers', 'model_labels', 'pair_sample', 'pair_with', 'with_control', 'unrelated',
-           'measure_cross', 'alignment_lines', 'alignment_facts', 'Side', 'analyse_cross', 'side_facts', 'Change',
-           'measure_change', 'change_curves', 'change_heatmap', 'analyse_change']
+           'bootstrap_cross', 'measure_cross', 'alignment_lines', 'alignment_facts', 'Side', 'analyse_cross',
+           'side_facts']
 
 # %% ../../nbs/11_analyses/comparison.ipynb #94833a6f
-import csv
-import io
-import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +26,6 @@ from layerwise_nb.analyses.matrices import (
     write_result,
 )
 from .study import Study
-from ..core.arrays import write_arrays
-from ..core.files import write_text
-from ..core.notes import UndefinedError
 from ..corpus.aligned import AlignedCorpus
 from layerwise_nb.corpus.paired import (
     PairedFrames,
@@ -46,7 +40,7 @@ from ..corpus.summary import CorpusSummary
 from ..features.catalogue import common_grid
 from ..features.frame_grid import same_grid
 from ..features.store import FeatureStore
-from ..measures.bootstrap import bootstrap_difference, bootstrap_matrix
+from ..measures.bootstrap import MatrixIntervals, bootstrap_difference, bootstrap_matrix
 from ..measures.matrix import MEASURES, similarity_matrix
 from ..measures.null import shifted_rows
 
@@ -203,7 +197,14 @@ def unrelated(
     return np.mean(values, axis=0), np.max(values, axis=0)
 
 # %% ../../nbs/11_analyses/comparison.ipynb #f0203c14
-def _bootstrap_cross(first: dict, second: dict, groups, metric: str, **how) -> Any:
+def bootstrap_cross(
+    first: dict[str, np.ndarray],  # the rows: layer -> (n_frames, dim)
+    second: dict[str, np.ndarray],  # the columns
+    groups: np.ndarray,  # (n_frames,) utterance or speaker of each
+    metric: str,
+    **how: Any,  # of `bootstrap_matrix`
+) -> MatrixIntervals:
+    "Intervals of a cross matrix, as `Resampling.intervals` asks for them."
     return bootstrap_matrix(first, groups, metric, others=second, **how)
 
 
@@ -217,7 +218,7 @@ def measure_cross(
     matrix = similarity_matrix(paired.first, metric, paired.second)
     notes = dict.fromkeys([*massive_notes(paired.first, metric), *massive_notes(paired.second, metric), *matrix.notes])
     matrix, sides = replace(matrix, notes=tuple(notes)), [paired.first, paired.second]
-    intervals, why = how.intervals(_bootstrap_cross, sides, sample_groups(paired, how.by), speakers, metric)
+    intervals, why = how.intervals(bootstrap_cross, sides, sample_groups(paired, how.by), speakers, metric)
     null = unrelated(paired, metric, how.seed) if MEASURES[metric].kernel else None
     return Result(matrix, intervals, tuple(why), []), null
 
@@ -317,228 +318,3 @@ def analyse_cross(
 def side_facts(store: FeatureStore) -> dict[str, Any]:
     "Where the features of a model come from."
     return {"model": _title(store), "utterances": len(store), "identity": store.run["identity"]}
-
-# %% ../../nbs/11_analyses/comparison.ipynb #d1426fa0
-@dataclass(frozen=True)
-class _Model:
-    "The frames of one model at sampled moments."
-
-    frames: dict[str, np.ndarray]
-    rows: np.ndarray  # which moments of the sample
-    sample: Any  # with their utterances and speakers
-
-
-def _each_layer(a: _Model, b: _Model, metric: str, how: Resampling, speakers: dict) -> tuple[np.ndarray, list]:
-    "Each layer of one model with the same layer of the other: value, low, high (3, n_layers), and notes."
-    _, mine, theirs = np.intersect1d(a.rows, b.rows, assume_unique=True, return_indices=True)
-    groups, found, notes = sample_groups(b.sample, how.by)[theirs], {}, []
-    for name, x in a.frames.items():
-        if (key := (id(x), id(b.frames[name]))) not in found:
-            sides = {name: x[mine]}, {name: b.frames[name][theirs]}
-            found[key], said = _one_layer(sides, metric, how, groups, speakers)
-            notes += said
-    return np.stack([found[id(x), id(b.frames[name])] for name, x in a.frames.items()], axis=1), notes
-
-
-def _one_layer(sides: tuple[dict, dict], metric: str, how: Resampling, groups, speakers: dict) -> tuple[np.ndarray, list]:
-    try:
-        value = similarity_matrix(sides[0], metric, sides[1]).values.item()
-    except UndefinedError as error:
-        return np.full(3, np.nan), [error.note]
-    intervals, why = how.intervals(_bootstrap_cross, sides, groups, speakers, metric)
-    ends = (np.nan, np.nan) if intervals is None else (intervals.low.item(), intervals.high.item())
-    return np.array([value, *ends]), why
-
-# %% ../../nbs/11_analyses/comparison.ipynb #820f713c
-def _model_of(study: Study, sample: Reservoir, other: FeatureStore) -> tuple[_Model, list[str]]:
-    "A model at the sampled moments, and what could not be read."
-    paired = pair_with(study, sample, other, study.layers)
-    lost = [f"{name} of {other.path.parent.name} is left out: {why}" for name, why in paired.failed.items()]
-    return _Model(paired.second, paired.rows, paired), lost
-
-
-def _with_control(study: Study, sample: Reservoir, start: _Model, control: FeatureStore, metrics) -> dict[str, np.ndarray]:
-    "Each layer of the first model with the same layer of the untrained one."
-    untrained, _ = _model_of(study, sample, control)
-    return {m: _each_layer(start, untrained, m, Resampling(0), {})[0][0] for m in metrics}
-
-# %% ../../nbs/11_analyses/comparison.ipynb #2747e138
-@dataclass(frozen=True, eq=False)
-class Change:
-    "Each layer of several models with itself in the first of them, and in the one before."
-
-    metric: str  # name of the measure
-    estimator: str
-    n: int  # frames
-    layers: tuple[str, ...]
-    groups: tuple[str, ...]  # of the layers: "cnn", "projection" or "transformer"
-    models: tuple[str, ...]  # the first, and those compared with it
-    with_first: np.ndarray  # (3, n_layers, n_models - 1) value and both ends of its interval
-    with_previous: np.ndarray  # (3, n_layers, n_models - 1)
-    control: np.ndarray | None = None  # (n_layers,) the first with the untrained control
-    notes: tuple[str, ...] = ()
-    files: list[Path] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        left = max(map(len, self.layers))
-        head = [f"{self.metric} ({self.estimator}) of each layer with itself in {self.models[0]}, n = {self.n:,} frames"]
-        head += [" ".join([" " * left, *(f"{name:>{max(len(name), 6)}}" for name in self.models[1:])])]
-        for name, row in zip(self.layers, self.with_first[0], strict=True):
-            cells = (f"{v:>{max(len(m), 6)}.3f}" for v, m in zip(row, self.models[1:], strict=True))
-            head += [" ".join([f"{name:<{left}}", *cells])]
-        return "\n".join([*head, *(f"note: {note}" for note in self.notes)])
-
-# %% ../../nbs/11_analyses/comparison.ipynb #664cbec2
-def _change(study: Study, metric: str, sample: Reservoir, start: _Model, others, values, control, notes) -> Change:
-    "All of it together."
-    layers, catalogue = tuple(study.layers), study.store.catalogue
-    name, x = next(iter(start.frames.items()))
-    estimator = similarity_matrix({name: x[:200]}, metric, {name: x[:200]}).estimator
-    groups, models = tuple(catalogue[layer].group for layer in layers), tuple(model_labels([study.store, *others]))
-    first, previous = (np.stack(each, axis=2) for each in values)
-    said = tuple(dict.fromkeys(notes))
-    return Change(metric, estimator, sample.n, layers, groups, models, first, previous, control, said)
-
-# %% ../../nbs/11_analyses/comparison.ipynb #f93317f3
-def measure_change(
-    study: Study,  # of the first model
-    others: Sequence[FeatureStore],  # the same layers, in the order of training
-    metrics: Sequence[str],  # names of measures of two layers
-    how: Resampling,  # of the intervals
-    control: FeatureStore | None = None,  # the untrained network
-) -> dict[str, Change]:  # metric -> each layer with itself
-    "How much each layer changes over several models."
-    sample = pair_sample(study, *others, *([control] if control else []))
-    start = _Model({name: sample.frames[name] for name in study.layers}, np.arange(sample.n), sample)
-    values, notes = {m: ([], []) for m in metrics}, {m: [*massive_notes(start.frames, m)] for m in metrics}
-    before = start
-    for other in others:
-        now, lost = _model_of(study, sample, other)
-        for m in metrics:
-            for reference, made in zip((start, before), values[m], strict=True):
-                row, said = _each_layer(reference, now, m, how, study.speakers)
-                made.append(row)
-                notes[m] += said
-            notes[m] += [*massive_notes(now.frames, m), *lost]
-        before = now
-    untrained = _with_control(study, sample, start, control, metrics) if control else {}
-    return {m: _change(study, m, sample, start, others, values[m], untrained.get(m), notes[m]) for m in metrics}
-
-# %% ../../nbs/11_analyses/comparison.ipynb #66686c51
-def _curves(change: Change, values: np.ndarray, start: float, control: np.ndarray | None) -> list:
-    "A line for each group of layers: the mean, between the lowest and the highest layer; the control stands apart at the end."
-    from layerwise_nb.figures.specification import Line
-    from layerwise_nb.figures.style import layer_groups
-
-    named = [group for group, first, stop in layer_groups(change.layers) for _ in range(first, stop)]
-    groups = [name or group for name, group in zip(named, change.groups, strict=True)]
-    n, marks = values.shape[1], []
-    at = np.concatenate([np.arange(n + 1.0), [np.nan, n + 1.0]])
-    for i, group in enumerate(dict.fromkeys(groups)):
-        own = np.array([g == group for g in groups])
-        rows = np.full((own.sum(), n + 3), np.nan)
-        rows[:, 0], rows[:, 1 : n + 1] = start, values[own]
-        rows[:, -1] = np.nan if control is None else control[own]
-        known = np.isfinite(rows).any(axis=0)
-        low, mean, high = (np.full(n + 3, np.nan) for _ in range(3))
-        low[known], mean[known], high[known] = (f(rows[:, known], axis=0) for f in (np.nanmin, np.nanmean, np.nanmax))
-        marks.append(Line(at, mean, group, i, low, high, True))
-    return marks
-
-# %% ../../nbs/11_analyses/comparison.ipynb #31250739
-def change_curves(
-    change: Change,
-    details: Sequence[str] = (),  # model, corpus: a line each
-) -> Any:  # a `FigureSpec`
-    "How far layers have come, and when they changed."
-    from layerwise_nb.figures.specification import Axis, FigureSpec, Panel
-    from layerwise_nb.figures.style import measure_name
-
-    panels, name = [], measure_name(change.metric)
-    names = [*change.models, *(["untrained"] if change.control is not None else [])]
-    for which, values, start in (("the first", change.with_first, 1.0), ("the one before", change.with_previous, np.nan)):
-        x = Axis(names=names, are_layers=False, limits=(-0.4, len(names) - 0.6))
-        marks = _curves(change, values[0], start, change.control if which == "the first" else None)
-        panels.append(Panel(marks, x, Axis(f"{name} with {which}", grid=True), 2.4))
-    band = "a line: the mean of a group's layers; band: from its lowest to its highest layer"
-    band += "" if change.control is None else "; untrained: the control, which shares no training with the first"
-    title = f"How layers change over {len(change.models)} models: {name} of each with itself"
-    lines = [*details, f"{change.metric} ({change.estimator}), n = {change.n:,} frames", band]
-    return FigureSpec(title, lines, panels, legend="below", kind="Curves")
-
-# %% ../../nbs/11_analyses/comparison.ipynb #9e5dbd08
-_LOWS = (0.99, 0.95, 0.9, 0.8, 0.5, 0.0)  # where colors may begin
-
-
-def change_heatmap(
-    change: Change,
-    previous: bool = False,  # with the model before, instead of the first
-    details: Sequence[str] = (),  # model, corpus: a line each
-) -> Any:  # a `FigureSpec`
-    "Each layer's similarity with itself, by checkpoint."
-    from layerwise_nb.figures.heatmap import cell_figure
-    from layerwise_nb.figures.specification import Scale
-    from layerwise_nb.figures.style import few_notes, measure_name, measure_reading
-
-    values, low, high = change.with_previous if previous else change.with_first
-    name, (_, limits, colors) = measure_name(change.metric), measure_reading(change.metric)
-    known = values[np.isfinite(values)]
-    begin = next((x for x in _LOWS if known.size and known.min() >= x), limits[0])
-    reference = "the model before" if previous else change.models[0]
-    ends = (low, high) if np.isfinite(low).any() else (None, None)
-    figure = cell_figure(
-        f"{name} of each layer with itself in {reference}",
-        [*details, f"{change.metric} ({change.estimator}), n = {change.n:,} frames", *few_notes(change.notes)],
-        change.layers, change.models[1:], values, Scale(name, begin, limits[1], colors), *ends,
-    )  # fmt: skip
-    figure.panels[0].x.are_layers = False
-    return figure
-
-# %% ../../nbs/11_analyses/comparison.ipynb #b87c5c23
-def _change_csv(change: Change) -> str:
-    table = io.StringIO()
-    rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(["layer", "group", "model", "with", "value", "low", "high", "control"])
-    for i, (layer, group) in enumerate(zip(change.layers, change.groups, strict=True)):
-        for j, model in enumerate(change.models[1:]):
-            for reference, values in ((change.models[0], change.with_first), (change.models[j], change.with_previous)):
-                control = "" if change.control is None else repr(float(change.control[i]))
-                rows.writerow([layer, group, model, reference, *map(repr, values[:, i, j].tolist()), control])
-    return table.getvalue()
-
-
-def _write_change(stem: Path, change: Change, header: dict[str, Any]) -> list[Path]:
-    "NPZ, CSV and JSON of a change."
-    facts = {name: getattr(change, name) for name in ("metric", "estimator", "n", "layers", "groups", "models", "notes")}
-    facts |= header
-    arrays = {"with_first": change.with_first, "with_previous": change.with_previous, "layers": np.array(change.layers)}
-    arrays |= {"models": np.array(change.models)} | ({} if change.control is None else {"control": change.control})
-    paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("npz", "csv", "json")]
-    write_arrays(paths[0], "change", 1, arrays, facts)
-    write_text(paths[1], _change_csv(change))
-    write_text(paths[2], json.dumps(facts, indent=1, ensure_ascii=False))
-    return paths
-
-# %% ../../nbs/11_analyses/comparison.ipynb #6f83acd3
-def analyse_change(
-    study: Study,  # of the first model
-    others: Sequence[FeatureStore],  # the same layers, in the order of training
-    metrics: Sequence[str],  # names of measures of two layers
-    how: Resampling,  # of the intervals
-    settings: dict[str, Any],  # what else the files should say of how they were made
-    control: FeatureStore | None = None,  # the untrained network
-) -> dict[str, Change]:  # metric -> each layer with itself
-    "How layers change over the checkpoints of a training, for any number of measures, with files and figures."
-    folder, results = study.folder / "similarity_matrices", {}
-    folder.mkdir(parents=True, exist_ok=True)
-    stores = [study.store, *others, *([control] if control else [])]
-    header = {"settings": settings, "features": [side_facts(store) for store in stores]}
-    for metric, change in measure_change(study, others, metrics, how, control).items():
-        stem, about = folder / f"{metric}_change", [f"{study.summary.title}; then {', '.join(change.models[1:])}"]
-        files = _write_change(stem, change, header)
-        files += change_curves(change, about).save(stem, study.formats)
-        for previous, name in ((False, "first"), (True, "previous")):
-            figure = change_heatmap(change, previous, about)
-            files += figure.save(folder / f"{metric}_change_{name}", study.formats)
-        results[metric] = replace(change, files=files)
-    return results

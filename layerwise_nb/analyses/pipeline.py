@@ -9,6 +9,7 @@ __all__ = ['ANALYSES', 'OLD_NAMES', 'visualize', 'check_choices', 'config_text',
 import json
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from .page import Card, Page, Section, write_page
 from .propagation import PROPAGATION
 from .similarity import SIMILARITY
 from .study import Study, check_settings
+from .study_notebook import write_notebook
 from .temporal import TEMPORAL
 from .utterance import UTTERANCE
 from ..core.commands import UsageError, split_list
@@ -64,6 +66,7 @@ def visualize(
         found = make_all(study, analyses, settings, asked=bool(only))
         problems = {name: found.records[name]["problems"] for name in ANALYSES if found.records.get(name, {}).get("problems")}
         page = _page(study, found.records, settings)
+        page = replace(page, notebook=_notebook(study, found.records, settings, page.title).name)
         pages = {"page": write_page(study.folder / "index.html", page)}
         if report:
             pages["report"] = write_page(Path(report).expanduser(), page, inline=True)
@@ -110,7 +113,7 @@ def _page(study: Study, records: Mapping[str, dict], settings: Mapping[str, Any]
     "What the page says of all analyses that were ever made."
     facts, store = _facts(study), study.store
     shown = {name: records[name] for name in ANALYSES if name in records}
-    text = "\n".join(f"{name} = {json.dumps(value)}" for name, value in settings.items() if value is not None)
+    text = "\n".join(f"{name} = {json.dumps(value, default=str)}" for name, value in settings.items() if value is not None)
     made = {name: [file for figure in record["figures"] for file in figure["files"]] for name, record in shown.items()}
     same_as, best = copies(store.catalogue), []
     if "content/which_layer.csv" in made.get("content", ()):
@@ -121,6 +124,19 @@ def _page(study: Study, records: Mapping[str, dict], settings: Mapping[str, Any]
         all_findings(study.folder, [name for name in study.layers if name not in same_as], made), best,
         _RANDOM if str(store.run["identity"]["weights"]).startswith("random") else "",
     )  # fmt: skip
+
+
+def _notebook(study: Study, records: Mapping[str, dict], settings: Mapping[str, Any], title: str) -> Path:
+    "The notebook beside the page: settings, explorers, every figure that is kept as data."
+    sections = []
+    for name, analysis in ANALYSES.items():
+        cards = records.get(name, {"figures": []})["figures"]
+        kept = [(card["title"], file) for card in cards for file in card["files"] if file.endswith(".figure.json")]
+        if kept:
+            sections.append((analysis.title, analysis.text, [(title, file.removesuffix(".figure.json")) for title, file in kept]))
+    own = {key: str(value) if isinstance(value, Path) else value for key, value in settings.items()}
+    own = {key: value for key, value in own.items() if key not in ("features_dir", "output_dir")}
+    return write_notebook(study.folder, title, study.store.path, own, sections)
 
 # %% ../../nbs/11_analyses/pipeline.ipynb #eec32f48
 def _parameters() -> dict:

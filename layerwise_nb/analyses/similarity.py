@@ -12,10 +12,9 @@ from contextlib import suppress
 from typing import Any
 
 from .analysis import Analysis, Outcome, analysis_flags, own_measures, run_analysis
+from .change import Change, analyse_change
 from layerwise_nb.analyses.comparison import (
-    Change,
     Side,
-    analyse_change,
     analyse_cross,
     analyse_difference,
     model_labels,
@@ -60,7 +59,8 @@ def _change_cards(metric: str, change: Change) -> list[Card]:
     name, n = measure_name(metric), f"n = {change.n:,} frames"
     cards = []
     for stem, what in (("change", ""), ("change_first", " with the first model"), ("change_previous", " with the model before")):
-        files = [p for p in change.files if p.stem == f"{metric}_{stem}" and p.suffix != ".npz"]
+        own = (f"{metric}_{stem}", f"{metric}_{stem}_numbers")
+        files = [p for p in change.files if p.name.partition(".")[0] in own and p.suffix != ".npz"]
         caption = f"{change.estimator}, {n}: {', '.join(change.models)}"
         cards.append(Card(f"{name} of each layer with itself{what or ', over the models'}", caption, files))
     return cards

@@ -197,7 +197,7 @@ def _counted(path: AudioPlace, header: AudioHeader) -> BinaryIO | None:
     mp3 = count_mp3(path, data)
     return None if mp3.counted else io.BytesIO(with_count(data, mp3))
 
-
+# %% ../../nbs/03_audio/decode.ipynb #0f8aefe1
 def _decode(path: AudioPlace, header: AudioHeader, first: int = 0, stop: int | None = None) -> np.ndarray:
     "Samples (all, or a stretch), (n_samples, channels); an `AudioError` if they are fewer than they should be."
     n_samples = (header.n_samples if stop is None else stop) - first

@@ -423,7 +423,7 @@ def _sha256(path: AudioPlace, version: tuple[int, ...]) -> str:
             digest.update(block)
     return digest.hexdigest()
 
-
+# %% ../../nbs/03_audio/files.ipynb #9a5cd2b3
 def audio_sha256(
     place: str | AudioPlace | Part,  # a recording, or a stretch of one
 ) -> str:

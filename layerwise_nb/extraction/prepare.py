@@ -84,7 +84,7 @@ def _list(s: ExtractionSettings, catalogue: Mapping[str, Feature], sample_rate: 
         )
     return Survey(utterances, refused, notes)
 
-
+# %% ../../nbs/05_extraction/prepare.ipynb #27341775
 def choose_utterances(
     s: ExtractionSettings,  # what is asked for
     catalogue: Mapping[str, Feature],  # all features of the model
@@ -139,7 +139,7 @@ def check_disk(
         )
     return f"disk         up to {format_bytes(needed)} needed, {format_bytes(free)} free"
 
-
+# %% ../../nbs/05_extraction/prepare.ipynb #be24cd3d
 def _too_long(
     utterances: Sequence[Utterance], everything: dict[str, Feature], sample_rate: int, local_processes: int
 ) -> dict[str, AudioError]:
@@ -180,7 +180,7 @@ class Job:
         "What each process has to do."
         return [[u for batch in share for u in batch if u.name in self.todo] for share in self.shares]
 
-
+# %% ../../nbs/05_extraction/prepare.ipynb #39a2ccea
 def held_by_sums(
     accumulator: AccumulatorKind | None,  # what adds utterances up
     catalogue: dict[str, Feature],  # of what is added
@@ -228,7 +228,7 @@ def _plan_exactly(
             error = batch_error(speech)
     return (plan if error <= EXACT else plan_batches(utterances)), error
 
-
+# %% ../../nbs/05_extraction/prepare.ipynb #29493029
 def _model_notes(speech: SpeechModel, error: float | None) -> list[str]:
     "What to know of a model before it starts."
     notes = []
@@ -270,7 +270,7 @@ def _find_done(
         notes.append(f"sums         in {folder / 'summary'}, of {len(counted)} utterances")
     return done, lost, notes + [f"redoing {name}: {why}" for name, why in damaged.items()]
 
-
+# %% ../../nbs/05_extraction/prepare.ipynb #a7f71f26
 def _open_records(s: ExtractionSettings, folder: Path, identity: dict, part: _Part, has_files: bool) -> list[str]:
     "Check that the folder is of this run, and tidy what a killed one left; lines for people."
     shard = shard_name(s.shard)
@@ -284,7 +284,7 @@ def _open_records(s: ExtractionSettings, folder: Path, identity: dict, part: _Pa
         notes.append(f"also there   {len(beside)} utterances of earlier runs, which an analysis of the folder takes in")
     return notes
 
-# %% ../../nbs/05_extraction/prepare.ipynb #a7f71f26
+# %% ../../nbs/05_extraction/prepare.ipynb #7eec8ad5
 def _list_known(folder: Path, shard: str, part: _Part, done: dict[str, dict | None], failed: dict, sample_rate: int) -> None:
     "Put into the manifest what was found finished but not listed, who is said to speak now, and what was refused."
     journal, listed = Journal(folder, shard=shard), read_manifest(folder)
@@ -301,7 +301,7 @@ def _list_known(folder: Path, shard: str, part: _Part, done: dict[str, dict | No
     journal.close()
     merge_journals(folder, shard=shard)
 
-
+# %% ../../nbs/05_extraction/prepare.ipynb #791fe2f9
 def _run_facts(s: ExtractionSettings, speech: SpeechModel, identity: dict, provenance: dict) -> dict:
     "What `run.json` says of a run."
     source = speech_source(s)
@@ -316,7 +316,7 @@ def _run_facts(s: ExtractionSettings, speech: SpeechModel, identity: dict, prove
         "provenance": provenance,
     }
 
-# %% ../../nbs/05_extraction/prepare.ipynb #7eec8ad5
+# %% ../../nbs/05_extraction/prepare.ipynb #db05ca18
 def plan_run(
     s: ExtractionSettings,  # what is asked for
     speech: SpeechModel,  # the model
@@ -343,7 +343,7 @@ def plan_run(
     except OSError as error:
         raise StoreError(cannot_write(folder, error)) from error
 
-
+# %% ../../nbs/05_extraction/prepare.ipynb #8f87586f
 def _settle(
     s: ExtractionSettings,
     speech: SpeechModel,
