@@ -221,7 +221,7 @@ def _write_tables(folder: Path, values, control, facts: dict, same_as: dict, not
         write_text(paths[-1], json.dumps(about, indent=1))
     return paths
 
-# %% ../../nbs/11_analyses/content.ipynb #2e24738e
+# %% ../../nbs/11_analyses/content.ipynb #2f39007d
 _LEFT_OUT = (("probe_accuracy", "balanced"), ("target_cca", "mean"), ("probe_accuracy", "without_speaker"))  # in the table only
 _CURVE = "Band: 95 % over {what}. Gray: labels that mean nothing. What sound or untrained weights reach is not due to training."
 
@@ -243,7 +243,7 @@ def _cards(study: Study, rows: list[dict], best: list[BestLayer], values: list[C
         if row["kind"] != "copy" and (row["measure"], row["variant"]) not in _LEFT_OUT:
             found.setdefault((row["target"], row["measure"], row["variant"]), []).append(row)
     for (target, measure, variant), own in found.items():
-        if measure != "variance_partition" and any(np.isfinite(row["value"]) for row in own):
+        if measure != "variance_partition" and any(np.isfinite(row["value"]) and row["kind"] == "layer" for row in own):
             stem = "_".join(part for part in (measure, variant, target) if part)
             caption = _CURVE.format(what=f"{own[0]['by']}s")
             title, identity = property_name(target, measure, variant), study.store.run["identity"]

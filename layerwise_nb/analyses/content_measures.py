@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MEASURES', 'FRAME_TARGETS', 'TARGETS', 'ContentValue', 'Shared', 'measure_layer']
 
-# %% ../../nbs/11_analyses/content_measures.ipynb #3284c620
+# %% ../../nbs/11_analyses/content_measures.ipynb #dacd8470
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,13 +15,16 @@ import numpy as np
 
 from .content_sample import ContentSample, LayerFrames, Targets, items_of
 from ..corpus.labeled_frames import choose_utterances
-from ..probing.abx import abx
+from ..probing.abx import AbxResult, Items, abx
 from ..probing.clusters import unit_scores
 from ..probing.folds import N_FOLDS, Estimate, bootstrap_interval, folds_of, permuted, shifted
 from ..probing.names import MEASURES as NAMES
+from ..probing.pasad import pasad_cca
 from ..probing.probes import ProbeResult, probe_accuracy
 from layerwise_nb.probing.subspaces import (
+    TargetCca,
     class_directions,
+    null_cca,
     project_out,
     subspace_angles,
     target_cca,
@@ -55,7 +58,7 @@ MEASURES = tuple(NAMES)
 FRAME_TARGETS = ("mel", "mfcc", "log_f0", "voicing", "energy", "centroid", "tilt", "position", "phone")
 TARGETS = (*FRAME_TARGETS, "rate", "word", "speaker")
 
-# %% ../../nbs/11_analyses/content_measures.ipynb #11d884ef
+# %% ../../nbs/11_analyses/content_measures.ipynb #ba335300
 class Shared:
     "The sample with its targets and nulls."
 
@@ -106,7 +109,7 @@ class Shared:
 
     def prepare(self) -> None:
         "Make what all layers share, before it is sent to other processes."
-        _ = (self.values, self.slides, self.phone_names, self.constant, self.of_utterances, self.speaker_rows,
+        _ = (self.values, self.slides, self.phone_names, self.constant, self.of_utterances, self.speaker_rows, self.words,
              self.sample.phone_segments, self.sample.word_segments)  # fmt: skip
 
     @cached_property
@@ -130,6 +133,19 @@ class Shared:
             else:
                 found.append((rows, {"rate": values}))
         return found
+
+    @cached_property
+    def words(self) -> tuple[np.ndarray, np.ndarray, list[np.ndarray], int] | None:
+        "One-hot words of the word segments, folds, nulls, and how many are held out together; None without words."
+        words = self.sample.word_segments
+        if "word" not in self.wanted or len(words) < 2:
+            return None
+        groups = np.array([self.sample.group(name) for name in words.utterances.tolist()])
+        folds, (names, codes) = folds_of(groups), np.unique(words.labels, return_inverse=True)
+        if len(names) < 2 or len(np.unique(folds)) < 2:
+            return None
+        moves = [shifted(words.utterances, k, self.seed) for k in range(self.n_nulls)]
+        return one_hot(codes, len(names)).astype(np.float64), folds, moves, len(np.unique(groups))
 
     @cached_property
     def speaker_rows(self) -> np.ndarray:
@@ -185,7 +201,7 @@ def _defined(shared: Shared, names: Sequence[str]) -> tuple[dict[str, np.ndarray
     values = {name: y if name == "phone" else y / np.maximum(y.std(0), 1e-6) for name, y in values.items()}
     return values, np.flatnonzero(there), moves
 
-# %% ../../nbs/11_analyses/content_measures.ipynb #fedc629e
+# %% ../../nbs/11_analyses/content_measures.ipynb #91f6d8a6
 def _target_r2(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
     for measure, variant, name, estimate, null, n, folds, note in _r2_of(shared, data):
         classes = len(shared.sample.phones) if name == "phone" else 0
@@ -201,6 +217,12 @@ def _target_r2(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
             classes = y.shape[1] if name == "speaker" else 0
             yield ContentValue("target_r2", "decoding", name, data.name, data.kind, found[name].estimate, null[name], len(rows),
                                "frames", classes, len(np.unique(folds)))  # fmt: skip
+    if shared.words is not None:
+        y, folds, moves, n_groups = shared.words
+        found = target_r2(fold_sums(data.words, {"word": y}, folds), n_groups, what=shared.sample.what)["word"]
+        null = null_r2(data.words, {"word": y}, folds, moves, {"word": found.ridges})[0]["word"]
+        yield ContentValue("target_r2", "decoding", "word", data.name, data.kind, found.estimate, null, found.n, "words",
+                           y.shape[1], len(np.unique(folds)))  # fmt: skip
     if shared.constant:
         raise ValueError(f"{', '.join(shared.constant)}: the same in all frames of the sample, so there is nothing to explain")
 
@@ -212,16 +234,63 @@ def _rate(sample: ContentSample, utterance: str) -> float:
 
 
 def _target_cca(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
-    for name in ("mel", "phone"):
+    sample, common = shared.sample, {"what": shared.sample.what}
+    lone = "phone" in shared.wanted and len(sample.phones) == 1
+    for name in ("mel",) if lone else ("mel", "phone"):
         if name in shared.targets.widths and name in shared.wanted and data.sums is not None:
-            if name == "phone" and len(shared.sample.phones) < 2:
-                raise ValueError(f"expected 2 or more phones; got {len(shared.sample.phones)}: canonical correlations need two")
-            found = target_cca(data.sums.of(data.name, [name]), shared.sample.n_groups, what=shared.sample.what)
-            classes, folds = len(shared.sample.phones) if name == "phone" else 0, len(data.sums.of(data.name, [name]).n)
-            details = {"correlations": found.correlations.tolist()}
-            for variant, estimate in (("mean", found.mean), ("pwcca", found.pwcca)):
-                yield ContentValue("target_cca", variant, name, data.name, data.kind, estimate, np.empty(0), found.n, "frames",
-                                   classes, folds, details=details)  # fmt: skip
+            sums = data.sums.of(data.name, [name])
+            found = target_cca(sums, sample.n_groups, **common)
+            values, rows, moves = _defined(shared, [name])
+            null = null_cca(data.frames[rows], values[name], shared.folds[rows], moves)
+            yield from _cca_values(found, null, data, name, "frames", len(sample.phones) if name == "phone" else 0, len(sums.n))
+    for rows, targets in shared.of_utterances:
+        if "speaker" in targets:
+            x, y, folds = data.frames[rows], targets["speaker"], shared.utterance_folds[rows]
+            n_utterances = len(np.unique(sample.frames.utterances[rows]))
+            found = target_cca(fold_sums(x, {"speaker": y}, folds, whole=True), n_utterances, what="utterances")
+            null = null_cca(x, y, folds, shared.deals(rows))
+            yield from _cca_values(found, null, data, "speaker", "frames", y.shape[1], len(np.unique(folds)))
+    if shared.words is not None:
+        y, folds, moves, n_groups = shared.words
+        found = target_cca(fold_sums(data.words, {"word": y}, folds, whole=True), n_groups, **common)
+        null = null_cca(data.words, y, folds, moves)
+        yield from _cca_values(found, null, data, "word", "words", y.shape[1], len(np.unique(folds)))
+    yield from _pasad(shared, data)
+    if lone:
+        raise ValueError(f"expected 2 or more phones; got {len(sample.phones)}: canonical correlations need two")
+
+
+def _cca_values(found: TargetCca, null: tuple, data: LayerFrames, target: str, unit: str, classes: int, folds: int) -> Iterator:
+    "Mean and projection-weighted canonical correlation."
+    details = {"correlations": found.correlations.tolist()}
+    for variant, estimate, own in (("mean", found.mean, null[0]), ("pwcca", found.pwcca, null[1])):
+        yield ContentValue("target_cca", variant, target, data.name, data.kind, estimate, own, found.n, unit, classes, folds,
+                           details=details)  # fmt: skip
+
+
+def _pasad(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
+    "Pasad's variant, of up to 200 segments a phone and 15 a word, or of what the sample holds; no value for fewer than needed."
+    phones, words = shared.sample.phone_segments, shared.sample.word_segments
+    rng = np.random.default_rng(shared.seed)
+    for target, segments, unit, most in (("phone", phones, "phones", 200), ("word", words, "words", 15)):
+        if target not in shared.wanted or not len(segments):
+            continue
+        order = np.lexsort((rng.random(len(segments)), segments.labels))
+        rank = np.arange(len(order)) - np.searchsorted(segments.labels[order], segments.labels[order])
+        rows = np.sort(order[rank < most])
+        if 0.8 * len(rows) <= data.frames.shape[1] or len(np.unique(segments.labels[rows])) < 2:
+            continue
+        x = data.words[rows] if target == "word" else np.array([_middle(data.phones[i]) for i in rows])
+        value, *null = pasad_cca(x, segments.labels[rows], [rng.permutation(len(rows)) for _ in range(min(shared.n_nulls, 5))])
+        note = "no interval: segments of one voice are on both sides"
+        yield ContentValue("target_cca", "pasad", target, data.name, data.kind, Estimate(value, note=note), np.array(null),
+                           len(rows), unit, len(np.unique(segments.labels[rows])), 0)  # fmt: skip
+
+
+def _middle(frames: np.ndarray) -> np.ndarray:
+    "The mean of the middle third."
+    drop = len(frames) // 3
+    return frames[drop : len(frames) - drop].mean(0)
 
 # %% ../../nbs/11_analyses/content_measures.ipynb #aeb4009b
 def _probe_values(found: ProbeResult, target: str, data: LayerFrames, unit: str, folds: int) -> Iterator[ContentValue]:
@@ -302,16 +371,49 @@ def _subspace_angles(shared: Shared, data: LayerFrames) -> Iterator[ContentValue
     yield ContentValue("probe_accuracy", "without_speaker", "phone", data.name, data.kind, found.accuracy, np.empty(0),
                        chance=found.chance, **common)  # fmt: skip
 
-# %% ../../nbs/11_analyses/content_measures.ipynb #89bfc460
+# %% ../../nbs/11_analyses/content_measures.ipynb #8b21be4e
 def _abx(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
     sample, effort = shared.sample, shared.sample.effort
-    items = items_of(sample.phone_segments)
-    for variant in ("within", "across") if len(set(sample.speakers.values())) > 1 else ("within",):
-        found = abx(data.phones, items, variant, max_items=effort.max_items, max_x=effort.max_x, seed=shared.seed)
-        pairs = np.where(np.isfinite(found.pairs), found.pairs, -1).round(4)
-        details = {"classes": found.labels.tolist(), "pairs": pairs.tolist(), "context": "any", "distance": "angular"}
-        yield ContentValue("abx", variant, "phone", data.name, data.kind, found.interval(seed=shared.seed), np.empty(0),
-                           found.n_items, "phones", len(found.labels), 0, 0.5, details)  # fmt: skip
+    limits, items = {"max_items": effort.max_items, "max_x": effort.max_x, "seed": shared.seed}, items_of(sample.phone_segments)
+    several = len(set(sample.speakers.values())) > 1
+    for context in ("any", "both"):
+        for speaker in ("within", "across") if several else ("within",):
+            variant = speaker if context == "any" else f"{speaker}_context"
+            try:
+                found = abx(data.phones, items, speaker, context, **limits)
+            except ValueError as error:
+                if context == "any" or "found none" not in str(error):
+                    raise
+                none = Estimate(np.nan, note="no phone occurs twice between the same neighbors, beside another phone")
+                yield ContentValue("abx", variant, "phone", data.name, data.kind, none, np.empty(0), 0, "phones", 0, 0, 0.5)
+                continue
+            yield _abx_value(found, found.interval(seed=shared.seed), variant, "phone", context, data)
+    if several and "speaker" in shared.wanted:
+        yield from _abx_of_speakers(shared, data, limits)
+
+
+def _abx_value(found: AbxResult, estimate: Estimate, variant: str, target: str, context: str, data: LayerFrames) -> ContentValue:
+    pairs = np.where(np.isfinite(found.pairs), found.pairs, -1).round(4)
+    details = {"classes": found.labels.tolist(), "pairs": pairs.tolist(), "context": context, "distance": "angular"}
+    return ContentValue("abx", variant, target, data.name, data.kind, estimate, np.empty(0), found.n_items, "phones",
+                        len(found.labels), 0, 0.5, details)  # fmt: skip
+
+
+def _abx_of_speakers(shared: Shared, data: LayerFrames, limits: dict) -> Iterator[ContentValue]:
+    "ON speaker BY phone: A and X are of one speaker, B of another, all the same phone; speakers are resampled."
+    segments = shared.sample.phone_segments
+    known = np.flatnonzero(segments.speakers != "")
+    items = Items(segments.speakers[known], segments.labels[known])
+    found = abx([data.phones[i] for i in known], items, "within", **limits)
+    there = np.isfinite(found.pairs)
+    errors = np.where(there, found.pairs, 0)
+
+    def mean(weights: np.ndarray) -> np.ndarray:
+        with np.errstate(invalid="ignore"):
+            return ((weights @ errors) * weights).sum(1) / ((weights @ there) * weights).sum(1)
+
+    estimate = bootstrap_interval(mean, len(found.labels), seed=shared.seed, many=True)
+    yield _abx_value(found, estimate, "by_phone", "speaker", "any", data)
 
 
 def _word_map(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:

@@ -204,7 +204,7 @@ def tree_use() -> Iterator[_Use]:
         look()
         use.cpu_s = sum(s - before.get(pid, 0) for pid, s in cpu_s.items())
 
-# %% ../../nbs/13_benchmarks/content.ipynb #e978b057
+# %% ../../nbs/13_benchmarks/content.ipynb #06c3daea
 @dataclass(frozen=True)
 class _Corpus:
     "What is measured, opened once."
@@ -237,20 +237,18 @@ def bench_sums(
     plain, nulls = corpus.shared(0), corpus.shared(20)
     measure_layer(nulls, _first(corpus), ("target_r2", "target_cca"))  # warm up: imports, what layers share
 
-    def timed(arrays: Iterator) -> Iterator:
-        start = time.process_time()
-        for each in arrays:
-            took["reading"] += time.process_time() - start
-            yield each
-            start = time.process_time()
-
     for name in corpus.layers:
         say(f"sums of {name}")
-        arrays = ((u.name, u.frames[name]) for u in AlignedCorpus(corpus.store.path, [name]))
         with threadpool_limits(1):
-            start, read = time.process_time(), took["reading"]
-            data = collect(corpus.sample, name, timed(arrays), corpus.targets)
-            took["sums"] += time.process_time() - start - (took["reading"] - read)
+            start = time.process_time()
+            for _ in AlignedCorpus(corpus.store.path, [name]):
+                pass
+            read = time.process_time() - start
+            took["reading"] += read
+            start = time.process_time()
+            arrays = ((u.name, u.frames[name]) for u in AlignedCorpus(corpus.store.path, [name]))
+            data = collect(corpus.sample, name, arrays, corpus.targets)
+            took["sums"] += max(0.0, time.process_time() - start - read)
             for key, shared in (("values", plain), ("nulls", nulls)):
                 start = time.process_time()
                 measure_layer(shared, data, ("target_r2", "target_cca"))
@@ -271,7 +269,7 @@ def _sum_rows(took: dict[str, float], n_layers: int) -> list[Row]:
     notes = {key: f"{100 * s / took['reading']:.0f} % of reading" for key, s in took.items() if key != "reading"}
     return [Row(f"{names[key]} (processor time)", s, 0, notes.get(key, "")) for key, s in took.items()]
 
-# %% ../../nbs/13_benchmarks/content.ipynb #1b37184e
+# %% ../../nbs/13_benchmarks/content.ipynb #de7204c6
 FASTABX_PYTHON = "LAYERWISE_FASTABX_PYTHON"  # environment variable: an interpreter that has fastabx
 _FASTABX = """
 import json, sys, time
@@ -301,7 +299,7 @@ def run_fastabx(
     folder.mkdir(parents=True, exist_ok=True)
     for i, (x, phone, who) in enumerate(zip(segments, labels, speakers, strict=True)):
         np.save(folder / f"s{i}.npy", np.asarray(x, np.float32))
-        lines.append(f"s{i} 0 {len(x) / 50:g} {phone} {who}")
+        lines.append(f"s{i} 0.00 {len(x) / 50:.2f} {phone} {who}")
     write_text(folder / "phones.item", "\n".join(lines) + "\n")
     run = subprocess.run([python, "-c", _FASTABX, str(folder), str(threads)], capture_output=True, text=True)
     if run.returncode:
