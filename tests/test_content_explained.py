@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from layerwise_nb.probing.clusters import pnmi
-from layerwise_nb.probing.subspaces import pasad_cca
+from layerwise_nb.probing.pasad import pasad_cca
 
 PAGE = (Path(__file__).parent.parent / "nbs/explanations/content.md").read_text(encoding="utf-8")
 
