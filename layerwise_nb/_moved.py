@@ -106,6 +106,7 @@ RENAMED = {
     "pipeline:Analysis": "analyses.study:Study",
     "pipeline:PARTS": "analyses.pipeline:ANALYSES",
     "pipeline:Part": "analyses.analysis:Analysis",
+    "plots:GREY": "figures.style:GRAY",
     "second_moments:CentredLayer": "measures.second_moments:CenteredLayer",
     "second_moments:CentredPair": "measures.second_moments:CenteredPair",
     "second_moments:centred_layer": "measures.second_moments:centered_layer",

@@ -113,7 +113,7 @@ def test_import_order():
 def test_import_order_checker(line, allowed):
     made_up = {
         "01_early/first": "early.first", "02_middle/this": "middle.this", "02_middle/other": "middle.other",
-        "02_middle/circle": "middle.circle", "10_late/last": "late.last", "14_commands/run": "run",
+        "02_middle/circle": "middle.circle", "10_late/last": "late.last", "15_commands/run": "run",
     }  # fmt: skip
     notebooks = {key: new_nb([mk_cell(f"#| default_exp {module}")]) for key, module in made_up.items()}
     notebooks["02_middle/this"].cells.append(mk_cell(line))

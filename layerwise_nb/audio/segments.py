@@ -32,7 +32,7 @@ def window_bounds(
     stops = [(min(first + per_window, frames) - 1) * stride + receptive_field for first in firsts]
     return [(first * stride, stop) for first, stop in zip(firsts, stops, strict=True)]
 
-
+# %% ../../nbs/03_audio/segments.ipynb #f88424d1
 def cut_windows(
     utterances: Sequence[Utterance],  # whole files
     window_samples: int,  # most samples of a window
@@ -61,7 +61,7 @@ def cut_spans(
     sample_rate: int = 16_000,  # Hz, the model's
     min_samples: int = 400,  # samples of one frame
 ) -> tuple[list[Utterance], dict[str, AudioError]]:  # `<name>_words0000`, …; name -> error of what was refused
-    "Cut utterances at the labelled intervals of an alignment."
+    "Cut utterances at the labeled intervals of an alignment."
     if not isinstance(alignments, Alignments):
         alignments = Alignments(alignments, [u.below or u.path.name for u in utterances])
     parts, refused = [], {}
@@ -79,7 +79,7 @@ def cut_spans(
                 refused[name] = error
     return parts, refused
 
-
+# %% ../../nbs/03_audio/segments.ipynb #3de237e4
 def _plain(tier: str) -> str:
     "A tier's name as part of a file's name."
     return re.sub(r"[^\w.-]+", "_", tier)

@@ -23,7 +23,7 @@ class Phone:
     formants_hz: tuple[int, int, int]  # F1, F2, F3 of a vocal tract of 17.5 cm
     duration_s: float  # typical duration
     letters: str  # its spelling in the transcripts
-    noise_hz: tuple[int, int] = (1000, 1000)  # centre and width of the noise made at the place of articulation
+    noise_hz: tuple[int, int] = (1000, 1000)  # center and width of the noise made at the place of articulation
     noise: float = 0.0  # its level
 
 

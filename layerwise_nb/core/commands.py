@@ -38,7 +38,7 @@ class PartDone(OneLine, Exception):
 _MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ENOSR}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
-
+# %% ../../nbs/00_core/commands.ipynb #afb5ec27
 def exit_status(
     error: BaseException,  # what ended a command
 ) -> int | None:  # None: an error of the program, which is shown with its traceback

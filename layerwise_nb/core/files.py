@@ -82,7 +82,7 @@ def replace_folder(
     finally:
         recover_folder(folder)
 
-
+# %% ../../nbs/00_core/files.ipynb #4501bde8
 def recover_folder(
     folder: Path,  # the final name
 ) -> None:

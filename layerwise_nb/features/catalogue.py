@@ -127,7 +127,7 @@ class Architecture:
             )
         return cls(*conv, int(config.hidden_size), int(config.num_hidden_layers))
 
-
+# %% ../../nbs/01_features/catalogue.ipynb #724f7f58
 HUBERT_BASE = Architecture((512,) * 7, (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2), 768, 12)
 
 # %% ../../nbs/01_features/catalogue.ipynb #92563bcc

@@ -112,7 +112,7 @@ def _counts_on(
     few, many = (target.n_frames(n) if n >= target.min_samples else 0 for n in lengths)
     return few, many
 
-
+# %% ../../nbs/01_features/frame_grid.ipynb #303327bf
 def _count_on(target: Feature, source: Feature, n_frames: int, n_target_frames: int | None) -> int:
     "The number of target frames for `n_frames` of the source, checked if given."
     few, many = _counts_on(target, source, n_frames)
@@ -228,7 +228,7 @@ def _pool_tensor(x: Any, source: Feature, target: Feature, n_target_frames: int)
         return total / weight
     return _window_sums(x, start, ratio, n_target_frames, on_border) / ratio
 
-
+# %% ../../nbs/01_features/frame_grid.ipynb #f1d3cff1
 def _zeros_around(x: Any, before: int, behind: int) -> Any:
     "A tensor (1, dim, time) with zero frames at its ends."
     import torch

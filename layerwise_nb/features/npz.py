@@ -29,7 +29,7 @@ class NotFiniteError(ValueError):
     "Features that are NaN or infinite."
 
 
-_BLOCK = 1 << 20  # bytes handed to the compressor at a time: fits the cache, long enough to amortise the call
+_BLOCK = 1 << 20  # bytes handed to the compressor at a time: fits the cache, long enough to amortize the call
 _DEFLATE = (isal_zlib.ISAL_DEFAULT_COMPRESSION, isal_zlib.DEFLATED, -15)  # raw deflate, as zip wants it
 
 
@@ -67,7 +67,7 @@ class _FeatureZip(zipfile.ZipFile):
         super().__init__(path, "x")
         self._members: dict[tuple, zipfile.ZipInfo] = {}  # array identity -> the member that holds it
 
-
+# %% ../../nbs/01_features/npz.ipynb #c50ba25d
 @patch
 def write_array(self: _FeatureZip, name: str, array: np.ndarray) -> None:
     "Add an array; one that is there already under another name is copied as it was deflated."
@@ -147,7 +147,7 @@ def _as_stored(arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
         raise ValueError(f"arrays must be all float32 or all float16; got {sorted(map(str, dtypes)) or 'no arrays'}")
     return kept
 
-
+# %% ../../nbs/01_features/npz.ipynb #3d3aadd7
 def write_features(
     path: str | Path,  # the final name, `*.npz`
     arrays: Mapping[str, Any],  # name -> array or tensor, all float32 or all float16
@@ -169,7 +169,7 @@ def write_features(
 # %% ../../nbs/01_features/npz.ipynb #d7219b9a
 _HEADER = threading.Lock()  # NumPy parses headers with `ast`, which Python up to 3.12 cannot do in two threads at once
 
-
+# %% ../../nbs/01_features/npz.ipynb #0a376554
 class FeatureFile(Mapping):
     "The features of one utterance, read from its NPZ file an array at a time."
 

@@ -38,7 +38,7 @@ function write(c, text, x, y, {align = "left", color = "--soft", turn = 0, size 
   c.save(); c.translate(x, y); c.rotate(turn); c.font = `${size}px system-ui, sans-serif`; c.textAlign = align;
   c.fillStyle = css(color); c.fillText(text, 0, 0); c.restore();
 }
-function cell(c, x, y, right, bottom) {  // filled to whole pixels of the screen, so that neighbours meet without a seam
+function cell(c, x, y, right, bottom) {  // filled to whole pixels of the screen, so that neighbors meet without a seam
   const ratio = window.devicePixelRatio || 1, snap = v => Math.round(v * ratio) / ratio;
   c.fillRect(snap(x), snap(y), snap(right) - snap(x), snap(bottom) - snap(y));
 }
