@@ -117,6 +117,7 @@ RENAMED = {
     "sound:Sound": "corpus.recording:Recording",
     "sound:find_sound": "corpus.recording:find_recording",
     "temporal:clock": "dynamics.change:frame_timing",
+    "visualize:report": "visualize:print_result",
 }
 
 # "module:name" of release 0.1 -> what serves instead

@@ -12,9 +12,13 @@ from typing import Any
 
 from fastcore.script import anno_parser, call_parse
 
+from ._moved import door
 from .analyses.analysis import analysis_flags
 from .analyses.pipeline import ANALYSES, OLD_NAMES, config_text, read_config, visualize
 from .core.commands import command_ending
+
+# %% ../nbs/15_commands/visualize.ipynb #2b899419
+__getattr__ = door("visualize")  # the names of release 0.1
 
 # %% ../nbs/15_commands/visualize.ipynb #ab41e51f
 def print_result(

@@ -25,8 +25,7 @@ from ..corpus.passes import Pass, SummaryPass, TemporalPass
 from ..corpus.shared import Gathered, read_corpus
 from ..corpus.summary import CorpusSummary
 from ..dynamics.statistics import TemporalStatistics
-from ..extraction.launch import Alone
-from ..extraction.plan import read_shard
+from ..extraction.launch import Alone, read_shard
 from ..features.store import FeatureStore
 from ..measures.moments import copies
 

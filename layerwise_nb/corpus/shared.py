@@ -26,8 +26,7 @@ from fastcore.basics import patch
 from ..core.files import recover_folder, replace_folder, write_text
 from .aligned import AlignedCorpus
 from .passes import Pass, part_of, reader_count, take
-from ..extraction.launch import Alone, interruptible, launched
-from ..extraction.plan import read_shard, shard_name
+from ..extraction.launch import Alone, interruptible, launched, read_shard, shard_name
 from ..features.run_folder import StoreError, lock_folder
 
 # %% ../../nbs/10_corpus/shared.ipynb #db11caa6

@@ -26,13 +26,13 @@ from ..core.commands import UsageError
 from ..core.files import cannot_write
 from .distributed import Processes
 from .engine import AccumulatorKind, reproducible
+from .launch import shard_name
 from layerwise_nb.extraction.plan import (
     Batch,
     choose_shard,
     disk_needed,
     memory_needed,
     plan_batches,
-    shard_name,
     share_batches,
     too_long,
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 from ..audio.files import Folder, Source
 from ..audio.librispeech import ARCHIVES
 from ..core.commands import UsageError
-from .plan import read_shard
+from .launch import read_shard
 from ..features.catalogue import FEATURE_TYPES
 from ..sources.opening import open_source
 

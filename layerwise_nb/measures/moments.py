@@ -45,7 +45,7 @@ class PairMoments:
     rounded_b: np.ndarray  # Σ b², (d_b,), of these
     rounding: float  # usual error of an entry i, j of G, as a share of sqrt(rounded_i · rounded_j)
 
-# %% ../../nbs/07_measures/moments.ipynb #a6b4a5af
+
 @dataclass(frozen=True)
 class LayerMoments:
     "Mean and covariance of one layer."
@@ -217,7 +217,7 @@ def _take_in(self: Moments, other: Moments) -> Callable[[int], Any] | None:
     self._usual += other._usual
     return panel
 
-# %% ../../nbs/07_measures/moments.ipynb #a9c746d0
+
 @patch
 def merge(
     self: Moments,
@@ -271,7 +271,7 @@ def _open(cls: Moments, path: str | Path, device: str = "numpy") -> tuple[Moment
         moments._rounded, moments._usual = moments._array(file["rounded"]), np.array(header["usual"])
     return moments, file
 
-# %% ../../nbs/07_measures/moments.ipynb #99049a3b
+
 @patch(cls_method=True)
 def load(
     cls: Moments,
