@@ -52,7 +52,7 @@ MOVED = {
     "models": ("models.family", "models.load"),
     "moments": ("measures.moments", "measures.frame_sums"),
     "pipeline": ("analyses.pipeline", "analyses.study", "analyses.analysis", "analyses.finished"),
-    "plan": ("core.machine", "extraction.plan"),
+    "plan": ("core.machine", "extraction.plan", "extraction.launch"),
     "plots": (
         "figures.style",
         "figures.figure",
@@ -112,11 +112,15 @@ RENAMED = {
     "second_moments:centred_layer": "measures.second_moments:centered_layer",
     "second_moments:centred_pair": "measures.second_moments:centered_pair",
     "second_moments:check_share": "core.checks:check_range",
+    "similarity_analysis:analyse_difference": "analyses.comparison:analyze_difference",
+    "similarity_analysis:analyse_similarity": "analyses.similarity:analyze_similarity",
+    "similarity_analysis:analyse_summary": "analyses.matrices:analyze_summary",
     "similarity_analysis:measure": "analyses.similarity:measure",
     "similarity_analysis:summarise": "analyses.study:summarize",
     "sound:Sound": "corpus.recording:Recording",
     "sound:find_sound": "corpus.recording:find_recording",
     "temporal:clock": "dynamics.change:frame_timing",
+    "temporal_analysis:analyse_time": "analyses.utterance:analyze_time",
     "visualize:report": "visualize:print_result",
 }
 

@@ -48,7 +48,7 @@ def layerwise_explore(
     against: str = None,  # features of another model of the same corpus, to compare with
     labels: str = None,  # folder or file of labels; default: those beside the audio
 ):
-    """Open the explorers in the browser, on this machine and for you alone
+    """Open the explorers in the browser, on this machine and for you alone.
 
     Example: layerwise_explore features
     """

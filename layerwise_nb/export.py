@@ -263,7 +263,7 @@ def _write_tables(self: Export, names: set[str]) -> None:
 def layerwise_export(
     features_dir: str = None,  # features folder, or one above it
     output_dir: str = None,  # where the files go
-    layers: str = None,  # layers, separated by commas; all
+    layers: str = None,  # layers, separated by commas; default: all
     format: str = "parquet",  # parquet, safetensors, zarr, pt (fastabx) or npy (s3prl)
     dtype: str = "float32",  # of the numbers written: float32 or float16
     grid: str = "common",  # time axis: common, of all layers of the model, or own, of layers of one frame rate

@@ -53,7 +53,7 @@ def layerwise_run(
     id_column: str = None,  # column of the table or dataset with ids; default: found
     speaker_column: str = None,  # with speakers; default: found
     text_column: str = None,  # with what is said; default: found
-    model: str = "facebook/hubert-base-ls960",  # hub name, folder, or random[:base|large|tiny] (untrained control)
+    model: str = "facebook/hubert-base-ls960",  # hub name, folder, or random[:base|large|tiny|whisper-tiny|…] (untrained control)
     num_files: int = 0,  # use a random sample of so many utterances; 0: all
     dtype: str = "float32",  # stored numbers: float32 or float16 (half the disk)
     device: str = "auto",  # auto (GPUs if there are any), cpu or cuda

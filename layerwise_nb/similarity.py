@@ -12,7 +12,7 @@ from fastcore.script import call_parse
 
 from ._moved import door
 from .analyses.analysis import analysis_flags
-from .analyses.similarity import SIMILARITY, analyse_similarity
+from .analyses.similarity import SIMILARITY, analyze_similarity
 from .core.commands import command_ending
 
 # %% ../nbs/15_commands/similarity.ipynb #d002simi
@@ -27,7 +27,7 @@ def layerwise_similarity(**kwargs):
     Example: layerwise_similarity --features_dir features --output_dir results --metrics linear_cka,svcca
     """
     with command_ending("layerwise_similarity", interrupted="nothing is half-written"):
-        outcome = analyse_similarity(**kwargs)
+        outcome = analyze_similarity(**kwargs)
         for name, result in outcome.results.items():
             print(f"{name}\n{result}\n")
         print(f"written to {next(iter(outcome.results.values())).files[0].parent}")

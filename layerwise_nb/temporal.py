@@ -13,7 +13,7 @@ from fastcore.script import call_parse
 from ._moved import door
 from .analyses.analysis import analysis_flags
 from .analyses.temporal import TEMPORAL
-from .analyses.utterance import UTTERANCE, analyse_time
+from .analyses.utterance import UTTERANCE, analyze_time
 from .core.commands import command_ending
 
 # %% ../nbs/15_commands/temporal.ipynb #d002temp
@@ -33,7 +33,7 @@ def layerwise_temporal(
     """
     with command_ending("layerwise_temporal", interrupted="nothing is half-written"):
         old = {"labels": alignments, "label_tier": tier}
-        outcome = analyse_time(**{**kwargs, **{name: value for name, value in old.items() if value}})
+        outcome = analyze_time(**{**kwargs, **{name: value for name, value in old.items() if value}})
         for card in outcome.cards:
             print(f"{card.title:55} {card.files[0]}")
         for problem in outcome.problems:

@@ -27,7 +27,7 @@ from layerwise_nb.dynamics.lags import lagged_cka
 from layerwise_nb.dynamics.windows import windowed_cka
 from layerwise_nb.explorers.base import Explorer
 from layerwise_nb.explorers.content import ContentExplorer
-from layerwise_nb.explorers.content_source import ContentSource
+from layerwise_nb.explorers.content_source import ExploredContent
 from layerwise_nb.explorers.content_views import LayerContent, layer_content
 from layerwise_nb.explorers.layer import LayerExplorer
 from layerwise_nb.explorers.similarity import SimilarityExplorer
@@ -361,7 +361,7 @@ def test_through_an_utterance(open_notebook, folder):
 
 
 def test_phones_of_a_layer(open_notebook, folder):
-    page, source = open_notebook("content"), ContentSource(folder / "spoken")
+    page, source = open_notebook("content"), ExploredContent(folder / "spoken")
     sample = [*source.sample()][-1][2]
 
     def expected(layer: str) -> LayerContent:

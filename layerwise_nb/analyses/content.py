@@ -296,8 +296,8 @@ def make_content(
     metrics: str = "",  # measures, separated by commas: of layers (linear_cka, …), of content (abx, …); empty: usual ones
     targets: str = "",  # properties, separated by commas: phone, word, speaker, mel, log_f0, energy, …; empty: all
     control: str = None,  # features of the same audio by untrained weights of the same architecture
-    by: str = "",  # resampled, in content held out: utterance, speaker, chapter; empty: utterance, in content speaker
-    nulls: int = 20,  # sets of labels that mean nothing
+    by: str = "",  # group to resample (content: to hold out): utterance, speaker, chapter; empty: utterance (content: speaker)
+    nulls: int = 20,  # number of null label sets (labels shifted or permuted)
     quick: bool = False,  # in content: look at fewer frames and segments
     full: bool = False,  # in content: look at all frames and segments
 ) -> Outcome:

@@ -231,6 +231,8 @@ def _target_r2(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
 def _rate(sample: ContentSample, utterance: str) -> float:
     "Phones a second of speech."
     segments = sample.labels.segments(sample.grid, "phones", [utterance])
+    if not len(segments):  # all of them are cut by the window
+        return sample.labels.speaking_rate(utterance)
     return len(segments) / float((segments.end_s - segments.start_s).sum())
 
 # %% ../../nbs/12_analyses/content_measures.ipynb #612e9a5e
@@ -348,7 +350,7 @@ def _variance_partition(shared: Shared, data: LayerFrames) -> Iterator[ContentVa
         properties["speaker"] = one_hot(codes, len(names))
     if "log_f0" in values:
         pitch = values["log_f0"] - np.nanmean(values["log_f0"])
-        properties["pitch"] = np.hstack([np.nan_to_num(pitch), values["voicing"]])
+        properties["pitch"] = np.hstack([np.nan_to_num(pitch), values.get("voicing", np.isfinite(pitch))])
     properties = {name: y for name, y in properties.items() if y is not None}
     n_utterances = len(frames.positions)
     for name, share in variance_partition(data.frames, properties, shared.utterance_folds, n_utterances).items():

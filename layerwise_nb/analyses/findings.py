@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..probing.names import LOWER_IS_BETTER
+
 # %% ../../nbs/12_analyses/findings.ipynb #9067b5a2
 @dataclass(frozen=True)
 class Number:
@@ -281,7 +283,10 @@ def _properties(folder: Path, layers: Sequence[str], file: str, label: str) -> I
             same = f"; {', '.join(best.not_worse)} do{'es' * (len(best.not_worse) == 1)} not differ from it"
             if len(best.not_worse) > 3:
                 same = "; many layers do not differ from it: see the table"
-            if best.chance and not best.value.low > best.chance.value:
+            sign = -1 if best.measure in LOWER_IS_BETTER else 1
+            end = best.value.low if sign > 0 else best.value.high
+            end = end if np.isfinite(end) else best.value.value
+            if best.chance and not sign * end > sign * best.chance.value:
                 same = ", which is no more than chance" + same * bool(best.not_worse)
             yield (f"{_TOLD[best.target]} are encoded best in ", best.layer, f" ({best.names[1]}: ", best.value, *chance, ")",
                    same if best.not_worse or same.startswith(",") else "", ".")  # fmt: skip

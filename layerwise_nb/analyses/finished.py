@@ -19,7 +19,9 @@ from .analysis import Analysis, Outcome, gather_all
 from .study import FOLDERS, Study
 from ..core.commands import split_list
 from ..core.files import file_stamps, write_text
+from ..corpus.recording import audio_place
 from ..features.store import FeatureStore
+from ..labels.alignment import label_suffix
 
 # %% ../../nbs/12_analyses/finished.ipynb #7c708f75
 RESULTS_VERSION = 4  # raised with every change of a number or file that an analysis writes: older results are then made again
@@ -35,14 +37,29 @@ def _content(name: str, value: Any) -> Any:
     return value
 
 
+def _beside(store: FeatureStore) -> list[list]:
+    "Name, size and time of the files of labels in the folders of the audio."
+    root = Path(store.run.get("audio_dir") or "")
+    folders = {(root / audio_place(store, name)).parent for name in store.names} if _has_audio(store) else set()
+    found = [path for folder in folders if folder.is_dir() for path in folder.iterdir() if label_suffix(path)]
+    return sorted([path.relative_to(root).as_posix(), path.stat().st_size, path.stat().st_mtime_ns] for path in found)
+
+
+def _has_audio(store: FeatureStore) -> bool:
+    return bool(store.run.get("audio_dir")) and Path(store.run["audio_dir"]).is_dir()
+
+# %% ../../nbs/12_analyses/finished.ipynb #45c9e452
 def analysis_key(
     study: Study,  # features and shared settings
     analysis: Analysis,  # one question
     settings: Mapping[str, Any],  # of the analysis
+    beside: bool = True,  # see the labels beside the audio
 ) -> str:
     "Changes with whatever would change the result of an analysis."
     used = {name: study.settings[name] for name in analysis.shares} | {name: settings[name] for name in analysis.settings}
     content = {name: _content(name, value) for name, value in used.items()}
+    if beside and "labels" in used and not used["labels"]:
+        content["labels"] = _beside(study.store)
     facts = [study.store.fingerprint, RESULTS_VERSION, content, sorted(study.speakers.items())]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
@@ -88,10 +105,10 @@ def make_one(
         return Outcome([], [f"{type(error).__name__}: {error}"])
 
 
-def _record(key: str, outcome: Outcome, folder: Path) -> dict:
+def _record(key: str, plain: str, outcome: Outcome, folder: Path) -> dict:
     "What `parts.json` keeps of an analysis."
     shown = [{**asdict(c), "files": [Path(file).relative_to(folder).as_posix() for file in c.files]} for c in outcome.cards]
-    return {"key": key, "figures": shown, "problems": list(outcome.problems)}
+    return {"key": key, "plain": plain, "figures": shown, "problems": list(outcome.problems)}
 
 # %% ../../nbs/12_analyses/finished.ipynb #e2eca918
 def _unfinished(
@@ -104,8 +121,10 @@ def _unfinished(
         if (missing := analysis.missing(study, settings)) and not asked:
             print(f"{name:12} left out: {missing}", file=sys.stderr)
             continue
-        key = analysis_key(study, analysis, settings)
-        if _finished(records.get(name), key, study.folder):
+        key, record = analysis_key(study, analysis, settings), records.get(name)
+        if record and not _has_audio(study.store) and record.get("plain") == analysis_key(study, analysis, settings, False):
+            key = record["key"]  # the audio is not at hand, nor the labels beside it: what was made with them stays
+        if _finished(record, key, study.folder):
             kept.append(name)
         else:
             todo[name] = key
@@ -135,7 +154,8 @@ def make_all(
     for analysis in analyses:
         if (name := analysis.name) in todo:
             print(f"{name:12} {_why(records.get(name), todo[name])}", file=sys.stderr, flush=True)
-            records[name] = _record(todo[name], make_one(study, analysis, settings), study.folder)
+            plain = analysis_key(study, analysis, settings, False)
+            records[name] = _record(todo[name], plain, make_one(study, analysis, settings), study.folder)
             made.append(name)
             write_text(path, json.dumps(records, indent=1, ensure_ascii=False))
     return Made(records, made, kept)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BOOTSTRAPPED', 'Result', 'sample_groups', 'Resampling', 'check_metrics', 'massive_notes', 'measure', 'features_facts',
-           'intervals_facts', 'write_result', 'save_with_numbers', 'analyse_summary']
+           'intervals_facts', 'write_result', 'save_with_numbers', 'analyze_summary']
 
 # %% ../../nbs/12_analyses/matrices.ipynb #8a7b0cfa
 import csv
@@ -199,7 +199,7 @@ def save_with_numbers(
     return [*figure.save(stem, formats), kept, *figure.save(stem.with_name(f"{stem.name}_numbers"), ["csv"])]
 
 # %% ../../nbs/12_analyses/matrices.ipynb #38d5b8af
-def analyse_summary(
+def analyze_summary(
     summary: CorpusSummary,  # of the corpus
     folder: str | Path,  # for the files; made if it is not there
     metrics: Sequence[str] = ("linear_cka",),  # names of measures of two layers

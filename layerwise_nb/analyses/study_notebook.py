@@ -14,12 +14,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..core.commands import split_list
 from ..core.files import write_text
+
+# %% ../../nbs/12_analyses/study_notebook.ipynb #f05b971a
+def _absolute(name: str, value: Any) -> Any:
+    "A setting that names files or folders, as it is seen from any folder."
+    if not value or name not in ("labels", "speaker_table", "against", "control"):
+        return value
+    parts = split_list(value) if name in ("against", "control") else [value]
+    return ",".join(str(Path(part).expanduser().absolute()) for part in parts)
 
 # %% ../../nbs/12_analyses/study_notebook.ipynb #e09450b4
 def _settings_cell(settings: Mapping[str, Any]) -> str:
     "The settings as a dictionary, a line each."
-    rows = [f"    {name!r}: {value!r}," for name, value in settings.items()]
+    rows = [f"    {name!r}: {_absolute(name, value)!r}," for name, value in settings.items()]
     return "\n".join(["settings = {", *rows, "}", "results = Results(features_dir, output_dir, **settings)", "results"])
 
 

@@ -180,7 +180,7 @@ def _boundaries(study: Study, max_utterances: int, labels: str | None, label_tie
 # %% ../../nbs/12_analyses/temporal.ipynb #c3e025b1
 def make_temporal(
     study: Study,  # features and shared settings
-    by: str = "",  # resampled, in content held out: utterance, speaker, chapter; empty: utterance, in content speaker
+    by: str = "",  # group to resample (content: to hold out): utterance, speaker, chapter; empty: utterance (content: speaker)
     bootstrap: int = 1000,  # resamples for the intervals; 0: no intervals
     max_utterances: int = 20,  # utterances for leads and boundaries, which take longest: a random sample; 0: all
     labels: str = None,  # folder of TextGrids, a CTM or a TSV; default: TextGrids beside the audio, if there are any

@@ -19,7 +19,7 @@ from fastcore.basics import patch
 # %% ../../nbs/13_explorers/content.ipynb #9ee1b542
 from ..corpus.labels import CorpusLabels
 from .base import Explorer, exclusive, shows_errors
-from .content_source import ContentSource, content_rows, find_content, heard
+from .content_source import ExploredContent, content_rows, find_content, heard
 from .content_views import LayerContent, SegmentSample, layer_content
 from layerwise_nb.explorers.widgets import (
     LiveFigure,
@@ -66,7 +66,7 @@ class ContentExplorer(Explorer):
         super().__init__(save_dir)
         self.features_dir, self.audio_dir, self.against, self.content = features_dir, audio_dir, against, content
         self.max_per_class, self.n_utterances, self._labels_from = max_per_class, n_utterances, labels
-        self.sources = [ContentSource(features_dir, labels, audio_dir)]
+        self.sources = [ExploredContent(features_dir, labels, audio_dir)]
         if against is not None:
             self.sources.append(self._second_source(against, labels))
         self.samples: list[SegmentSample] = []
@@ -79,10 +79,10 @@ class ContentExplorer(Explorer):
 
 # %% ../../nbs/13_explorers/content.ipynb #3d2150d3
 @patch
-def _second_source(self: ContentExplorer, against: str | Path, labels) -> ContentSource:
+def _second_source(self: ContentExplorer, against: str | Path, labels) -> ExploredContent:
     first = self.sources[0]
-    second = ContentSource(against, first.labels, self.audio_dir)
-    return second if second.sample_rate == first.sample_rate else ContentSource(against, labels, self.audio_dir)
+    second = ExploredContent(against, first.labels, self.audio_dir)
+    return second if second.sample_rate == first.sample_rate else ExploredContent(against, labels, self.audio_dir)
 
 
 @patch

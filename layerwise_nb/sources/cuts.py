@@ -12,7 +12,7 @@ from typing import Any
 
 from ..audio.containers import AudioError
 from ..audio.files import Listing
-from .entries import Line, json_lines, list_lines, read_table_text
+from .entries import TableLine, json_lines, list_lines, read_table_text
 
 # %% ../../nbs/04_sources/cuts.ipynb #e3951684
 def _source_of(recording: Any, channel: Any) -> tuple[str, int | None]:
@@ -49,7 +49,7 @@ def is_cut(
     return str(row.get("type", "")).endswith("Cut") or any(keys <= row.keys() for keys in parts)
 
 
-def _line(number: int, cut: dict) -> Line | AudioError:
+def _line(number: int, cut: dict) -> TableLine | AudioError:
     where, name = f"line {number}", cut.get("id")
     try:
         if cut.get("type") != "MonoCut":
@@ -59,7 +59,7 @@ def _line(number: int, cut: dict) -> Line | AudioError:
         path, one = _source_of(recording, channel)
         speaker, text = _said(cut)
         times = {"start": cut.get("start"), "duration": cut.get("duration"), "channel": one}
-        return Line(where, path, name, **times, speaker=speaker, text=text, samples=recording.get("num_samples"))
+        return TableLine(where, path, name, **times, speaker=speaker, text=text, samples=recording.get("num_samples"))
     except AudioError as error:
         return AudioError(error.reason, f"{where}, cut {name}: {error}")
 
@@ -93,7 +93,7 @@ class Cuts:
         rows = list(json_lines(read_table_text(self.path), str(self.path)))
         made = [(f"{self.path.name} line {n}" if not cut.get("id") else str(cut["id"]), _line(n, cut)) for n, cut in rows]
         refused = {name.replace("/", "_"): line for name, line in made if isinstance(line, AudioError)}
-        lines = [line for _, line in made if isinstance(line, Line)]
+        lines = [line for _, line in made if isinstance(line, TableLine)]
         if refused and not lines:
             raise ValueError(f"{self.path}, {next(iter(refused.values()))}")
         listing = list_lines(lines, self.root, str(self.path))

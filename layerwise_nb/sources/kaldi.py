@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..audio.containers import AudioError
 from ..audio.files import Listing
-from .entries import Line, list_lines, read_table_text
+from .entries import TableLine, list_lines, read_table_text
 
 # %% ../../nbs/04_sources/kaldi.ipynb #b07809b0
 def _read_map(
@@ -84,7 +84,7 @@ class KaldiFolder:
                     continue
                 times, where = {"start": start, "end": end}, f"segments, line {number}"
             who, text = speakers.get(utterance, (0, None))[1], texts.get(utterance, (0, None))[1]
-            lines.append(Line(where, scp[recording][1], utterance, **times, speaker=who, text=text))
+            lines.append(TableLine(where, scp[recording][1], utterance, **times, speaker=who, text=text))
         if refused and not lines:
             raise next(iter(refused.values()))
         listing = list_lines(lines, self.folder.absolute(), str(self.folder))

@@ -22,7 +22,7 @@ from ..audio.decode import read_header
 from ..audio.files import Entry, Listing
 from ..core.files import cannot_write
 from .dataset import HubDataset, load_rows, row_columns, row_entry
-from .entries import Line, json_lines, list_lines, read_table_text
+from .entries import TableLine, json_lines, list_lines, read_table_text
 
 # %% ../../nbs/04_sources/stream.ipynb #d306cc79
 def _keep(row: dict, index: int, audio: str, columns: dict[str, str], features: Any, folder: Path) -> tuple[Entry, bytes | None]:
@@ -131,7 +131,7 @@ class Stream:
             if why:
                 refused[f"row {row_number}"] = AudioError(*why)
             else:
-                lines.append(Line(f"line {number}", **row))
+                lines.append(TableLine(f"line {number}", **row))
         if refused and not lines:
             raise ValueError(str(next(iter(refused.values()))))
         listing = list_lines(lines, self.folder.absolute(), str(index))

@@ -7,6 +7,7 @@ __all__ = ['Table']
 
 # %% ../../nbs/04_sources/table.ipynb #d8b504ee
 import csv
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from ..audio.files import Listing
 from layerwise_nb.sources.entries import (
-    Line,
+    TableLine,
     describe_columns,
     find_base,
     find_columns,
@@ -27,7 +28,7 @@ from layerwise_nb.sources.entries import (
 def _delimited(text: str, table: str, delimiter: str) -> tuple[list[str], list[tuple[int, dict]]]:
     "The header of a TSV or CSV, and its rows with the numbers of their lines."
     quoting = {"quoting": csv.QUOTE_NONE} if delimiter == "\t" else {}
-    reader = csv.DictReader(text.splitlines(), delimiter=delimiter, strict=True, **quoting)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, **quoting)
     rows = []
     try:
         for row in reader:
@@ -62,7 +63,7 @@ def _is_fairseq(text: str) -> bool:
     return "\t" not in first and len(second) == 2 and second[1].strip().isdecimal()
 
 
-def _fairseq(text: str, path: Path) -> tuple[Path, list[Line]]:
+def _fairseq(text: str, path: Path) -> tuple[Path, list[TableLine]]:
     "The folder of a fairseq manifest, and its lines."
     first, *rest = text.rstrip("\n").split("\n")
     words = path.with_suffix(".wrd")
@@ -74,7 +75,7 @@ def _fairseq(text: str, path: Path) -> tuple[Path, list[Line]]:
         fields = line.split("\t")
         if len(fields) != 2:
             raise ValueError(f"{path}, line {number}: expected a path, a tab and a number of samples; got {line!r}")
-        lines.append(Line(f"line {number}", fields[0], samples=fields[1], text=text_of_it))
+        lines.append(TableLine(f"line {number}", fields[0], samples=fields[1], text=text_of_it))
     root = Path(first.strip())
     return root if root.is_absolute() else find_base(path.parent, [f"{first.strip()}/{lines[0].path}"]) / root, lines
 
@@ -115,7 +116,7 @@ class Table:
         return list_lines(lines, self.path.absolute().parent, str(self.path), notes=[note])
 
 # %% ../../nbs/04_sources/table.ipynb #c26fe854
-def _read(text: str, path: Path, named: Mapping[str, str | None]) -> tuple[Sequence[Line], str]:
+def _read(text: str, path: Path, named: Mapping[str, str | None]) -> tuple[Sequence[TableLine], str]:
     "The lines of a table with a header, and how its columns were read."
     suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
     if suffix not in (".tsv", ".csv", ".json", ".jsonl"):
@@ -128,5 +129,5 @@ def _read(text: str, path: Path, named: Mapping[str, str | None]) -> tuple[Seque
     if "path" not in columns and rows:
         listed = ", ".join(there)
         raise ValueError(f"{path}: expected a column path (or audio_filepath, wav, …); its first line has {listed}: name it path")
-    lines = [Line(f"line {n}", **{name: row.get(column) for name, column in columns.items()}) for n, row in rows]
+    lines = [TableLine(f"line {n}", **{name: row.get(column) for name, column in columns.items()}) for n, row in rows]
     return lines, describe_columns(columns, there)
