@@ -33,6 +33,7 @@ def _test(path: Path, said: Path) -> None:
     """In the fork: run the notebook as nbdev_test does, its output into a file; exit status 1 if it fails."""
     from nbdev.test import test_nb
 
+    multiprocessing.set_start_method(None, force=True)  # processes of the notebook start as they do anywhere
     os.chdir(ROOT)
     with said.open("wb") as file:
         for stream in (1, 2):
