@@ -171,6 +171,7 @@ def _make_parts(
         found = (part.make(shared, partial(bar.set_postfix_str, refresh=True), held(part)) for part in parts)
     else:
         from joblib import Parallel, delayed
+        from joblib.externals.loky import get_reusable_executor
 
         shared.prepare()
         run = Parallel(workers, backend="loky", return_as="generator_unordered", max_nbytes=None, pre_dispatch=workers + 1)
@@ -179,6 +180,8 @@ def _make_parts(
         bar.update()
         yield each
     bar.close()
+    if workers > 1:
+        get_reusable_executor().shutdown()  # idle, they would keep their memory, and the end of this process, for minutes
 
 # %% ../../nbs/12_analyses/content.ipynb #c6c30a92
 def measure_folder(
