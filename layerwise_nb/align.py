@@ -91,7 +91,7 @@ def find_recordings(
 ) -> tuple[dict[PurePosixPath, AudioPlace | Part], dict[PurePosixPath, str | None], dict[str, str]]:  # audio; text; place -> why
     "The recordings of a source, what is said in each, and what is no recording."
     if isinstance(source, (str, Path, Folder)):
-        folder = source.folder if isinstance(source, Folder) else Path(source)
+        folder = source.path if isinstance(source, Folder) else Path(source)
         texts = find_transcripts(folder, transcripts)
         return {place: folder / place for place in texts}, texts, {}
     entries, refused, _ = source.list()

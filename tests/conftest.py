@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from running import extract
+from running import Machines, extract
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = Path(os.environ.get("LAYERWISE_TEST_DATA") or ROOT.parent / "shared/data/LibriSpeech")
@@ -37,3 +37,13 @@ def saved_tiny(tmp_path_factory) -> Path:
     speech.model.save_pretrained(folder)
     speech.feature_extractor.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def machines():
+    """Two machines on this one, each with its own network."""
+    try:
+        with Machines() as two:
+            yield two
+    except OSError as error:
+        pytest.skip(f"two machines on this one need the right to make network namespaces: {error}")

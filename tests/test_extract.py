@@ -10,7 +10,6 @@ import pytest
 import soundfile as sf
 from running import (
     Command,
-    Machines,
     extract,
     features_dir,
     finish_launch,
@@ -213,15 +212,6 @@ def listed(save_dir) -> list[str]:
     """The utterances in the manifest, in its order."""
     lines = (features_dir(save_dir) / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line)["utterance"] for line in lines]
-
-
-@pytest.fixture
-def machines():
-    try:
-        with Machines() as two:
-            yield two
-    except OSError as error:
-        pytest.skip(f"two machines on this one need the right to make network namespaces: {error}")
 
 
 def test_two_machines_write_the_same_bytes(speech, one_process, tmp_path, machines):

@@ -12,7 +12,6 @@ import pytest
 from running import (
     TIMEOUT_S,
     Command,
-    Machines,
     extract,
     features_dir,
     finish_launch,
@@ -102,15 +101,6 @@ def test_an_error_is_told_once(features, tmp_path):
     result = finish_launch(start_launch(2, *flags, module="similarity"))
     assert result.status != 0 and result.err.count("layerwise_similarity: ") == 1
     assert "has no layer conv_9" in result.err
-
-
-@pytest.fixture
-def machines():
-    try:
-        with Machines() as two:
-            yield two
-    except OSError as error:
-        pytest.skip(f"two machines on this one need the right to make network namespaces: {error}")
 
 
 def test_two_machines(features, alone, tmp_path, machines):

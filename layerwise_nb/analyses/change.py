@@ -8,7 +8,6 @@ __all__ = ['LayerChange', 'measure_change', 'change_curves', 'change_heatmap', '
 # %% ../../nbs/12_analyses/change.ipynb #e9e05332
 import csv
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,10 +16,8 @@ from typing import Any
 import numpy as np
 
 from .comparison import bootstrap_cross, model_labels, pair_sample, pair_with, side_facts
-from .matrices import Resampling, massive_notes, sample_groups, save_with_numbers
+from .matrices import Resampling, massive_notes, sample_groups, save_with_numbers, write_three
 from .study import Study
-from ..core.arrays import write_arrays
-from ..core.files import write_text
 from ..core.notes import UndefinedError
 from ..corpus.reservoir import Reservoir
 from ..features.store import FeatureStore
@@ -222,11 +219,7 @@ def _write_change(stem: Path, change: LayerChange, header: dict[str, Any]) -> li
     facts |= header
     arrays = {"with_first": change.with_first, "with_previous": change.with_previous, "layers": np.array(change.layers)}
     arrays |= {"models": np.array(change.models)} | ({} if change.control is None else {"control": change.control})
-    paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("npz", "csv", "json")]
-    write_arrays(paths[0], "change", 1, arrays, facts)
-    write_text(paths[1], _change_csv(change))
-    write_text(paths[2], json.dumps(facts, indent=1, ensure_ascii=False))
-    return paths
+    return write_three(stem, "change", arrays, _change_csv(change), facts)
 
 # %% ../../nbs/12_analyses/change.ipynb #6f83acd3
 def analyze_change(

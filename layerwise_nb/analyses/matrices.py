@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BOOTSTRAPPED', 'Result', 'sample_groups', 'Resampling', 'check_metrics', 'massive_notes', 'measure', 'features_facts',
-           'intervals_facts', 'write_result', 'save_with_numbers', 'analyze_summary']
+           'intervals_facts', 'write_three', 'write_result', 'save_with_numbers', 'analyze_summary']
 
 # %% ../../nbs/12_analyses/matrices.ipynb #8a7b0cfa
 import csv
@@ -164,6 +164,21 @@ def _csv(matrix: SimilarityMatrix) -> str:
     rows.writerows([name, *map(repr, row.tolist())] for name, row in zip(matrix.names_a, matrix.values, strict=True))
     return table.getvalue()
 
+# %% ../../nbs/12_analyses/matrices.ipynb #b56140b1
+def write_three(
+    stem: Path,  # where, without a suffix
+    what: str,  # kind of content of the arrays
+    arrays: Mapping[str, np.ndarray],  # name -> array
+    table: str,  # CSV
+    facts: dict[str, Any],  # how it was made; JSON
+) -> list[Path]:
+    "A result as NPZ, CSV and JSON."
+    paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("npz", "csv", "json")]
+    write_arrays(paths[0], what, 1, arrays, facts)
+    write_text(paths[1], table)
+    write_text(paths[2], json.dumps(facts, indent=1, ensure_ascii=False))
+    return paths
+
 # %% ../../nbs/12_analyses/matrices.ipynb #9126f7d3
 def write_result(
     stem: Path,  # path of the files without a suffix
@@ -181,11 +196,7 @@ def write_result(
     arrays |= ({"low": intervals.low, "high": intervals.high} if intervals else {}) | dict(more or {})
     facts = {"metric": matrix.metric, "estimator": matrix.estimator, "n": matrix.n, **layers}
     facts |= {"notes": [*matrix.notes, *result.notes], "intervals": intervals_facts(intervals), **header}
-    paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("npz", "csv", "json")]
-    write_arrays(paths[0], "similarity", 1, arrays, facts)
-    write_text(paths[1], _csv(matrix))
-    write_text(paths[2], json.dumps(facts, indent=1, ensure_ascii=False))
-    return paths
+    return write_three(stem, "similarity", arrays, _csv(matrix), facts)
 
 # %% ../../nbs/12_analyses/matrices.ipynb #44fe7c6b
 def save_with_numbers(

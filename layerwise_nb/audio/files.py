@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['AUDIO_SUFFIXES', 'OTHER_SUFFIXES', 'FoundAudio', 'search_audio', 'describe_left_out', 'find_audio', 'name_files',
-           'Part', 'Entry', 'Listing', 'Source', 'Folder', 'Utterance', 'Survey', 'name_speakers', 'recording_of',
-           'survey', 'survey_folder', 'list_utterances', 'audio_sha256', 'load_place', 'load_utterance', 'stretch']
+           'Part', 'Entry', 'Listing', 'Source', 'PathSource', 'Folder', 'Utterance', 'Survey', 'name_speakers',
+           'recording_of', 'survey', 'survey_folder', 'list_utterances', 'audio_sha256', 'load_place', 'load_utterance',
+           'stretch']
 
 # %% ../../nbs/03_audio/files.ipynb #5d74b953
 import hashlib
@@ -245,26 +246,32 @@ class Source(Protocol):
     def describe(self) -> dict:
         "What `open_source` needs to open it again; goes to `run.json`."
 
-# %% ../../nbs/03_audio/files.ipynb #e95233df
+# %% ../../nbs/03_audio/files.ipynb #70ad286c
 @dataclass(frozen=True)
-class Folder:
-    "A folder of audio files is a source."
+class PathSource:
+    "What all sources share that are a folder or a file."
 
-    folder: Path  # searched with its subfolders
-    speakers_by = "their layout"
+    path: Path
 
     @property
     def where(self) -> str:
         "The whole path."
-        return str(self.folder.resolve())
+        return str(self.path.resolve())
 
     @property
     def root(self) -> Path:
-        "The folder itself."
-        return self.folder
+        "The folder itself; that of a file."
+        return self.path
 
     def __str__(self) -> str:
-        return str(self.folder)
+        return str(self.path)
+
+# %% ../../nbs/03_audio/files.ipynb #e95233df
+@dataclass(frozen=True)
+class Folder(PathSource):
+    "A folder of audio files, searched with its subfolders, is a source."
+
+    speakers_by = "their layout"
 
     def describe(self) -> dict:
         "A folder is known by its path."
@@ -272,12 +279,12 @@ class Folder:
 
     def list(self) -> Listing:
         "The audio files below it, and what was left out."
-        found = search_audio(self.folder)
-        named, twice = name_files(self.folder, found.paths or find_audio(self.folder))
+        found = search_audio(self.path)
+        named, twice = name_files(self.path, found.paths or find_audio(self.path))
         left_out = found.left_out | ({"another format of an utterance that is taken": twice} if twice else {})
-        notes = [f"left out     {line}" for line in describe_left_out(left_out, self.folder)]
+        notes = [f"left out     {line}" for line in describe_left_out(left_out, self.path)]
         entries = [
-            Entry(name, path, path.relative_to(self.folder).as_posix(), *layout_speaker(path.absolute()))
+            Entry(name, path, path.relative_to(self.path).as_posix(), *layout_speaker(path.absolute()))
             for name, path in named.items()
         ]
         return Listing(entries, {}, notes)

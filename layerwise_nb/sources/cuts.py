@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..audio.containers import AudioError
-from ..audio.files import Listing
+from ..audio.files import Listing, PathSource
 from .entries import TableLine, json_lines, list_lines, read_table_text
 
 # %% ../../nbs/04_sources/cuts.ipynb #e3951684
@@ -65,24 +65,15 @@ def _line(number: int, cut: dict) -> TableLine | AudioError:
 
 # %% ../../nbs/04_sources/cuts.ipynb #c68bdb5e
 @dataclass(frozen=True)
-class Cuts:
-    "A file of lhotse cuts is a source."
+class Cuts(PathSource):
+    "A file of lhotse cuts (.jsonl or .jsonl.gz) is a source."
 
-    path: Path  # .jsonl or .jsonl.gz
     speakers_by = "their supervisions"
-
-    @property
-    def where(self) -> str:
-        "The whole path."
-        return str(self.path.resolve())
 
     @property
     def root(self) -> Path:
         "The folder of the file."
         return self.path.absolute().parent
-
-    def __str__(self) -> str:
-        return str(self.path)
 
     def describe(self) -> dict:
         "It is known by its path."

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..audio.containers import AudioError
-from ..audio.files import Listing
+from ..audio.files import Listing, PathSource
 from .entries import TableLine, list_lines, read_table_text
 
 # %% ../../nbs/04_sources/kaldi.ipynb #b07809b0
@@ -46,24 +46,10 @@ def _segment(utterance: str, number: int, value: str, recordings: dict, path: Pa
 
 # %% ../../nbs/04_sources/kaldi.ipynb #ace24544
 @dataclass(frozen=True)
-class KaldiFolder:
-    "A data folder of Kaldi or ESPnet is a source."
+class KaldiFolder(PathSource):
+    "A data folder of Kaldi or ESPnet, which holds wav.scp, is a source."
 
-    folder: Path  # it holds wav.scp
     speakers_by = "utt2spk"
-
-    @property
-    def where(self) -> str:
-        "The whole path."
-        return str(self.folder.resolve())
-
-    @property
-    def root(self) -> Path:
-        "The folder itself."
-        return self.folder
-
-    def __str__(self) -> str:
-        return str(self.folder)
 
     def describe(self) -> dict:
         "It is known by its path."
@@ -71,14 +57,14 @@ class KaldiFolder:
 
     def list(self) -> Listing:
         "Its utterances: the segments, or the recordings if there are none."
-        scp, segments = _read_map(self.folder / "wav.scp"), _read_map(self.folder / "segments", required=True)
-        speakers, texts = _read_map(self.folder / "utt2spk", required=True), _read_map(self.folder / "text")
+        scp, segments = _read_map(self.path / "wav.scp"), _read_map(self.path / "segments", required=True)
+        speakers, texts = _read_map(self.path / "utt2spk", required=True), _read_map(self.path / "text")
         lines, refused = [], {}
         for utterance, (number, value) in (segments or scp).items():
             recording, times, where = utterance, {}, f"wav.scp, line {number}"
             if segments:
                 try:
-                    recording, start, end = _segment(utterance, number, value, scp, self.folder / "segments")
+                    recording, start, end = _segment(utterance, number, value, scp, self.path / "segments")
                 except AudioError as error:
                     refused[utterance] = error
                     continue
@@ -87,5 +73,5 @@ class KaldiFolder:
             lines.append(TableLine(where, scp[recording][1], utterance, **times, speaker=who, text=text))
         if refused and not lines:
             raise next(iter(refused.values()))
-        listing = list_lines(lines, self.folder.absolute(), str(self.folder))
+        listing = list_lines(lines, self.path.absolute(), str(self.path))
         return Listing(listing.entries, refused | listing.refused, listing.notes)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..audio.files import Listing
+from ..audio.files import Listing, PathSource
 from layerwise_nb.sources.entries import (
     TableLine,
     describe_columns,
@@ -81,26 +81,17 @@ def _fairseq(text: str, path: Path) -> tuple[Path, list[TableLine]]:
 
 # %% ../../nbs/04_sources/table.ipynb #a6cf048e
 @dataclass(frozen=True)
-class Table:
-    "A table of recordings is a source."
+class Table(PathSource):
+    "A table of recordings (.tsv, .csv, .json or .jsonl; also with .gz) is a source."
 
-    path: Path  # .tsv, .csv, .json or .jsonl; also with .gz
     columns: Mapping[str, str | None] = field(default_factory=dict, hash=False)  # id, speaker, text -> the column; None: found
     speakers_by = "the table"
-
-    @property
-    def where(self) -> str:
-        "The whole path."
-        return str(self.path.resolve())
 
     @property
     def root(self) -> Path:
         "The folder of the table, or that which fairseq's names."
         text = read_table_text(self.path)
         return _fairseq(text, self.path)[0] if _is_fairseq(text) else self.path.absolute().parent
-
-    def __str__(self) -> str:
-        return str(self.path)
 
     def describe(self) -> dict:
         "It is known by its path."
