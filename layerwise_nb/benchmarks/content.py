@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,7 +28,7 @@ from ..analyses.content_sample import EFFORTS, ContentSample, Targets, collect, 
 from ..analyses.content_source import ContentSource
 from ..audio.acoustics import acoustics
 from ..audio.files import audio_sha256
-from .tool import Row, measure
+from .tool import Row, measure, watched
 from ..core.files import write_text
 from ..corpus.aligned import AlignedCorpus
 from ..corpus.recording import find_recording, read_corpus_labels
@@ -177,7 +176,7 @@ class _Use:
 @contextmanager
 def tree_use() -> Iterator[_Use]:
     "Processor time and peak memory of this process and its children, which may live on or be there already."
-    use, stop, me, cpu_s, before = _Use(), threading.Event(), psutil.Process(), {}, {}
+    use, me, cpu_s, before = _Use(), psutil.Process(), {}, {}
 
     def look() -> None:
         total = 0
@@ -189,20 +188,12 @@ def tree_use() -> Iterator[_Use]:
                 continue
         use.peak = max(use.peak, total)
 
-    def watch() -> None:
-        while not stop.wait(0.1):
-            look()
-
     look()
     before |= cpu_s
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
     try:
-        yield use
+        with watched(look, 0.1):
+            yield use
     finally:
-        stop.set()
-        thread.join()
-        look()
         use.cpu_s = sum(s - before.get(pid, 0) for pid, s in cpu_s.items())
 
 # %% ../../nbs/14_benchmarks/content.ipynb #06c3daea
