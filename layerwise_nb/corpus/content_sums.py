@@ -16,6 +16,7 @@ import numpy as np
 from fastcore.basics import patch
 
 from ..core.arrays import read_arrays, write_arrays
+from ..core.checks import check_one_kind
 from ..labels.phone_sets import phone_classes
 from ..probing.folds import N_FOLDS, fold_of
 from ..probing.targets import FoldSums
@@ -264,9 +265,7 @@ def merge(
     other: ContentSums,  # of other utterances; same layers, targets and identity
 ) -> None:
     "Add the frames of other sums."
-    for what in ("layers", "targets", "identity"):
-        if getattr(self, what) != getattr(other, what):
-            raise ValueError(f"only sums of one kind can be merged; their {what} differ")
+    check_one_kind(self, other, ("layers", "targets", "identity"))
     with self._lock:
         voices = sorted({*self.voices, *other.voices})[:2]
         self._hear(voices)

@@ -15,6 +15,7 @@ import numpy as np
 from fastcore.basics import patch
 
 from ..core.arrays import read_arrays, write_arrays
+from ..core.checks import check_one_kind
 
 # %% ../../nbs/08_probing/targets.ipynb #ff3fd1df
 @dataclass(frozen=True, eq=False)
@@ -187,9 +188,7 @@ def merge(
     other: TargetSums,  # of other utterances; same layers, targets and identity
 ) -> None:
     "Add the frames of other sums."
-    for what in ("layers", "targets", "identity"):
-        if getattr(self, what) != getattr(other, what):
-            raise ValueError(f"only sums of one kind can be merged; their {what} differ")
+    check_one_kind(self, other, ("layers", "targets", "identity"))
     for key, part in other._parts.items():
         mine = self._part(*key)
         for name, array in part.items():
