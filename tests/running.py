@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 import soundfile as sf
 
 TIMEOUT_S = 180
@@ -53,6 +54,13 @@ class Command:
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         os.kill(self.process.pid, number)
+
+    def wait_to_stop(self) -> None:
+        """Until it has stopped itself (`stop_at`)."""
+        end, process = time.monotonic() + TIMEOUT_S, psutil.Process(self.process.pid)
+        while process.status() != psutil.STATUS_STOPPED:
+            assert self.process.is_alive() and time.monotonic() < end, "it ended, or never stopped"
+            time.sleep(0.01)
 
     def wait_to_say(self, words: str) -> None:
         """Until it has said something on its standard error."""
@@ -287,31 +295,36 @@ def interrupt_while_reading() -> None:
 
 def kill_at(number: int, where: str) -> Callable:
     """What to do before a command so that it is killed at its n-th file: inside it, before or after its renaming."""
-    return functools.partial(_kill_at, number, where)
+    return functools.partial(_signal_at, signal.SIGKILL, number, where)
 
 
-def _kill_at(number: int, where: str) -> None:
+def stop_at(number: int) -> Callable:
+    """What to do before a command so that it stops itself after its n-th file, until SIGCONT: no test races with it."""
+    return functools.partial(_signal_at, signal.SIGSTOP, number, "after")
+
+
+def _signal_at(what: int, number: int, where: str) -> None:
     from layerwise_nb.features import npz
 
     real_write, real_replace, counts = npz._FeatureZip.write_array, os.replace, {"arrays": 0, "files": 0}
 
-    def die(key: str, at: int) -> None:
+    def count(key: str) -> None:
         counts[key] += 1
-        if counts[key] == at:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if counts[key] == number:
+            os.kill(os.getpid(), what)
 
     def write_array(archive, name, array):
         if where == "inside" and name == "conv_3":
             archive.fp.flush()
-            die("arrays", number)
+            count("arrays")
         real_write(archive, name, array)
 
     def replace(source, target):
         is_features = str(target).endswith(".npz")
         if is_features and where == "before":
-            die("files", number)
+            count("files")
         real_replace(source, target)
         if is_features and where == "after":
-            die("files", number)
+            count("files")
 
     npz._FeatureZip.write_array, os.replace = write_array, replace

@@ -29,6 +29,7 @@ from running import (
     noises,
     run,
     start_launch,
+    stop_at,
     temporaries,
     wait_for_files,
 )
@@ -128,10 +129,12 @@ def test_one_process_of_two_is_killed(long_audio, long_undisturbed, tmp_path, ki
 
 def test_one_shard_of_two_is_killed(long_audio, long_undisturbed, tmp_path):
     flags = ("--audio_dir", long_audio, "--save_dir", tmp_path, *SLOW)
-    with Command("extract", *flags, "--shard", "1/2") as one, Command("extract", *flags, "--shard", "2/2") as two:
-        for number, shard in ((1, one), (2, two)):  # each has done something
-            wait_for_files(tmp_path, 1, shard.process.is_alive, f"manifest.rank0.{number}of2.jsonl")
-        two.kill(signal.SIGSTOP)  # it holds its part for as long as the rest needs
+    with (
+        Command("extract", *flags, "--shard", "1/2", prepare=stop_at(1)) as one,
+        Command("extract", *flags, "--shard", "2/2", prepare=stop_at(1)) as two,
+    ):
+        one.wait_to_stop()
+        two.wait_to_stop()  # it holds its part for as long as the rest needs
         one.kill()
         assert one.wait().status == -signal.SIGKILL
         whole = extract(*flags)  # would meet the shard that is left
@@ -162,9 +165,10 @@ def process_of_rank(launcher: int, rank: int) -> int:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 def test_interrupted(long_audio, long_undisturbed, tmp_path, number):
     flags = ("--audio_dir", long_audio, "--save_dir", tmp_path, *SLOW)
-    with Command("extract", *flags) as command:
-        wait_for_files(tmp_path, 3, command.process.is_alive)
+    with Command("extract", *flags, prepare=stop_at(3)) as command:
+        command.wait_to_stop()
         command.kill(number)
+        command.kill(signal.SIGCONT)
         start = time.monotonic()
         result = command.wait()
     assert result.status == 130 and time.monotonic() - start < 60
@@ -188,9 +192,11 @@ def test_interrupted_before_the_first_file(audio, tmp_path):
 
 
 def test_interrupted_twice_stops_at_once(long_audio, tmp_path):
-    with Command("extract", "--audio_dir", long_audio, "--save_dir", tmp_path, *SLOW) as command:
-        wait_for_files(tmp_path, 1, command.process.is_alive)
+    flags = ("--audio_dir", long_audio, "--save_dir", tmp_path, *SLOW)
+    with Command("extract", *flags, prepare=stop_at(1)) as command:
+        command.wait_to_stop()
         command.kill(signal.SIGINT)
+        command.kill(signal.SIGCONT)
         command.wait_to_say("Ctrl-C once more stops at once")
         command.kill(signal.SIGINT)
         assert command.wait().status == -signal.SIGINT
@@ -228,9 +234,10 @@ def test_an_analysis_interrupted(audio, tmp_path, module):
 
 def test_the_whole_run_interrupted(long_audio, tmp_path):
     flags = ("--audio_dir", long_audio, "--output_dir", tmp_path, "--device", "cpu", "--model", "random")
-    with Command("run", *flags) as command:
-        wait_for_files(tmp_path / "features", 1, command.process.is_alive)
+    with Command("run", *flags, prepare=stop_at(1)) as command:
+        command.wait_to_stop()
         command.kill(signal.SIGINT)
+        command.kill(signal.SIGCONT)
         result = command.wait()
     assert result.status == 130 and not (tmp_path / "clean_analysis").exists()
     assert result.out.endswith("\nstopped      interrupted; the same command goes on where this one stopped\n")
@@ -481,9 +488,8 @@ def test_other_settings_are_refused(audio, saved_tiny, tmp_path):
 
 def test_a_second_run_at_the_same_time(long_audio, tmp_path):
     flags = ("--audio_dir", long_audio, "--save_dir", tmp_path, *SLOW)
-    with Command("extract", *flags) as first:
-        wait_for_files(tmp_path, 1, first.process.is_alive)
-        first.kill(signal.SIGSTOP)  # it holds the folder for as long as the second needs
+    with Command("extract", *flags, prepare=stop_at(1)) as first:
+        first.wait_to_stop()  # it holds the folder for as long as the second needs
         second = extract(*flags)
         first.kill(signal.SIGCONT)
     assert second.status == 2

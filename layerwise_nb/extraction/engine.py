@@ -361,7 +361,8 @@ def _run_lanes(engine: _Engine, batches: Sequence[Batch], todo: set[str]) -> Non
         ahead = _Ahead(batches, s.lanes, speech.sample_rate, readers)
         running = [lanes.submit(lane, ahead, writers) for _ in range(s.lanes)]
         try:
-            wait(running)
+            while wait(running, 0.1).not_done:  # awake often: a signal may have gone to another thread
+                pass
         finally:  # also on Ctrl-C: no new batch, what is computed is written
             engine.stop.set()
             readers.shutdown(wait=False, cancel_futures=True)
