@@ -141,9 +141,9 @@ def records(number: int, folder: Path) -> dict[str, float]:
 def analysis_plan(number: int, folder: Path) -> dict[str, float]:
     """Processor seconds until an analysis of so many utterances starts to read."""
     from layerwise_nb.corpus.aligned import AlignedCorpus
-    from layerwise_nb.corpus.passes import SummaryPass, TemporalPass
-    from layerwise_nb.corpus.shared import pass_key, share_names
     from layerwise_nb.features.catalogue import catalogue_to_json, feature_catalogue
+    from layerwise_nb.summaries.passes import SummaryPass, TemporalPass
+    from layerwise_nb.summaries.shared import pass_key, share_names
 
     folder.mkdir()
     identity = {"model": "m", "weights": "w", "feature_type": "all", "dtype": "float32"}

@@ -8,7 +8,7 @@ from time import monotonic, sleep
 import numpy as np
 import pytest
 
-from layerwise_nb.figures.render import activity_animation, matrix_animation, trajectory_animation
+from layerwise_nb.animations.render import activity_animation, matrix_animation, trajectory_animation
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from layerwise_nb.analyses.content_measures import Shared, measure_layer
-from layerwise_nb.analyses.content_sample import EFFORTS, ContentSample, Targets, collect
+from layerwise_nb.content_analysis.measures import Shared, measure_layer
+from layerwise_nb.content_analysis.sample import EFFORTS, ContentSample, Targets, collect
 from layerwise_nb.corpus.labels import CorpusLabels
 from layerwise_nb.features.catalogue import feature_catalogue
 from layerwise_nb.labels.intervals import Interval

@@ -24,8 +24,8 @@ def audio(tmp_path_factory):
 
 
 def read(folder):
-    from layerwise_nb.corpus.summary import CorpusSummary
     from layerwise_nb.dynamics.statistics import TemporalStatistics
+    from layerwise_nb.summaries.summary import CorpusSummary
 
     return CorpusSummary.load(folder / "summary"), TemporalStatistics.load(folder / "summary/temporal.npz")
 
@@ -34,9 +34,9 @@ def read(folder):
 def stored(audio, tmp_path_factory):
     """What the sums are compared with: every feature stored, read back and added up."""
     from layerwise_nb.corpus.aligned import AlignedCorpus
-    from layerwise_nb.corpus.summary import CorpusSummary
     from layerwise_nb.dynamics.statistics import TemporalStatistics
     from layerwise_nb.features.catalogue import pooled_catalogue
+    from layerwise_nb.summaries.summary import CorpusSummary
 
     save_dir = tmp_path_factory.mktemp("stored")
     assert extract("--audio_dir", audio, "--save_dir", save_dir, *TINY).status == 0
@@ -137,7 +137,7 @@ def test_pooled_files_and_sums(audio, stored, tmp_path):
     assert len(times) == 1 and {a.dtype for a in arrays.values()} == {np.dtype(np.float16)}
 
     from layerwise_nb.corpus.aligned import AlignedCorpus
-    from layerwise_nb.corpus.summary import CorpusSummary
+    from layerwise_nb.summaries.summary import CorpusSummary
 
     summed, _ = read(folder)
     from_files = CorpusSummary.of(AlignedCorpus(folder), progress=False)
@@ -163,8 +163,8 @@ def test_sums_after_files(audio, stored, tmp_path):
 
 def checkpoint_always(kill_at_rename: int = 0) -> None:
     """A checkpoint after every utterance; killed just before the n-th renaming of a folder."""
-    from layerwise_nb.corpus import accumulate
     from layerwise_nb.extraction import plan
+    from layerwise_nb.summaries import accumulate
 
     plan.plan_lanes = lambda *args: 1
     accumulate.CorpusAccumulator.due = property(lambda self: True)
@@ -190,7 +190,7 @@ def test_killed_in_a_checkpoint(audio, stored, tmp_path, number):
 
 def slow_checkpoints_never() -> None:
     """No checkpoint but the last, and that one takes forever."""
-    from layerwise_nb.corpus import accumulate
+    from layerwise_nb.summaries import accumulate
 
     accumulate.CorpusAccumulator.checkpoint = lambda self: time.sleep(TIMEOUT_S)
 
@@ -227,8 +227,8 @@ def test_interrupted(audio, stored, tmp_path):
 
 def one_at_a_time() -> None:
     """Half a second for each utterance, one lane."""
-    from layerwise_nb.corpus import accumulate
     from layerwise_nb.extraction import plan
+    from layerwise_nb.summaries import accumulate
 
     real_add = accumulate.CorpusAccumulator.add
 

@@ -135,8 +135,8 @@ def test_shards_and_their_merge(features, alone, tmp_path):
 
 def slow_and_saved() -> None:
     """What to do before a command so that each group takes half a second and is put on the disk."""
-    from layerwise_nb.corpus import shared
-    from layerwise_nb.corpus.passes import SummaryPass
+    from layerwise_nb.summaries import shared
+    from layerwise_nb.summaries.passes import SummaryPass
 
     real_close = SummaryPass.close
 

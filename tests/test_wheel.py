@@ -19,7 +19,7 @@ USE = """
 import numpy as np, tempfile
 from pathlib import Path
 import layerwise_nb as lw
-from layerwise_nb.figures.render import activity_animation
+from layerwise_nb.animations.render import activity_animation
 from layerwise_nb.audio.synthetic import made_up_features
 
 print(lw.__file__)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['temporary_stem', 'temporary_path', 'whole_file', 'write_text', 'replace_folder', 'recover_folder', 'file_stamps',
-           'DamagedFileError', 'cannot_write']
+           'DamagedFileError', 'cannot_write', 'static_file', 'page_template']
 
 # %% ../../nbs/00_core/files.ipynb #1720ca3e
 import hashlib
@@ -13,6 +13,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 
 # %% ../../nbs/00_core/files.ipynb #2ee94f12
@@ -119,3 +120,21 @@ def cannot_write(
 ) -> str:
     "What to say when a folder cannot be written to."
     return f"cannot write to {folder} ({error.strerror or error}): make room, give access, or choose another {flag}"
+
+# %% ../../nbs/00_core/files.ipynb #d9a222e3
+def static_file(
+    folder: str,  # of this package: "figures"
+    name: str,  # of a file in its folder `static`
+) -> str:
+    "The text of a file that comes with the package."
+    return files(f"{__name__.partition('.')[0]}.{folder}").joinpath("static", name).read_text(encoding="utf-8")
+
+# %% ../../nbs/00_core/files.ipynb #4d704f49
+def page_template(
+    folder: str,  # of this package: "analyses"
+    name: str,  # of an HTML file in its folder `static`
+):  # jinja2.Template
+    "A page to fill in (Jinja): every text that it is given is escaped, and an unknown name is an error."
+    import jinja2
+
+    return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(static_file(folder, name))
