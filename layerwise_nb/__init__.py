@@ -20,10 +20,10 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time `__getattr__` do
     from .analyses.study import summarize as summarize
     from .labels.alignment import read_alignment as read_alignment
     from .corpus.aligned import AlignedCorpus as AlignedCorpus
-    from .corpus.dataset import FeatureDataset as FeatureDataset
+    from .corpus.torch_dataset import FeatureDataset as FeatureDataset
     from .corpus.labeled import LabeledFeatures as LabeledFeatures
     from .corpus.recording import find_recording as find_recording
-    from .corpus.summary import CorpusSummary as CorpusSummary
+    from .summaries.summary import CorpusSummary as CorpusSummary
     from .dynamics.lags import lagged_cka as lagged_cka
     from .dynamics.statistics import TemporalStatistics as TemporalStatistics
     from .dynamics.windows import windowed_cka as windowed_cka

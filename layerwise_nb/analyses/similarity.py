@@ -34,7 +34,7 @@ from layerwise_nb.analyses.matrices import (  # noqa: F401 (some belong here too
     measure,
 )
 from .page import Card
-from .study import Study
+from .study import Study, check_control
 from ..core.commands import attempt, split_list
 from ..features.store import FeatureStore
 from ..measures.matrix import MEASURES
@@ -71,8 +71,6 @@ class _Models:
     "The models that a study is compared with."
 
     def __init__(self, study: Study, against: str | None, control: str | None):
-        from layerwise_nb.content_analysis.analyze import check_control
-
         self.study = study
         others = [FeatureStore(folder) for folder in split_list(against or "")]
         self.control = FeatureStore(control) if control else None

@@ -127,7 +127,7 @@ def static_file(
     name: str,  # of a file in its folder `static`
 ) -> str:
     "The text of a file that comes with the package."
-    return files(f"{__name__.partition('.')[0]}.{folder}").joinpath("static", name).read_text(encoding="utf-8")
+    return files(f"layerwise_nb.{folder}").joinpath("static", name).read_text(encoding="utf-8")
 
 # %% ../../nbs/00_core/files.ipynb #4d704f49
 def page_template(

@@ -16,6 +16,7 @@ from typing import Any
 from fastcore.docments import docments
 
 from ..analyses.analysis import Analysis, analysis_flags, open_study
+from ..analyses.findings import all_findings, best_layers
 from ..analyses.finished import make_all
 from ..analyses.layers import LAYERS
 from ..analyses.page import Card, Page, Section, write_page
@@ -27,7 +28,6 @@ from ..analyses.utterance import UTTERANCE
 from ..content_analysis.analyze import CONTENT
 from ..core.commands import UsageError, split_list
 from ..measures.moments import copies
-from .findings import all_findings, best_layers
 from .study_notebook import write_notebook
 
 # %% ../../nbs/16_report/pipeline.ipynb #a02c9e0e
