@@ -21,7 +21,9 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 
-from ..audio.files import AudioError, Utterance, load_utterance, stretch
+from ..audio.containers import AudioError
+from ..audio.loading import load_utterance, stretch
+from ..audio.utterances import Utterance
 from ..core.files import cannot_write
 from .launch import wait_and_listen
 from .plan import Batch
