@@ -19,7 +19,8 @@ from fastcore.basics import patch
 from tqdm.auto import tqdm
 
 from .decode import AudioPlace
-from .files import Part, load_place
+from .loading import load_place
+from .utterances import Part
 from ..labels.intervals import Interval
 from ..labels.pronunciation import guess_pronunciation, spoken_words
 from ..labels.textgrid import write_textgrid

@@ -16,7 +16,9 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
-from .files import audio_sha256, find_audio, read_header
+from .decode import read_header
+from .files import find_audio
+from .loading import audio_sha256
 from .speakers import layout_speaker
 from .synthesizer import PHONES, make_speaker, synthesize
 from ..core.files import whole_file, write_text
