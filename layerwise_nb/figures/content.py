@@ -67,7 +67,8 @@ def _limits(
     if not (below or above):
         return None, []
     low, high = _LOWEST if below else low, _HIGHEST if above else high
-    ends = " and ".join([f"below {_LOWEST:g}"] * below + [f"above {_HIGHEST:g}"] * above).replace("-", "−")
+    beyond = [f"below −{-_LOWEST:g}"] if below else []
+    ends = " and ".join([*beyond, f"above {_HIGHEST:g}"] if above else beyond)
     pad = 0.03 * (high - low)
     return (low - pad * (not below), high + pad), [f"cut off: what lies {ends}; the table has it"]
 
