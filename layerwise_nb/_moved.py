@@ -19,7 +19,7 @@ MOVED = {
     "alignment": ("labels.intervals", "labels.textgrid", "labels.label_files", "labels.alignment"),
     "animate": ("animations.render",),
     "arrays": ("core.arrays",),
-    "audio": ("audio.files", "audio.decode", "audio.containers"),
+    "audio": ("audio.files", "audio.utterances", "audio.loading", "audio.decode", "audio.containers"),
     "bench_animate": ("benchmarks.animation",),
     "bench_explore": ("explorers.server", "benchmarks.explorers"),
     "bench_extract": ("benchmarks.extraction",),

@@ -140,6 +140,7 @@ class Study:
         self.formats = split_list(formats)
         self.folder = results_folder(output_dir)
         self._summary: CorpusSummary | None = None
+        self.prepared: dict[str, Any] = {}  # analysis -> what it has made ready while processes shared the work
 
     @property
     def title(self) -> str:

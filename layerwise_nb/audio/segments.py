@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from .files import AudioError, Utterance, check_length
+from .containers import AudioError
+from .decode import check_length
+from .utterances import Utterance
 from ..labels.alignment import Alignments, Interval
 
 # %% ../../nbs/03_audio/segments.ipynb #21dd446c

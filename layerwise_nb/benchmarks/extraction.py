@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from ..audio.files import Utterance, list_utterances, load_utterance
+from ..audio.loading import load_utterance
+from ..audio.utterances import Utterance, list_utterances
 from .tool import Contender, Row, median_row, speed_ratio, spread_text, take_turns
 from ..core.machine import available_processors
 from ..extraction.plan import Batch, plan_batches, plan_lanes

@@ -27,6 +27,7 @@ from .measures import MEASURES, TARGETS, ContentValue, Shared, measure_layer
 from .sample import GROUPS, ContentSample, LayerFrames, collect
 from layerwise_nb.content_analysis.source import (
     ContentSource,
+    SoundOnDisk,
     effort_of,
     held_frames,
     sample_of,
@@ -47,9 +48,12 @@ from ..core.commands import split_list
 from ..core.files import write_text
 from ..core.machine import available_memory, available_processors
 from ..corpus.aligned import AlignedCorpus
+from ..corpus.labels import CorpusLabels
 from ..corpus.recording import audio_place, open_alignments
+from ..extraction.launch import Alone, read_shard, shard_name
 from ..features.store import FeatureStore
 from ..summaries.labeled_summary import LabeledSummary
+from ..summaries.shared import raise_if, work_together
 
 # %% ../../nbs/15_content_analysis/analyze.ipynb #f2597ba7
 def check_content(
@@ -131,11 +135,13 @@ _LAYER_BYTES = 1_200_000_000  # that a process takes at most for a layer of 1,02
 def n_workers(
     numbers: int,  # in the frames of all layers that are to be measured
     n_parts: int,  # these layers
+    n_processes: int = 1,  # of this machine, that do the same
 ) -> int:  # 1: this process
     "How many layers are measured at a time."
     if numbers < _WORTH:
         return 1
-    return max(1, min(available_processors(), n_parts, available_memory() // _LAYER_BYTES))
+    processors, memory = available_processors() // n_processes, available_memory() // n_processes
+    return max(1, min(processors, n_parts, memory // _LAYER_BYTES))
 
 # %% ../../nbs/15_content_analysis/analyze.ipynb #562cfd90
 def _make_parts(
@@ -165,6 +171,18 @@ def _make_parts(
         get_reusable_executor().shutdown()  # idle, they would keep their memory, and the end of this process, for minutes
 
 # %% ../../nbs/15_content_analysis/analyze.ipynb #c6c30a92
+def _parts_of(
+    source: ContentSource, shared: Shared, measures: Sequence[str], folder: Path, baselines: Sequence[str]
+) -> list[_Part]:
+    "A part for each layer and baseline."
+    facts = {"effort": vars(shared.sample.effort) | {"units": vars(shared.sample.effort.units)}, "seed": shared.seed,
+             "nulls": shared.n_nulls, "targets": [shared.wanted, shared.targets.widths], "measures": list(measures),
+             "align": source.align}  # fmt: skip
+    key, path = _key(source.store, shared.sample, facts), source.store.path
+    kinds = {name: "layer" for name in source.layers} | {name: "baseline" for name in baselines}
+    return [_Part(name, kind, path, source.align, measures, folder / f"{name}.json", key) for name, kind in kinds.items()]
+
+
 def measure_folder(
     source: ContentSource,  # of the layers to measure
     shared: Shared,  # sample, targets, nulls
@@ -172,25 +190,26 @@ def measure_folder(
     folder: Path,  # for finished layers
     baselines: Sequence[str] = (),  # names of `BASELINES`: sound as if it were a layer
     workers: int | None = None,  # layers measured at a time; None: one a processor where the corpus is large enough
+    team: Alone | None = None,  # the processes that share the layers
+    shard: str | None = None,  # "2/4": every fourth layer, from the second on
 ) -> tuple[list[ContentValue], list[str]]:  # values, and what could not be made
-    "Every measure of every layer; finished layers are read."
-    facts = {"effort": vars(shared.sample.effort) | {"units": vars(shared.sample.effort.units)}, "seed": shared.seed,
-             "nulls": shared.n_nulls, "targets": [shared.wanted, shared.targets.widths], "measures": list(measures),
-             "align": source.align}  # fmt: skip
-    store, key, found, missing = source.store, _key(source.store, shared.sample, facts), {}, []
+    "Every measure of every layer; finished layers are read. A shard, and one process of several, gives what is there."
     folder.mkdir(parents=True, exist_ok=True)
-    for name in [*source.layers, *baselines]:
-        path = folder / f"{name}.json"
-        found[name] = _read_part(path, key)
-        if found[name] is None:
-            kind = "layer" if name in source.layers else "baseline"
-            missing.append(_Part(name, kind, store.path, source.align, measures, path, key))
+    parts, team, (which, of) = _parts_of(source, shared, measures, folder, baselines), team or Alone(), read_shard(shard)
+    own = parts[which - 1 :: of]
+    left = team.from_main(lambda: [part.name for part in own if _read_part(part.path, part.key) is None])
+    mine = [part for part in own if part.name in left[team.rank :: team.count]]
     if workers is None:
-        dims = (store.catalogue[part.name].dim for part in missing if part.kind == "layer")
-        workers = n_workers(sum(map(len, shared.sample.codes.values())) * sum(dims), len(missing))
-    for name, *rest in _make_parts(missing, shared, workers, source):
-        found[name] = rest
-    return [v for values, _ in found.values() for v in values], [p for _, problems in found.values() for p in problems]
+        dims = (source.store.catalogue[part.name].dim for part in mine if part.kind == "layer")
+        workers = n_workers(sum(map(len, shared.sample.codes.values())) * sum(dims), len(mine), team.local_count)
+
+    def work() -> None:
+        for _ in _make_parts(mine, shared, workers, source):
+            pass
+
+    work_together(team, work, {rank: folder for rank in range(team.count)})
+    found = [ready for part in parts if (ready := _read_part(part.path, part.key))]
+    return [v for values, _ in found for v in values], [p for _, problems in found for p in problems]
 
 # %% ../../nbs/15_content_analysis/analyze.ipynb #8b26c91d
 def _write_tables(folder: Path, values, control, facts: dict, same_as: dict, notes: list[str]) -> list[Path]:
@@ -270,6 +289,74 @@ def _confusion_cards(study: Study, best: list[BestLayer], values: list[ContentVa
     return cards
 
 # %% ../../nbs/15_content_analysis/analyze.ipynb #2525f773
+@dataclass(eq=False)
+class _Content:
+    "What is measured, and on what."
+
+    source: ContentSource
+    shared: Shared
+    labels: CorpusLabels
+    baselines: list[str]
+    notes: list[str]
+    effort: str
+
+    def close(self) -> None:
+        "Delete the sound."
+        if isinstance(sound := getattr(self.shared.targets, "acoustics", None), SoundOnDisk):
+            sound.remove()
+
+
+def _prepare(study: Study, settings: Mapping[str, Any]) -> _Content:
+    "Read labels, choose the sample, and compute the sound, which processes share."
+    source = ContentSource(study.store, study.layers, study.settings["align"])
+    labels = source_labels(source, *(settings[name] for name in ("labels", "label_tier", "word_tier", "phone_set")))
+    labels.speakers |= {name: who for name, who in study.speakers.items() if name in labels.speakers}
+    effort, notes = effort_of(source, "quick" if settings["quick"] else "full" if settings["full"] else "default")
+    seed, names = study.settings["seed"], split_list(settings["targets"]) or list(TARGETS)
+    sample = sample_of(source, labels, effort, settings["by"] or "speaker", seed)
+    path = study.folder / f"content/parts/sound{shard_name(study.settings['shard'])}.npy"
+    wanted, baselines, more = targets_of(source, sample, names, path, study.team)
+    shared = Shared(sample, wanted, names, settings["nulls"], seed)
+    return _Content(source, shared, labels, baselines, [*notes, *more], effort.name)
+
+# %% ../../nbs/15_content_analysis/analyze.ipynb #38491c8b
+def _measure(study: Study, job: _Content, settings: Mapping[str, Any]) -> tuple[list, list, list]:
+    "Values of the model and of the control, and problems; of processes and shards, each measures its own layers."
+    folder, share = study.folder / "content", {"team": study.team, "shard": study.settings["shard"]}
+    metrics = own_measures(settings["metrics"], MEASURES, MEASURES)
+    values, problems = measure_folder(job.source, job.shared, metrics, folder / "parts", job.baselines, **share)
+    if not settings["control"]:
+        return values, [], problems
+    other, shared = FeatureStore(settings["control"]), job.shared
+    check_control(job.source.store, other)
+    plain = Shared(shared.sample, shared.targets, shared.wanted, 0, shared.seed)
+    source = ContentSource(other, job.source.layers, job.source.align)
+    untrained, more = measure_folder(source, plain, metrics, folder / "parts_control", **share)
+    return values, untrained, [*problems, *(f"control: {problem}" for problem in more)]
+
+
+def _gather(study: Study, settings: Mapping[str, Any]) -> None:
+    "Processes and jobs measure layers each; a finished layer is a file, so there is nothing to merge."
+    error = None
+    try:
+        job = _prepare(study, settings)
+    except ValueError as raised:
+        error = raised
+    if any(study.team.gather(error and str(error))):
+        if settings["shard"]:
+            study.team.together(lambda: raise_if(error))
+        return  # it is said where figures are made
+    try:
+        _measure(study, job, settings)
+    except BaseException:
+        job.close()
+        raise
+    study.prepared["content"] = job
+    if settings["shard"] and study.team.rank == 0:
+        job.close()
+        print(f"content      shard {settings['shard']}: its layers are in {study.folder / 'content/parts'}", flush=True)
+
+# %% ../../nbs/15_content_analysis/analyze.ipynb #d9803f26
 def make_content(
     study: Study,  # features folder and shared settings
     *,
@@ -286,37 +373,22 @@ def make_content(
     full: bool = False,  # in content: look at all frames and segments
 ) -> Outcome:
     "What each layer encodes: all measures, tables and curves."
-    folder, seed = study.folder / "content", study.settings["seed"]
-    source = ContentSource(study.store, study.layers, study.settings["align"])
-    read = source_labels(source, labels, label_tier, word_tier, phone_set)
-    read.speakers |= {name: who for name, who in study.speakers.items() if name in read.speakers}
-    effort, notes = effort_of(source, "quick" if quick else "full" if full else "default")
-    sample, names = sample_of(source, read, effort, by or "speaker", seed), split_list(targets) or list(TARGETS)
-    wanted, baselines, more = targets_of(source, sample, names, folder / "parts/sound.npy")
-    shared, measures = Shared(sample, wanted, names, nulls, seed), own_measures(metrics, MEASURES, MEASURES)
-    values, problems = measure_folder(source, shared, measures, folder / "parts", baselines)
-    untrained = _control(source, control, shared, measures, folder / "parts_control", problems) if control else []
-    (folder / "parts/sound.npy").unlink(missing_ok=True)
-    notes += [*more, *study.speaker_notes, *sample.notes, *filter(None, [source.held and why_no_sums(source, sample)])]
+    settings = {"labels": labels, "label_tier": label_tier, "word_tier": word_tier, "phone_set": phone_set, "metrics": metrics,
+                "targets": targets, "control": control, "by": by, "nulls": nulls, "quick": quick, "full": full}  # fmt: skip
+    job = study.prepared.pop("content", None) or _prepare(study, settings)
+    try:
+        values, untrained, problems = _measure(study, job, settings)
+    finally:
+        job.close()
+    source, shared, sample, read = job.source, job.shared, job.shared.sample, job.labels
+    notes = [*job.notes, *study.speaker_notes, *sample.notes, *filter(None, [source.held and why_no_sums(source, sample)])]
     notes += [f"speaker {who} takes no part as a target: {why}" for who, why in shared.left_out.items()]
     facts = {"model": "{model} (weights: {weights})".format(**study.store.run["identity"]), "by": sample.groups,
-             "phone_set": phone_set, "aligner": read.aligner or read.source, "seed": seed, "effort": effort.name,
+             "phone_set": phone_set, "aligner": read.aligner or read.source, "seed": shared.seed, "effort": job.effort,
              "silences": dict(read.silences), "without_frames": sample.phone_segments.without_frames}  # fmt: skip
     return _outcome(study, values, untrained, problems, facts, source.same_as, notes)
 
 # %% ../../nbs/15_content_analysis/analyze.ipynb #6cee9fec
-def _control(
-    source: ContentSource, control: str, shared: Shared, measures: Sequence[str], folder: Path, problems: list[str]
-) -> list[ContentValue]:
-    "The same of untrained weights."
-    other = FeatureStore(control)
-    check_control(source.store, other)
-    plain = Shared(shared.sample, shared.targets, shared.wanted, 0, shared.seed)
-    values, more = measure_folder(ContentSource(other, source.layers, source.align), plain, measures, folder)
-    problems += [f"control: {problem}" for problem in more]
-    return values
-
-
 def _outcome(study: Study, values, untrained, problems: list[str], facts: dict, same_as: dict, notes: list[str]) -> Outcome:
     "Tables and figures."
     files = _write_tables(study.folder / "content", values, untrained, facts, same_as, notes)
@@ -350,10 +422,11 @@ CONTENT = Analysis(
     missing=_missing,
     check=check_content,
     measures=MEASURES,
+    gather=_gather,
 )
 
 # %% ../../nbs/15_content_analysis/analyze.ipynb #1ff9c306
-@analysis_flags(CONTENT, without=["shard"])
+@analysis_flags(CONTENT)
 def analyze_content(
     features_dir: str = None,  # features folder, or one above it
     output_dir: str = None,  # the results go to <output_dir>/clean_analysis/content

@@ -11,7 +11,7 @@ import math
 import threading
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +21,11 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 
-from ..audio.files import AudioError, Utterance, load_utterance, stretch
+from ..audio.containers import AudioError
+from ..audio.loading import load_utterance, stretch
+from ..audio.utterances import Utterance
 from ..core.files import cannot_write
+from .launch import wait_and_listen
 from .plan import Batch
 from ..features.catalogue import Feature, common_grid
 from ..features.frame_grid import pool_features
@@ -361,8 +364,7 @@ def _run_lanes(engine: _Engine, batches: Sequence[Batch], todo: set[str]) -> Non
         ahead = _Ahead(batches, s.lanes, speech.sample_rate, readers)
         running = [lanes.submit(lane, ahead, writers) for _ in range(s.lanes)]
         try:
-            while wait(running, 0.1).not_done:  # awake often: a signal may have gone to another thread
-                pass
+            wait_and_listen(running)
         finally:  # also on Ctrl-C: no new batch, what is computed is written
             engine.stop.set()
             readers.shutdown(wait=False, cancel_futures=True)

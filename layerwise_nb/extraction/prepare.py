@@ -19,9 +19,11 @@ from pathlib import Path
 import numpy as np
 
 # %% ../../nbs/06_extraction/prepare.ipynb #76b80b16
-from ..audio.files import AudioError, Survey, Utterance, stretch, survey
+from ..audio.containers import AudioError
+from ..audio.loading import stretch
 from ..audio.segments import cut_spans, cut_windows, silence_note
 from ..audio.synthetic import make_corpus
+from ..audio.utterances import Survey, Utterance, survey
 from ..core.commands import UsageError
 from ..core.files import cannot_write
 from .distributed import Processes

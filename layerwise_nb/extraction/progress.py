@@ -18,7 +18,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from ..audio.files import Utterance
+from ..audio.utterances import Utterance
 from .plan import hours
 from ..features.catalogue import format_bytes
 

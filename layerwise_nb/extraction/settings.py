@@ -9,8 +9,8 @@ __all__ = ['ExtractionSettings', 'is_synthetic', 'audio_folder', 'speech_source'
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..audio.files import Folder, Source
 from ..audio.librispeech import ARCHIVES
+from ..audio.utterances import Folder, Source
 from ..core.commands import UsageError
 from .launch import read_shard
 from ..features.catalogue import FEATURE_TYPES

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..audio.containers import AudioError
 from ..audio.decode import AudioPlace
-from ..audio.files import Entry, Listing
+from ..audio.utterances import Entry, Listing
 from ..core.commands import UsageError
 from .entries import check_id, check_path, describe_columns, find_columns, unique_entries
 

@@ -19,7 +19,7 @@ from fastcore.basics import patch
 from filelock import FileLock
 
 # %% ../../nbs/11_summaries/accumulate.ipynb #1ac52f2b
-from ..audio.files import Utterance
+from ..audio.utterances import Utterance
 from ..core.arrays import read_version
 from ..core.files import recover_folder, replace_folder
 from ..dynamics.statistics import TemporalStatistics
