@@ -277,7 +277,7 @@ class Panel:
 _COLUMNS = ("panel", "series", "x", "value", "low", "high", "note")
 
 # %% ../../nbs/12_figures/specification.ipynb #c4a5cbb7
-@dataclass
+@dataclass(repr=False)
 class FigureSpec:
     "A figure, described once."
 
@@ -288,6 +288,9 @@ class FigureSpec:
     exact: bool = False  # the axes get their size and the figure what it needs: square cells
     legend: str = "below"  # or "above" each panel
     kind: str = "Figure"  # for the alternative text: "Heat map", "Curves", …
+
+    def __repr__(self) -> str:
+        return f"<{self.kind}: {self.title}>"
 
     def numbers(self) -> str:
         "Everything drawn, as CSV: one row a number."
