@@ -94,7 +94,8 @@ def _at_the_end(pooled: PooledLags) -> list[str]:
     "Pairs that are most similar at the largest lag looked at: a line for the heading, if there are any."
     longest = pooled.lags_s[-1]
     n = int(np.sum(np.isclose(pooled.lead_s, longest)))  # of two layers one leads
-    return [f"{n} leads are of {1000 * longest:.0f} ms, the largest lag looked at: the peak may lie further (--max_lag_s)"] * (n > 0)
+    end = "the largest lag looked at: the peak may lie further (--max_lag_s)"
+    return [f"{n} leads are of {1000 * longest:.0f} ms, {end}"] if n else []
 
 # %% ../../nbs/14_analyses/temporal.ipynb #f39dcd80
 def sample_utterances(
