@@ -165,7 +165,7 @@ def _csv(matrix: SimilarityMatrix) -> str:
     rows.writerows([name, *map(repr, row.tolist())] for name, row in zip(matrix.names_a, matrix.values, strict=True))
     return table.getvalue()
 
-# %% ../../nbs/14_analyses/matrices.ipynb #b56140b1
+
 def write_three(
     stem: Path,  # where, without a suffix
     what: str,  # kind of content of the arrays

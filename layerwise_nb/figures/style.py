@@ -138,7 +138,9 @@ def few_notes(
     layers = {}
     for note in notes:
         of = list(note.layers) if isinstance(note, Note) else []
-        text = str(note).removeprefix(f"layer {', '.join(of)}: ").removeprefix(f"{', '.join(of)}: ") if of else str(note)
+        head, _, rest = str(note).partition(": ")  # "conv_0, conv_1 and 4 other layers: …" names them once more
+        named = of and head.removeprefix("layer ") in (", ".join(of), f"{', '.join(of[:2])} and {len(of) - 2} other layers")
+        text = rest if named else str(note)
         layers.setdefault(text, []).extend(of)
     lines = [f"note: {', '.join(of[:3])}{' …' * (len(of) > 3)}{': ' * bool(of)}{text}" for text, of in layers.items()]
     return lines[:max_] + ([f"… and {len(lines) - max_} more"] if len(lines) > max_ else [])
