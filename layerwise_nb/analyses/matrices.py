@@ -161,7 +161,7 @@ def _csv(matrix: SimilarityMatrix) -> str:
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(["", *matrix.names_b])
-    rows.writerows([name, *map(repr, row.tolist())] for name, row in zip(matrix.names_a, matrix.values, strict=True))
+    rows.writerows([name, *(repr(x) if np.isfinite(x) else "" for x in row.tolist())] for name, row in zip(matrix.names_a, matrix.values, strict=True))
     return table.getvalue()
 
 # %% ../../nbs/14_analyses/matrices.ipynb #b56140b1
