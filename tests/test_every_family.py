@@ -1,6 +1,8 @@
 """Every family through everything that comes after extraction: analyses, page and explorers, and whether the outcome is true."""
 
+import base64
 import csv
+import json
 import re
 from html import escape
 from pathlib import Path
@@ -82,9 +84,9 @@ def test_a_family_through_everything(kind, speech, tmp_path):
         check_numbers(path)
     check_truth(results, store, layers)
     if not quick:
-        for film in ("similarity", "activity", "trajectories"):
-            (page,) = results.rglob(f"temporal_analysis/*/{film}.html")
-            assert "NaN" not in re.search(r"<script[^>]*json[^>]*>(.*?)</script>", page.read_text(), re.S)[1]
+        for film in ("similarity", "layers", "trajectories"):
+            (page,) = results.glob(f"temporal_analysis/*/{film}.html")
+            check_film(page, store)
     check_explorers(store, tmp_path)
 
 
@@ -109,7 +111,8 @@ def check_layers(figure: FigureSpec, layers: list[str], path: Path) -> None:
             if isinstance(mark, Line) and panel.x.are_layers and panel.x.names and mark.role == "curve":
                 due = "propagation" not in path.name and "timescales" not in path.name  # some of these ask about layers above
                 assert not due or np.isfinite(mark.y).all(), (path, mark.name, mark.y)
-                assert np.isfinite(mark.y).any(), (path, mark.name)
+                said = any("e-folding time" in line or "integrated time" in line for line in figure.details)  # too short, too long
+                assert np.isfinite(mark.y).any() or said, (path, mark.name)
             if isinstance(mark, Boxes):
                 assert np.isfinite(mark.quantiles).all(), path
 
@@ -133,6 +136,16 @@ def check_time(figure: FigureSpec, store: FeatureStore, path: Path) -> None:
                 reached.append(float(np.nanmax(x)))
     if path.name.startswith(("activity", "change")):
         assert max(reached) > duration_s - 3 * step_s - 0.05, (path, reached, duration_s)
+
+
+def check_film(page: Path, store: FeatureStore) -> None:
+    "A film lasts as long as its sound, and has a value for each layer at each moment."
+    data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text(encoding="utf-8"), re.S)[1])
+    record = store.manifest[page.parent.name]
+    assert abs(data["duration"] - record["seconds"]) < 1e-3
+    assert 0 <= data["times"][0] < data["times"][-1] <= data["duration"] + 0.16, "a codec's last frame ends behind the audio"
+    over_time = np.frombuffer(base64.b64decode(data["over_time"]), "<f4")
+    assert np.isfinite(over_time).mean() > 0.99, page  # a window may have no value
 
 
 def check_numbers(path: Path) -> None:
@@ -159,8 +172,9 @@ def check_truth(results: Path, store: FeatureStore, layers: list[str]) -> None:
     found = [row for row in csv.DictReader((results / "content/content.csv").open())
              if (row["target"], row["measure"], row["variant"]) == ("phone", "probe_accuracy", "accuracy")]  # fmt: skip
     assert [row["layer"] for row in found if row["kind"] != "baseline"] == layers
-    best = max(found, key=lambda row: float(row["value"]) * (row["kind"] != "baseline"))
-    assert float(best["value"]) > 1.5 * float(best["null_high"]), best  # labels lie where the sound is: those that slide do not
+    best, grid = max(found, key=lambda row: float(row["value"]) * (row["kind"] != "baseline")), common_grid(store.catalogue)
+    sure = 1.5 if grid.sample_rate / grid.stride >= 25 else 1  # a frame of 80 ms holds several phones
+    assert float(best["value"]) > sure * float(best["null_high"]), best  # labels lie where the sound is; those that slide do not
     assert all(int(row["n"]) > 100 and float(row["value"]) >= 0 for row in found)
 
 
@@ -191,3 +205,27 @@ def check_explorers(store: FeatureStore, folder: Path) -> None:
         Explorer.synchronous = before
         for explorer in made:
             explorer.close()
+
+
+def test_parts_of_an_alignment_at_24_khz(speech, tmp_path):
+    "Words cut for a codec: in samples of its rate, with the frames of their length; what is shorter than a frame is still one."
+    from layerwise_nb.extract import extract
+    from layerwise_nb.labels.alignment import read_textgrid
+
+    model, extractor = model_of("mimi")
+    model.save_pretrained(tmp_path / "model")
+    extractor.save_pretrained(tmp_path / "model")
+    flags = dict(model=str(tmp_path / "model"), device="cpu", alignments=str(speech), tier="words", feature_type="cnn")
+    summary = extract(str(speech), str(tmp_path / "features"), **flags)
+    store, n = FeatureStore(summary["features_dir"]), 0
+    assert summary["failed"] == {}
+    for path in sorted(speech.rglob("*.TextGrid")):
+        words = [i for i in read_textgrid(path) if i.tier == "words"]
+        for k, word in enumerate(words := [i for i in words if i.label]):
+            (name,) = [name for name in store.names if name.endswith(f"{path.stem}_words{k:04}")]
+            start, stop = round(word.start_s * 24_000), round(word.end_s * 24_000)
+            record, n = store.manifest[name], n + 1
+            assert (record["start"], record["samples"]) == (start, stop - start), (name, word)
+            for feature, x in store[name].items():
+                assert x.shape == store.catalogue[feature].shape(stop - start), (name, feature)
+    assert n == len(store.names) > 20
