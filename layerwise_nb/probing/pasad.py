@@ -17,7 +17,9 @@ from .folds import Estimate, bootstrap_interval
 def _inverse_root(view: np.ndarray, epsilon: float) -> np.ndarray:
     "Whitening of a view (n, d), its covariance scaled by the largest variance; features below epsilon become 0."
     covariance = np.atleast_2d(np.cov(view, rowvar=False))
-    covariance /= np.abs(covariance).max()
+    if not (largest := np.abs(covariance).max()) > 0:
+        raise ValueError(f"expected segments that differ; got {len(view)} that are all the same: leave the layer out")
+    covariance /= largest
     keep = np.diag(covariance) >= epsilon
     values, vectors = np.linalg.eigh(covariance[np.ix_(keep, keep)])
     some = values > 1e-12 * values[-1]  # one-hot labels add up to 1: the last direction is rounding
