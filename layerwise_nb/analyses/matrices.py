@@ -162,7 +162,8 @@ def _csv(matrix: SimilarityMatrix) -> str:
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(["", *matrix.names_b])
-    rows.writerows([name, *map(repr, row.tolist())] for name, row in zip(matrix.names_a, matrix.values, strict=True))
+    for name, row in zip(matrix.names_a, matrix.values, strict=True):
+        rows.writerow([name, *(repr(x) if np.isfinite(x) else "" for x in row.tolist())])
     return table.getvalue()
 
 
