@@ -74,7 +74,7 @@ def _list(s: ExtractionSettings, catalogue: Mapping[str, Feature], sample_rate: 
     utterances, refused, notes = survey(source, sample_rate, shortest, s.speaker_table, s.speaker_pattern)
     if s.segment_seconds:
         window = int(s.segment_seconds * sample_rate)
-        utterances = cut_windows(utterances, window, grid.stride if grid.ceil else shortest, grid.stride)
+        utterances = cut_windows(utterances, window, shortest, grid.stride, grid.ceil)
     if s.labels:
         Alignments(s.labels)  # is there, or an error now
     if s.alignments:

@@ -154,7 +154,8 @@ def _inner(sums: FoldSums, ridges: Sequence[float]) -> np.ndarray:
     "(2, f, g, ridge, column): errors and totals on g of what was fitted without f and g."
     n_folds, q = len(sums.n), sums.y.shape[1]
     found = np.full((2, n_folds, n_folds, len(ridges), q), np.nan)
-    if sums.x.shape[1] >= 128:  # float32 is exact enough to choose and for intervals, and takes half the time
+    fewest, p = sums.n.sum() - np.sort(sums.n)[-2:].sum(), sums.x.shape[1]  # rows of the smallest fit, features
+    if 128 <= p <= fewest:  # float32 is exact enough to choose and for intervals, and takes half the time
         sums = FoldSums(*(getattr(sums, name).astype(np.float32) for name in ("n", "x", "y", "xx", "xy", "yy")), sums.blocks)
     total = _total(sums)
     for f, g in combinations(range(n_folds), 2):
