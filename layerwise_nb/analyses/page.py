@@ -143,7 +143,8 @@ def _links(files: Sequence[Path], page: Path, inline: bool) -> list[dict]:
 # %% ../../nbs/14_analyses/page.ipynb #aa6e3ddd
 def _described(figure: Card) -> Card:
     "The card with what is seen and its details, which the figure knows that is kept as data."
-    from layerwise_nb.figures.specification import alternative_text, read_figure
+    from layerwise_nb.figures.specification import read_figure
+    from layerwise_nb.figures.words import alternative_text
 
     kept = next((path for path in map(Path, figure.files) if path.name.endswith(".figure.json")), None)
     if figure.alt or kept is None:

@@ -254,7 +254,7 @@ def save(
     files: Sequence[Path] = (),  # what else belongs to it
 ) -> Card:
     "A figure in the formats asked for, as data and as CSV of its numbers: a card for the page."
-    from layerwise_nb.figures.specification import alternative_text
+    from layerwise_nb.figures.words import alternative_text
 
     path = self.folder / stem
     numbers = [] if path.with_name(f"{path.name}.csv") in files else ["csv"]  # a table of its own says more

@@ -82,7 +82,7 @@ def _check_source(s: ExtractionSettings) -> None:
     if not s.dataset and (named := next((name for name in ("dataset_config", "streaming") if getattr(s, name)), None)):
         raise UsageError(f"--{named} is of a Hugging Face dataset: give --dataset too, or leave it out")
 
-# %% ../../nbs/06_extraction/settings.ipynb #c776ab1b
+
 def _check_needed(s: ExtractionSettings) -> None:
     _check_source(s)
     if not s.save_dir:
@@ -108,7 +108,7 @@ def _check_choices(s: ExtractionSettings) -> None:
             listed = ", ".join(filter(None, allowed))
             raise UsageError(f"--{name} must be one of {listed}; got {getattr(s, name)!r}")
 
-# %% ../../nbs/06_extraction/settings.ipynb #60e5e613
+
 def _check_numbers(s: ExtractionSettings) -> None:
     smallest = {"threads": 1, "chunk_size": 1, "num_files": 0, "max_gpus": 0, "segment_seconds": 0, "sample": 0}
     for name, minimum in smallest.items():
