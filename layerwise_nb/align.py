@@ -16,7 +16,8 @@ from fastcore.script import call_parse
 
 from .audio.aligner import Aligner, align_recordings
 from .audio.decode import AudioPlace
-from .audio.files import Folder, Part, Source, find_audio
+from .audio.files import find_audio
+from .audio.utterances import Folder, Part, Source
 from .core.commands import UsageError, command_ending
 from .core.files import write_text
 from .core.machine import available_processors

@@ -24,7 +24,9 @@ import soundfile as sf
 from fastcore.script import Param, call_parse
 from tqdm import tqdm
 
-from .audio.files import AudioError, find_audio, load_audio, read_header
+from .audio.containers import AudioError
+from .audio.decode import load_audio, read_header
+from .audio.files import find_audio
 from .core.commands import command_ending
 from .to_wav import flac_to_wav
 

@@ -32,7 +32,7 @@ def report(
 
 # %% ../nbs/19_commands/content.ipynb #da887769
 @call_parse
-@analysis_flags(CONTENT, without=["shard"])
+@analysis_flags(CONTENT)
 def layerwise_content(**kwargs):
     """What each layer encodes. Exit status 0: all done, 1: some could not be made, 2: invalid arguments.
 

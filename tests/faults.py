@@ -205,7 +205,7 @@ def audio(number: int, corpus: Corpus, folder: Path, rng: random.Random) -> str:
 
 def accepted_is_right(path: Path, original: np.ndarray) -> bool:
     """Whether a file that was taken holds the original's samples; FLAC, which has checksums, must."""
-    from layerwise_nb.audio.files import load_audio
+    from layerwise_nb.audio.decode import load_audio
 
     waveform, header = load_audio(path)
     if header.sample_rate == 16_000 and np.array_equal(waveform, original / np.float32(32_768)):

@@ -165,7 +165,7 @@ def analysis_plan(number: int, folder: Path) -> dict[str, float]:
 
 def listing(number: int, folder: Path) -> dict[str, float]:
     """Seconds that the plan of so many files takes."""
-    from layerwise_nb.audio.files import list_utterances
+    from layerwise_nb.audio.utterances import list_utterances
     from layerwise_nb.extraction.plan import choose_shard, plan_batches, share_batches
     from layerwise_nb.extraction.resume import find_done
     from layerwise_nb.features.catalogue import HUBERT_BASE, feature_catalogue

@@ -132,7 +132,7 @@ def _start(
     **env,
 ):
     launch = f"launch --multi_gpu {machines} --num_processes {num_processes} --mixed_precision no --dynamo_backend no"
-    launch += f" -m layerwise_nb.{module}" + (" --device cpu" if module != "temporal" else "")  # which has no such flag
+    launch += f" -m layerwise_nb.{module}" + (" --device cpu" if module in ("extract", "similarity") else "")
     command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", *launch.split(), *map(str, flags)]
     # a session of its own, so that Ctrl-C can be sent to all of its processes, as a terminal does
     options = {"stdout": subprocess.PIPE, "text": True, "encoding": "utf-8", "start_new_session": True}

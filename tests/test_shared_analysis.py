@@ -202,3 +202,72 @@ def process_of_rank(launcher: int, rank: int) -> int:
         if child.environ().get("RANK") == str(rank):
             return child.pid
     raise AssertionError(f"no process of rank {rank}")
+
+
+# ---- What each layer encodes: whole layers are shared out
+
+
+CONTENT = ("--metrics", "target_r2,pnmi", "--targets", "phone,energy", "--nulls", 2, "--quick", "--formats", "png")
+
+
+@pytest.fixture(scope="session")
+def labeled(tmp_path_factory) -> Path:
+    """Features of twelve utterances whose labels lie beside the audio."""
+    save_dir = tmp_path_factory.mktemp("labeled")
+    flags = ("--audio_dir", "synthetic", "--num_files", 12, "--model", "random:tiny")
+    assert extract("--save_dir", save_dir, *flags).status == 0
+    return features_dir(save_dir)
+
+
+@pytest.fixture(scope="session")
+def content_alone(labeled, tmp_path_factory) -> dict[str, bytes]:
+    output_dir = tmp_path_factory.mktemp("content_alone")
+    result = run("content", "--features_dir", labeled, "--output_dir", output_dir, *CONTENT)
+    assert result.status == 0, result.err
+    return tables(output_dir)
+
+
+def tables(output_dir: Path) -> dict[str, bytes]:
+    """Every table and every finished layer, byte for byte; nothing that was only for the way."""
+    folder = output_dir / "clean_analysis/content"
+    assert not list(folder.glob("parts/sound*"))
+    return {path.name: path.read_bytes() for path in [*folder.glob("*.csv"), *folder.glob("parts/*.json")]}
+
+
+def test_content_by_processes_gives_the_bytes_of_one(labeled, content_alone, tmp_path):
+    flags = ("--features_dir", labeled, "--output_dir", tmp_path, *CONTENT)
+    result = finish_launch(start_launch(3, *flags, module="content"))
+    assert result.status == 0, result.err
+    assert result.out.count("written to") == 1
+    assert tables(tmp_path) == content_alone and "content.csv" in content_alone
+
+
+def test_content_by_shards(labeled, content_alone, tmp_path):
+    flags = ("--features_dir", labeled, "--output_dir", tmp_path, *CONTENT)
+    shard = run("content", *flags, "--shard", "2/2")
+    parts = tmp_path / "clean_analysis/content/parts"
+    assert shard.status == 0 and f"shard 2/2: its layers are in {parts}" in shard.out
+    half = {path.stem for path in parts.glob("*.json")}
+    assert 0 < len(half) < len(content_alone) / 2 and not (parts.parent / "content.csv").exists()
+    before = {name: (parts / f"{name}.json").stat().st_mtime_ns for name in half}
+    merged = run("content", *flags)  # the shard that did not run is made here, the other is not made again
+    assert merged.status == 0 and tables(tmp_path) == content_alone
+    assert {name: (parts / f"{name}.json").stat().st_mtime_ns for name in half} == before
+
+
+def test_content_after_the_loss_of_a_process(labeled, content_alone, tmp_path):
+    flags = ("--features_dir", labeled, "--output_dir", tmp_path, *CONTENT)
+    launched = start_launch(2, *flags, module="content")
+    parts, end = tmp_path / "clean_analysis/content/parts", time.monotonic() + TIMEOUT_S
+    while not list(parts.glob("*.json")):
+        assert launched.poll() is None and time.monotonic() < end
+        time.sleep(0.01)
+    os.kill(process_of_rank(launched.pid, 1), signal.SIGKILL)
+    result = finish_launch(launched)
+    assert result.status != 0 and "another process of this run exited unexpectedly" in result.err
+    assert run("content", *flags).status == 0 and tables(tmp_path) == content_alone
+
+
+def test_a_shard_without_labels_says_so(features, tmp_path):
+    result = run("content", "--features_dir", features, "--output_dir", tmp_path, *CONTENT, "--shard", "1/2")
+    assert result.status == 2 and "labels" in result.err and len(result.err.splitlines()) == 1

@@ -136,8 +136,8 @@ def test_a_format_gives_the_features_of_the_folder(way, corpus, of_folder, tmp_p
 
 
 def test_a_sound_is_found_again(corpus, of_folder, tmp_path):
+    from layerwise_nb.audio.containers import AudioError
     from layerwise_nb.audio.decode import load_audio
-    from layerwise_nb.audio.files import AudioError
     from layerwise_nb.corpus.recording import find_recording
 
     first, second = list(ids(corpus).values())[:2]

@@ -41,7 +41,7 @@ def _measures_csv(summary: TemporalSummary, rates: dict[str, float]) -> str:
     for measure, pooled in summary.measures.items():
         for i, layer in enumerate(summary.layers):
             numbers = (pooled.value[i], pooled.low[i], pooled.high[i], rates[layer])
-            rows.writerow([layer, measure, *(repr(float(x)) for x in numbers)])
+            rows.writerow([layer, measure, *(repr(float(x)) if np.isfinite(x) else "" for x in numbers)])
     return table.getvalue()
 
 
@@ -89,6 +89,14 @@ def _autocorrelation_card(study: Study, summary: TemporalSummary) -> Card:
     caption = "How similar two frames of a layer are that lie so far apart."
     return study.save("temporal_analysis/autocorrelation", "Autocorrelation", caption, figure)
 
+# %% ../../nbs/14_analyses/temporal.ipynb #c3475a38
+def _at_the_end(pooled: PooledLags) -> list[str]:
+    "Pairs that are most similar at the largest lag looked at: a line for the heading, if there are any."
+    longest = pooled.lags_s[-1]
+    n = int(np.sum(np.isclose(pooled.lead_s, longest)))  # of two layers one leads
+    end = "the largest lag looked at: the peak may lie further (--max_lag_s)"
+    return [f"{n} leads are of {1000 * longest:.0f} ms, {end}"] if n else []
+
 # %% ../../nbs/14_analyses/temporal.ipynb #f39dcd80
 def sample_utterances(
     study: Study,  # features
@@ -105,7 +113,7 @@ def _lag_cards(study: Study, pooled: PooledLags, context: Sequence[str]) -> list
     from layerwise_nb.figures.curves import lag_curves
     from layerwise_nb.figures.heatmap import lead_heatmap
 
-    ends, details = (pooled.lead_s, pooled.lead_low_s, pooled.lead_high_s), [*context, *pooled.notes]
+    ends, details = (pooled.lead_s, pooled.lead_low_s, pooled.lead_high_s), [*context, *pooled.notes, *_at_the_end(pooled)]
     figure = lead_heatmap(study.distinct, *ends, study.title, details)
     caption = "The lag at which two layers are most similar. Empty: no lag stands out from chance."
     cards = [study.save("temporal_analysis/leads", "Which layer leads which", caption, figure)]
@@ -156,7 +164,8 @@ def _boundary_scores(
         for name in study.distinct:
             with attempt(f"boundaries of {name} in {u.name}", problems):
                 moved = change(u.frames[name], **frame_timing(study.corpus.grid))
-                score = score_boundaries(find_boundaries(moved.cosine_distance, moved.times), true_s, u.seconds)
+                found_s = find_boundaries(moved.cosine_distance, moved.times)
+                score = score_boundaries(np.minimum(found_s, u.seconds), true_s, u.seconds)  # a codec's last frame ends behind
                 scores[name] = scores[name] + score if name in scores else score
     return scores, n
 

@@ -107,6 +107,15 @@ ACOUSTICS = {
 }  # columns
 BASELINES = {"log-mel": "mel", "MFCC": "mfcc"}  # name of the row -> which of these it is
 
+# %% ../../nbs/03_audio/acoustics.ipynb #9f72d3d5
+def _tilt(power: np.ndarray, hz: np.ndarray) -> np.ndarray:
+    "Slope of the level over log frequency, (n_frames, 1) dB per octave."
+    inside = (hz >= 100) & (hz <= 5000)
+    octaves = np.log2(hz[inside])
+    octaves -= octaves.mean()
+    level_db = 10 * np.log10(np.maximum(power[:, inside], _FLOOR))
+    return level_db @ octaves[:, None] / (octaves @ octaves)
+
 # %% ../../nbs/03_audio/acoustics.ipynb #b52ec985
 def acoustics(
     waveform: np.ndarray,  # (n_samples,) of one utterance, at the grid's sample rate
@@ -128,12 +137,3 @@ def acoustics(
     found = {"mel": mel, "mfcc": _with_differences(mel @ _cosines()), "log_f0": np.log(f0)[:, None], "voicing": voiced[:, None],
              "energy": energy, "centroid": power @ hz[:, None] / total, "tilt": _tilt(power, hz)}  # fmt: skip
     return {name: np.ascontiguousarray(found[name], np.float32) for name in ACOUSTICS}
-
-# %% ../../nbs/03_audio/acoustics.ipynb #9f72d3d5
-def _tilt(power: np.ndarray, hz: np.ndarray) -> np.ndarray:
-    "Slope of the level over log frequency, (n_frames, 1) dB per octave."
-    inside = (hz >= 100) & (hz <= 5000)
-    octaves = np.log2(hz[inside])
-    octaves -= octaves.mean()
-    level_db = 10 * np.log10(np.maximum(power[:, inside], _FLOOR))
-    return level_db @ octaves[:, None] / (octaves @ octaves)

@@ -19,7 +19,8 @@ from fastcore.basics import patch
 from tqdm.auto import tqdm
 
 from .decode import AudioPlace
-from .files import Part, load_place
+from .loading import load_place
+from .utterances import Part
 from ..labels.intervals import Interval
 from ..labels.pronunciation import guess_pronunciation, spoken_words
 from ..labels.textgrid import write_textgrid
@@ -44,6 +45,27 @@ def _pocketsphinx() -> Any:
             f"expected pocketsphinx for forced alignment; it cannot be imported ({error}): pip install 'layerwise_nb[align]'"
         ) from error
     return pocketsphinx
+
+# %% ../../nbs/03_audio/aligner.ipynb #b3abf45b
+_SILENT = re.compile(r"<.*>|\[.*\]|\+\+.*\+\+|\+.*\+|SIL")  # <s> <sil> </s> [NOISE] ++NOISE++; SIL +SPN+ +NSN+
+
+
+def _to_intervals(found: list[tuple], words: list[str], pad_s: float, duration_s: float) -> list[Interval]:
+    "Words and phones in seconds of the recording, from 0 to its end."
+    spoken, rows, last = iter(words), {"words": [], "phones": []}, found[-1]
+    for name, start, n, phones in found:
+        label = "" if _SILENT.fullmatch(name) else next(spoken)
+        rows["words"].append((start, start + n, label))
+        rows["phones"] += [(s, s + m, "" if _SILENT.fullmatch(phone) or not label else phone) for phone, s, m in phones]
+    intervals = []
+    for tier, spans in rows.items():
+        for k, (start, end, label) in enumerate(spans):
+            start_s = min(max(start * _FRAME_S - pad_s, 0.0), duration_s) if k else 0.0
+            end_s = min(max(end * _FRAME_S - pad_s, 0.0), duration_s)
+            end_s = duration_s if end == last[1] + last[2] else end_s
+            if start_s < end_s:
+                intervals.append(Interval(round(start_s, 6), round(end_s, 6), label, tier))
+    return intervals
 
 # %% ../../nbs/03_audio/aligner.ipynb #102abaf8
 class Aligner:
@@ -104,27 +126,6 @@ def _pass_twice(self: Aligner, samples: np.ndarray, names: list[str], beam: floa
     if [re.sub(r"\(\d+\)$", "", w[0]) for w in found if not _SILENT.fullmatch(w[0])] != names:
         raise RuntimeError("words are missing")
     return found
-
-# %% ../../nbs/03_audio/aligner.ipynb #b3abf45b
-_SILENT = re.compile(r"<.*>|\[.*\]|\+\+.*\+\+|\+.*\+|SIL")  # <s> <sil> </s> [NOISE] ++NOISE++; SIL +SPN+ +NSN+
-
-
-def _to_intervals(found: list[tuple], words: list[str], pad_s: float, duration_s: float) -> list[Interval]:
-    "Words and phones in seconds of the recording, from 0 to its end."
-    spoken, rows, last = iter(words), {"words": [], "phones": []}, found[-1]
-    for name, start, n, phones in found:
-        label = "" if _SILENT.fullmatch(name) else next(spoken)
-        rows["words"].append((start, start + n, label))
-        rows["phones"] += [(s, s + m, "" if _SILENT.fullmatch(phone) or not label else phone) for phone, s, m in phones]
-    intervals = []
-    for tier, spans in rows.items():
-        for k, (start, end, label) in enumerate(spans):
-            start_s = min(max(start * _FRAME_S - pad_s, 0.0), duration_s) if k else 0.0
-            end_s = min(max(end * _FRAME_S - pad_s, 0.0), duration_s)
-            end_s = duration_s if end == last[1] + last[2] else end_s
-            if start_s < end_s:
-                intervals.append(Interval(round(start_s, 6), round(end_s, 6), label, tier))
-    return intervals
 
 # %% ../../nbs/03_audio/aligner.ipynb #ba2296d9
 @patch

@@ -197,6 +197,14 @@ def _counted(path: AudioPlace, header: AudioHeader) -> BinaryIO | None:
     mp3 = count_mp3(path, data)
     return None if mp3.counted else io.BytesIO(with_count(data, mp3))
 
+# %% ../../nbs/03_audio/decode.ipynb #e27d0acd
+def _check_flac(path: AudioPlace, n_samples: int) -> None:
+    "An `AudioError` if a FLAC file goes on behind its end."
+    with path.open("rb") as file, _all_bytes(file) as data:
+        if data.find(b"fLaC\0\0\0\x22", 4) > 0:  # a second first block
+            raise AudioError("joined", f"{path} is several FLAC files in one, one behind the other: {write_anew(path)}")
+    check_flac_end(path, n_samples)
+
 # %% ../../nbs/03_audio/decode.ipynb #0f8aefe1
 def _decode(path: AudioPlace, header: AudioHeader, first: int = 0, stop: int | None = None) -> np.ndarray:
     "Samples (all, or a stretch), (n_samples, channels); an `AudioError` if they are fewer than they should be."
@@ -215,16 +223,8 @@ def _decode(path: AudioPlace, header: AudioHeader, first: int = 0, stop: int | N
         raise truncated(path, f"{header.n_samples:,} samples", f"{first + len(samples):,}")
     return samples
 
-# %% ../../nbs/03_audio/decode.ipynb #e27d0acd
-def _check_flac(path: AudioPlace, n_samples: int) -> None:
-    "An `AudioError` if a FLAC file goes on behind its end."
-    with path.open("rb") as file, _all_bytes(file) as data:
-        if data.find(b"fLaC\0\0\0\x22", 4) > 0:  # a second first block
-            raise AudioError("joined", f"{path} is several FLAC files in one, one behind the other: {write_anew(path)}")
-    check_flac_end(path, n_samples)
-
 # %% ../../nbs/03_audio/decode.ipynb #2e67e8f0
-MIN_SAMPLES = 400  # of one frame of the HuBERT family
+MIN_SAMPLES = 400  # of one frame of the HuBERT family: the default where no model is named
 
 
 def resampled_length(
@@ -291,6 +291,6 @@ def load_audio(
         raise AudioError("not finite", f"{path} holds NaN or Inf, first at sample {bad}: it was written wrongly")
     if header.sample_rate != sample_rate and len(waveform):
         waveform = _resample(waveform, header.sample_rate, sample_rate, path)
-    check_length(len(waveform), path)
+    check_length(len(waveform), path, 1)  # how many a frame needs is the model's matter
     waveform.setflags(write=False)
     return waveform, header

@@ -148,6 +148,20 @@ def _by_pattern(paths: Mapping[str, str], pattern: re.Pattern) -> dict[str, str]
         raise ValueError(f"--speaker_pattern: {pattern.pattern!r} finds no speaker in {first} or any other path")
     return speakers
 
+# %% ../../nbs/03_audio/speakers.ipynb #e856b126
+def _say(speakers: Mapping[str, str], recorded: Mapping[str, str], source: str, overrides: bool) -> list[str]:
+    "What was found, in a line or none."
+    known = [name for name, who in speakers.items() if who]
+    who = {speakers[name] for name in known}
+    text = f"{_number(len(who), 'speaker')} of {_number(len(known), 'utterance')}, by {source}"
+    if unknown := [name for name in speakers if not speakers[name]]:
+        text = f"{text}; unknown" if known else "unknown"
+        text += f" for {_number(len(unknown), 'utterance')} (first: {unknown[0]})"
+        text += "" if overrides else ": --speaker_table or --speaker_pattern says it"
+    if overrides and (changed := sum(bool(recorded.get(name)) and recorded[name] != who for name, who in speakers.items())):
+        text += f"; {changed} were recorded otherwise"
+    return [text] if speakers and (unknown or overrides) else []
+
 # %% ../../nbs/03_audio/speakers.ipynb #de770cdb
 def assign_speakers(
     paths: Mapping[str, str],  # utterance -> path of its file below the corpus; "" where unknown
@@ -170,17 +184,3 @@ def assign_speakers(
 
 def _number(n: int, what: str) -> str:
     return f"{n:,} {what}{'s' * (n != 1)}"
-
-# %% ../../nbs/03_audio/speakers.ipynb #e856b126
-def _say(speakers: Mapping[str, str], recorded: Mapping[str, str], source: str, overrides: bool) -> list[str]:
-    "What was found, in a line or none."
-    known = [name for name, who in speakers.items() if who]
-    who = {speakers[name] for name in known}
-    text = f"{_number(len(who), 'speaker')} of {_number(len(known), 'utterance')}, by {source}"
-    if unknown := [name for name in speakers if not speakers[name]]:
-        text = f"{text}; unknown" if known else "unknown"
-        text += f" for {_number(len(unknown), 'utterance')} (first: {unknown[0]})"
-        text += "" if overrides else ": --speaker_table or --speaker_pattern says it"
-    if overrides and (changed := sum(bool(recorded.get(name)) and recorded[name] != who for name, who in speakers.items())):
-        text += f"; {changed} were recorded otherwise"
-    return [text] if speakers and (unknown or overrides) else []

@@ -108,6 +108,29 @@ class Mp3:
     start: int  # the first byte of the first frame of sound
     counted: bool  # whether the file itself says so too
 
+# %% ../../nbs/03_audio/streams.ipynb #a0c0e496
+def _mp3_mismatch(path, promised: int, there: int) -> AudioError:
+    "The error for an MP3 that counts other frames than it has."
+    if there < promised:
+        return truncated(path, f"{promised:,} samples", f"{there:,}")
+    return AudioError("joined", f"{path}: the length of this MP3 cannot be trusted: it says {promised:,} samples, {there:,} are "
+                      f"there, as if files were joined: {write_anew(path)}")  # fmt: skip
+
+
+def _check_mp3_end(path, data: bytes, starts: list[int], frame: _Mp3Frame, at: int) -> None:
+    "An `AudioError` if what follows the last frame is more than tags and zeros, or if it is cut off."
+    if at > len(data):
+        raise AudioError("truncated", f"{path} breaks off inside its last frame, {at - len(data)} bytes early: copy it again")
+    rest = data[at:]
+    if not any(rest):
+        return
+    step = next((m.start() for m in re.finditer(b"\xff[\xe2-\xfb]", rest) if len(_mp3_frames(rest, m.start())[0]) > 2), None)
+    if step is not None:
+        what = f"its frames end after {len(starts) * frame.n_samples:,} samples and go on {step} bytes later"
+        raise AudioError("joined", f"{path}: the length of this MP3 cannot be trusted: {what}: {write_anew(path)}")
+    if not rest.startswith((b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"ID3", b"3DI")):
+        raise AudioError("truncated", f"{path} ends with {len(rest)} bytes that are no MP3: copy it again, or {write_anew(path)}")
+
 # %% ../../nbs/03_audio/streams.ipynb #6a6cbd11
 def count_mp3(
     path: str | Path,  # named in errors
@@ -132,29 +155,6 @@ def count_mp3(
     known = bool(count and count.n_frames is not None)
     n_samples = len(sound) * frame.n_samples - (count.dropped if known else _DECODER_DELAY)
     return Mp3(n_samples, frame.sample_rate, 1 if channels.pop() else 2, sound[0], known)
-
-# %% ../../nbs/03_audio/streams.ipynb #a0c0e496
-def _mp3_mismatch(path, promised: int, there: int) -> AudioError:
-    "The error for an MP3 that counts other frames than it has."
-    if there < promised:
-        return truncated(path, f"{promised:,} samples", f"{there:,}")
-    return AudioError("joined", f"{path}: the length of this MP3 cannot be trusted: it says {promised:,} samples, {there:,} are "
-                      f"there, as if files were joined: {write_anew(path)}")  # fmt: skip
-
-
-def _check_mp3_end(path, data: bytes, starts: list[int], frame: _Mp3Frame, at: int) -> None:
-    "An `AudioError` if what follows the last frame is more than tags and zeros, or if it is cut off."
-    if at > len(data):
-        raise AudioError("truncated", f"{path} breaks off inside its last frame, {at - len(data)} bytes early: copy it again")
-    rest = data[at:]
-    if not any(rest):
-        return
-    step = next((m.start() for m in re.finditer(b"\xff[\xe2-\xfb]", rest) if len(_mp3_frames(rest, m.start())[0]) > 2), None)
-    if step is not None:
-        what = f"its frames end after {len(starts) * frame.n_samples:,} samples and go on {step} bytes later"
-        raise AudioError("joined", f"{path}: the length of this MP3 cannot be trusted: {what}: {write_anew(path)}")
-    if not rest.startswith((b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"ID3", b"3DI")):
-        raise AudioError("truncated", f"{path} ends with {len(rest)} bytes that are no MP3: copy it again, or {write_anew(path)}")
 
 # %% ../../nbs/03_audio/streams.ipynb #93ff30e9
 def with_count(

@@ -185,27 +185,18 @@ def _places(
     response = np.fft.rfft(numerator, 2048) / np.fft.rfft(denominator, 2048)
     return numerator / np.sqrt((np.abs(response) ** 2).mean(-1, keepdims=True)), denominator
 
-# %% ../../nbs/03_audio/synthesizer.ipynb #feae6497
-_PEAK, _FLOOR = 10 ** (-3 / 20), 10 ** (-70 / 20)
-
-
-def synthesize(
-    phones: list[tuple[str, float]],  # label of `PHONES`, or '' for silence, and duration in seconds
-    speaker: Speaker,  # the voice
-    rng: np.random.Generator,  # for noise, jitter and shimmer; the only source of chance
-    sample_rate: int = 16_000,  # Hz, at least 16,000: /s/ lies above 4 kHz
-) -> tuple[np.ndarray, list[Interval]]:  # (n_samples,) float64 in -1 to 1; one interval a phone, edges on samples
-    "Speak a sequence of phones."
-    _check_phones(phones, sample_rate)
-    labels = [label for label, _ in phones]
-    recipes = [PHONES.get(label, _SILENCE) for label in labels]
-    edges = np.rint(np.cumsum([0.0] + [duration_s for _, duration_s in phones]) * sample_rate).astype(int)
-    speech = _speak(recipes, edges, speaker, rng, sample_rate)
-    speech *= _track(edges, np.array([label != "" for label in labels], dtype=float), 0.006 * sample_rate)
-    speech *= (_PEAK - 5 * _FLOOR) / (np.abs(speech).max() or 1.0)  # room for the floor, so that the peak is exact
-    waveform = speech + _FLOOR * rng.standard_normal(len(speech)).clip(-5, 5)
-    times_s = (edges / sample_rate).tolist()
-    return waveform, [Interval(*span, label, "phones") for span, label in zip(pairwise(times_s), labels, strict=True)]
+# %% ../../nbs/03_audio/synthesizer.ipynb #ffba8062
+def _check_phones(phones: list[tuple[str, float]], sample_rate: int) -> None:
+    if sample_rate < 16_000:
+        raise ValueError(f"expected a sample_rate of at least 16000 Hz; got {sample_rate}: resample the result instead")
+    if not phones:
+        raise ValueError("expected at least one phone; got none: silence is ('', 0.5)")
+    for label, duration_s in phones:
+        if label not in PHONES and label != "":
+            known = " ".join(PHONES)
+            raise ValueError(f"expected one of {known}, or '' for silence; got {label!r}: use a label of PHONES")
+        if not 0.02 <= duration_s < 60:
+            raise ValueError(f"expected durations from 0.02 to 60 s; got {duration_s} for {label!r}: give seconds")
 
 # %% ../../nbs/03_audio/synthesizer.ipynb #c293d6ef
 def _speak(recipes: list[Phone], edges: np.ndarray, speaker: Speaker, rng, sample_rate: int) -> np.ndarray:
@@ -231,15 +222,24 @@ def _speak(recipes: list[Phone], edges: np.ndarray, speaker: Speaker, rng, sampl
     numerator, denominator = _places(recipes, speaker, sample_rate)
     return speech + _filter(frication * rng.standard_normal(n_samples), numerator[phone_at], denominator[phone_at], hop)
 
-# %% ../../nbs/03_audio/synthesizer.ipynb #ffba8062
-def _check_phones(phones: list[tuple[str, float]], sample_rate: int) -> None:
-    if sample_rate < 16_000:
-        raise ValueError(f"expected a sample_rate of at least 16000 Hz; got {sample_rate}: resample the result instead")
-    if not phones:
-        raise ValueError("expected at least one phone; got none: silence is ('', 0.5)")
-    for label, duration_s in phones:
-        if label not in PHONES and label != "":
-            known = " ".join(PHONES)
-            raise ValueError(f"expected one of {known}, or '' for silence; got {label!r}: use a label of PHONES")
-        if not 0.02 <= duration_s < 60:
-            raise ValueError(f"expected durations from 0.02 to 60 s; got {duration_s} for {label!r}: give seconds")
+# %% ../../nbs/03_audio/synthesizer.ipynb #feae6497
+_PEAK, _FLOOR = 10 ** (-3 / 20), 10 ** (-70 / 20)
+
+
+def synthesize(
+    phones: list[tuple[str, float]],  # label of `PHONES`, or '' for silence, and duration in seconds
+    speaker: Speaker,  # the voice
+    rng: np.random.Generator,  # for noise, jitter and shimmer; the only source of chance
+    sample_rate: int = 16_000,  # Hz, at least 16,000: /s/ lies above 4 kHz
+) -> tuple[np.ndarray, list[Interval]]:  # (n_samples,) float64 in -1 to 1; one interval a phone, edges on samples
+    "Speak a sequence of phones."
+    _check_phones(phones, sample_rate)
+    labels = [label for label, _ in phones]
+    recipes = [PHONES.get(label, _SILENCE) for label in labels]
+    edges = np.rint(np.cumsum([0.0] + [duration_s for _, duration_s in phones]) * sample_rate).astype(int)
+    speech = _speak(recipes, edges, speaker, rng, sample_rate)
+    speech *= _track(edges, np.array([label != "" for label in labels], dtype=float), 0.006 * sample_rate)
+    speech *= (_PEAK - 5 * _FLOOR) / (np.abs(speech).max() or 1.0)  # room for the floor, so that the peak is exact
+    waveform = speech + _FLOOR * rng.standard_normal(len(speech)).clip(-5, 5)
+    times_s = (edges / sample_rate).tolist()
+    return waveform, [Interval(*span, label, "phones") for span, label in zip(pairwise(times_s), labels, strict=True)]

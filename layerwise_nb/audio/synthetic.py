@@ -16,7 +16,9 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
-from .files import audio_sha256, find_audio, read_header
+from .decode import read_header
+from .files import find_audio
+from .loading import audio_sha256
 from .speakers import layout_speaker
 from .synthesizer import PHONES, make_speaker, synthesize
 from ..core.files import whole_file, write_text
@@ -141,6 +143,25 @@ def _check_settings(seed, n_speakers, n_utterances, sample_rate, min_s, max_s) -
         if not right:
             raise ValueError(f"expected {name} to be {expected}; got {value}: change {name}")
 
+# %% ../../nbs/03_audio/synthetic.ipynb #eb0861c0
+def _make_speaker_folder(folder: Path, number: int, n_utterances: int, settings: dict) -> None:
+    "Write what is missing of one speaker."
+    speaker = make_speaker(number).name
+    chapter, name = folder / speaker / f"1{speaker}", f"{speaker}-1{speaker}"
+    stems = [f"{name}-{index:04d}" for index in range(n_utterances)]
+    expected = [f"{stem}{suffix}" for stem in stems for suffix in (".TextGrid", ".flac")]
+    if all((chapter / file).exists() for file in [f"{name}.trans.txt", *expected]):
+        return
+    seed, rate, limits_s = settings["seed"], settings["sample_rate"], (settings["min_s"], settings["max_s"])
+    lines = []
+    for index, stem in enumerate(stems):
+        samples, intervals = _utterance(seed, number, index, rate, *limits_s)
+        duration_s = len(samples) / rate
+        _write_once(chapter / f"{stem}.TextGrid", lambda p, i=intervals, d=duration_s: write_textgrid(p, i, d))
+        _write_once(chapter / f"{stem}.flac", lambda p, x=samples: sf.write(p, x, rate, "PCM_16", format="FLAC"))
+        lines.append(f"{stem} {_transcript(intervals)}\n")
+    _write_once(chapter / f"{name}.trans.txt", lambda p: p.write_text("".join(lines), encoding="utf-8"))
+
 # %% ../../nbs/03_audio/synthetic.ipynb #a2eadbe1
 def make_corpus(
     folder: str | Path,  # a new or empty folder, or the corpus of an earlier call with the same settings
@@ -161,25 +182,6 @@ def make_corpus(
     for number in range(n_speakers):
         _make_speaker_folder(folder, number, len(range(number, n_utterances, n_speakers)), settings)
     return folder
-
-# %% ../../nbs/03_audio/synthetic.ipynb #eb0861c0
-def _make_speaker_folder(folder: Path, number: int, n_utterances: int, settings: dict) -> None:
-    "Write what is missing of one speaker."
-    speaker = make_speaker(number).name
-    chapter, name = folder / speaker / f"1{speaker}", f"{speaker}-1{speaker}"
-    stems = [f"{name}-{index:04d}" for index in range(n_utterances)]
-    expected = [f"{stem}{suffix}" for stem in stems for suffix in (".TextGrid", ".flac")]
-    if all((chapter / file).exists() for file in [f"{name}.trans.txt", *expected]):
-        return
-    seed, rate, limits_s = settings["seed"], settings["sample_rate"], (settings["min_s"], settings["max_s"])
-    lines = []
-    for index, stem in enumerate(stems):
-        samples, intervals = _utterance(seed, number, index, rate, *limits_s)
-        duration_s = len(samples) / rate
-        _write_once(chapter / f"{stem}.TextGrid", lambda p, i=intervals, d=duration_s: write_textgrid(p, i, d))
-        _write_once(chapter / f"{stem}.flac", lambda p, x=samples: sf.write(p, x, rate, "PCM_16", format="FLAC"))
-        lines.append(f"{stem} {_transcript(intervals)}\n")
-    _write_once(chapter / f"{name}.trans.txt", lambda p: p.write_text("".join(lines), encoding="utf-8"))
 
 # %% ../../nbs/03_audio/synthetic.ipynb #73369d4b
 _TINY = Architecture((8,) * 7, (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2), 12, 3)
@@ -203,6 +205,20 @@ def _made_up_recordings(n_utterances: int, seconds: float, audio_dir: str | Path
             "n_samples": read_header(path).n_samples, "speaker": speaker, "chapter": chapter,
         }  # fmt: skip
     return found
+
+# %% ../../nbs/03_audio/synthetic.ipynb #73b4166b
+def _made_up_arrays(walk: np.ndarray, n_samples: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    "Every feature of one utterance: a random projection of the same walk, with noise."
+    arrays, catalogue = {}, feature_catalogue(_TINY)
+    for feature in catalogue.values():
+        at = np.minimum(feature.centers(feature.n_frames(n_samples)) // 80, len(walk) - 1).astype(int)
+        x = walk[at] @ rng.standard_normal((12, feature.dim)) + rng.standard_normal((len(at), feature.dim))
+        arrays[feature.name] = (x.T if feature.group == "cnn" else x)[None].astype(np.float32)
+    for copy in catalogue.values():
+        if copy.same_as:
+            x = arrays[copy.same_as]
+            arrays[copy.name] = x if copy.group == "cnn" else np.ascontiguousarray(x.swapaxes(1, 2))
+    return arrays
 
 # %% ../../nbs/03_audio/synthetic.ipynb #b9438bd2
 def made_up_features(
@@ -228,17 +244,3 @@ def made_up_features(
     write_text(folder / "manifest.jsonl", "".join(json.dumps(r) + "\n" for r in records))
     run = {"identity": identity, "architecture": asdict(_TINY), "audio_dir": str(audio_dir or "audio")}
     write_text(folder / "run.json", json.dumps(run))
-
-# %% ../../nbs/03_audio/synthetic.ipynb #73b4166b
-def _made_up_arrays(walk: np.ndarray, n_samples: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    "Every feature of one utterance: a random projection of the same walk, with noise."
-    arrays, catalogue = {}, feature_catalogue(_TINY)
-    for feature in catalogue.values():
-        at = np.minimum(feature.centers(feature.n_frames(n_samples)) // 80, len(walk) - 1).astype(int)
-        x = walk[at] @ rng.standard_normal((12, feature.dim)) + rng.standard_normal((len(at), feature.dim))
-        arrays[feature.name] = (x.T if feature.group == "cnn" else x)[None].astype(np.float32)
-    for copy in catalogue.values():
-        if copy.same_as:
-            x = arrays[copy.same_as]
-            arrays[copy.name] = x if copy.group == "cnn" else np.ascontiguousarray(x.swapaxes(1, 2))
-    return arrays

@@ -23,11 +23,12 @@ import psutil
 
 # %% ../../nbs/18_benchmarks/content.ipynb #7e726180
 from ..audio.acoustics import acoustics
-from ..audio.files import audio_sha256
+from ..audio.loading import audio_sha256
 from .tool import Row, measure, watched
 from ..content_analysis.analyze import analyze_content, measure_folder
-from ..content_analysis.measures import MEASURES, TARGETS, Shared, measure_layer
+from ..content_analysis.measures import measure_layer
 from ..content_analysis.sample import EFFORTS, ContentSample, Targets, collect, items_of
+from ..content_analysis.shared import MEASURES, TARGETS, Shared
 from ..content_analysis.source import ContentSource
 from ..core.files import write_text
 from ..corpus.aligned import AlignedCorpus

@@ -14,7 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..audio.files import list_utterances, load_utterance
+from ..audio.loading import load_utterance
+from ..audio.utterances import list_utterances
 from .extraction import bare_forward
 from .tool import Contender, Row, median_row, speed_ratio, spread_text, take_turns
 from ..core.machine import available_memory, available_processors

@@ -24,8 +24,10 @@ from layerwise_nb.content_analysis.sample import (
     segment_key,
     segment_rows,
 )
-from ..corpus.labels import CorpusLabels, Segments, pool_segments
+from ..corpus.labels import CorpusLabels
 from ..corpus.recording import find_waveform, read_corpus_labels
+from ..corpus.segments import Segments, pool_segments
+from ..extraction.launch import Alone
 from ..features.catalogue import common_grid
 from ..features.store import FeatureStore
 from ..measures.moments import copies
@@ -35,13 +37,13 @@ from ..summaries.labeled_summary import LabeledSummary
 # %% ../../nbs/15_content_analysis/source.ipynb #f2644d5d
 @dataclass(frozen=True)
 class SoundOnDisk(Mapping):
-    "Acoustic targets of every utterance in one file: memory does not grow with the corpus, and every process reads the same."
+    "Acoustic targets of every utterance in files: memory does not grow with the corpus, and every process reads the same."
 
-    path: Path  # .npy, (frames of all utterances, columns of `ACOUSTICS`)
-    rows: Mapping[str, tuple[int, int]]  # utterance -> first row, and one past the last
+    rows: Mapping[str, tuple[Path, int, int]]  # utterance -> .npy (frames, columns of `ACOUSTICS`), first row, one past the last
 
     def __getitem__(self, utterance: str) -> dict[str, np.ndarray]:
-        own = np.array(np.load(self.path, mmap_mode="r")[slice(*self.rows[utterance])])
+        path, start, stop = self.rows[utterance]
+        own = np.array(np.load(path, mmap_mode="r")[start:stop])
         parts = np.split(own, np.cumsum(list(ACOUSTICS.values()))[:-1], axis=1)
         return dict(zip(ACOUSTICS, parts, strict=True))
 
@@ -51,27 +53,49 @@ class SoundOnDisk(Mapping):
     def __len__(self) -> int:
         return len(self.rows)
 
+    def remove(self) -> None:
+        "Delete the files."
+        for path in {path for path, _, _ in self.rows.values()}:
+            path.unlink(missing_ok=True)
+
 # %% ../../nbs/15_content_analysis/source.ipynb #313e33c4
-def write_sound(
-    store: FeatureStore,  # features
-    sample: ContentSample,
-    path: Path,  # of the file
-) -> tuple[SoundOnDisk | None, list[str]]:  # and why there is none
-    "Acoustic targets of every utterance."
-    places = np.cumsum([0, *map(len, sample.codes.values())])
-    rows = {name: (int(a), int(b)) for name, a, b in zip(sample.codes, places[:-1], places[1:], strict=True)}
+def _write_share(
+    store: FeatureStore, sample: ContentSample, path: Path, names: Sequence[str]
+) -> tuple[dict[str, tuple[Path, int, int]], str]:
+    "The sound of some utterances in one file: where each is, and why there is none."
+    if not names:
+        return {}, ""  # there are more processes than utterances
+    places = np.cumsum([0, *(len(sample.codes[name]) for name in names)]).tolist()
     path.parent.mkdir(parents=True, exist_ok=True)
-    table = np.lib.format.open_memmap(path, "w+", np.float32, (int(places[-1]), sum(ACOUSTICS.values())))
-    for name in tqdm(sample.speakers, "sound", unit="utterance", disable=None):
+    table = np.lib.format.open_memmap(path, "w+", np.float32, (places[-1], sum(ACOUSTICS.values())))
+    for i, name in enumerate(tqdm(names, "sound", unit="utterance", disable=None)):
         try:
             waveform = find_waveform(store, name)
         except (ValueError, OSError) as error:
             path.unlink()
-            return None, [f"no acoustic targets and baselines: the sound of {name} was not found ({error})"]
+            return {}, f"no acoustic targets and baselines: the sound of {name} was not found ({error})"
         found = acoustics(waveform, sample.grid, len(sample.codes[name]))
-        table[slice(*rows[name])] = np.concatenate(list(found.values()), axis=1)
+        table[places[i] : places[i + 1]] = np.concatenate(list(found.values()), axis=1)
     table.flush()
-    return SoundOnDisk(path, rows), []
+    return {name: (path, places[i], places[i + 1]) for i, name in enumerate(names)}, ""
+
+
+def write_sound(
+    store: FeatureStore,  # features
+    sample: ContentSample,
+    path: Path,  # of the file; of several processes each writes its own beside it
+    team: Alone | None = None,  # the processes that share the work
+) -> tuple[SoundOnDisk | None, list[str]]:  # and why there is none
+    "Acoustic targets of every utterance."
+    team = team or Alone()
+    own = path.with_name(f"{path.stem}-{team.rank}of{team.count}.npy")
+    names = list(sample.speakers)[team.rank :: team.count]
+    shares = team.gather(team.together(lambda: _write_share(store, sample, own, names)))
+    sound = SoundOnDisk({name: row for rows, _ in shares for name, row in rows.items()})
+    if why := next(filter(None, (why for _, why in shares)), ""):
+        sound.remove()
+        return None, [why]
+    return sound, []
 
 # %% ../../nbs/15_content_analysis/source.ipynb #c99242a8
 class ContentSource:
@@ -216,11 +240,12 @@ def targets_of(
     sample: ContentSample,
     names: Sequence[str],  # of targets
     path: Path,  # for a file with the sound of stored features
+    team: Alone | None = None,  # the processes that share the work
 ) -> tuple[Targets | HeldTargets, list[str], list[str]]:  # and the baselines there are, and what to say
     "The targets of frames."
     if source.held is not None:
         return HeldTargets(sample, names, source.held), list(BASELINES), []
-    sound, notes = write_sound(source.store, sample, path)
+    sound, notes = write_sound(source.store, sample, path, team)
     return Targets(sample, names, sound), list(BASELINES) if sound else [], notes
 
 

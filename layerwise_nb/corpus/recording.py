@@ -14,8 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ..audio.containers import AudioError
 from ..audio.decode import AudioPlace
-from ..audio.files import AudioError, Part, audio_sha256, find_audio, load_place, stretch
+from ..audio.files import find_audio
+from ..audio.loading import audio_sha256, load_place, stretch
+from ..audio.utterances import Part
 from .labels import CorpusLabels
 from ..features.store import FeatureStore
 from ..labels.alignment import Alignments

@@ -88,5 +88,6 @@ def pool(
     if of is not None:
         means = np.array([of(mean) for mean in means])
     low, high = _ends(means[1:], level) if n > 1 else np.full((2, *means.shape[1:]), np.nan)
-    few = f"{n} group{'s' * (n > 1)}: " + ("too few for intervals" if n > 1 else "no interval, one says nothing of others")
+    few = f"{n} groups are few: intervals tend to be too narrow below {_FEW}"
+    few = few if n > 1 else "1 group: no interval, one says nothing of others"
     return Pooled(means[0], low, high, level, n, n_resamples, (Note("intervals", few, (), n),) if n < _FEW else ())

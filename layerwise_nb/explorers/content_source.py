@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 
-from ..audio.files import AudioError, load_audio
+from ..audio.containers import AudioError
+from ..audio.decode import load_audio
 from ..corpus.aligned import AlignedCorpus, context_line
 from ..corpus.labels import CorpusLabels
 from ..corpus.recording import audio_place, find_audio_file, read_corpus_labels

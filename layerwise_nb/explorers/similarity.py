@@ -39,7 +39,8 @@ from ..features.store import FeatureStore
 from ..figures.curves import spectrum
 from ..figures.heatmap import difference_heatmap, heatmap
 from ..figures.style import few_notes, measure_name
-from ..measures.matrix import MEASURES, SimilarityMatrix, similarity_matrix
+from ..measures.matrix import SimilarityMatrix, similarity_matrix
+from ..measures.registry import MEASURES
 from ..summaries.reservoir import Reservoir
 from ..summaries.summary import CorpusSummary
 

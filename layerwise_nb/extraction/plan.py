@@ -11,7 +11,7 @@ import heapq
 from collections.abc import Sequence
 from typing import Any
 
-from ..audio.files import Utterance
+from ..audio.utterances import Utterance
 from ..core.machine import available_memory, available_processors
 from .launch import read_shard
 from ..features.catalogue import Feature, features_nbytes

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from ..audio.files import AudioError, Utterance, audio_sha256, stretch
+from ..audio.containers import AudioError
+from ..audio.loading import audio_sha256, stretch
+from ..audio.utterances import Utterance
 from ..core.machine import available_processors
 from ..features.catalogue import Feature, common_grid
 from ..features.npz import FeatureFile, check_file

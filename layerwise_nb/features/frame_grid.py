@@ -187,26 +187,22 @@ def at_frames_of(
         return _pool(features, source, later, int(known.sum())).astype(dtype), known
     return _interpolate(features, source, target, n_target_frames, method == "nearest")[known].astype(dtype, copy=False), known
 
-# %% ../../nbs/01_features/frame_grid.ipynb #51277af1
-def pool_features(
-    features: Mapping[str, Any],  # name -> tensor as the model gives it, (1, dim, time) or (1, time, dim)
-    catalogue: Mapping[str, Feature],  # of these features, bottom to top
-) -> dict[str, Any]:  # the same names and layouts, float32, all with the frames of the common grid
-    "Every layer of one utterance on the common grid, on the device; one tensor under two names stays one."
-    grid, pooled = common_grid(catalogue), {}
-    n_frames = features[grid.name].shape[2 if grid.group == "cnn" else 1]
-    for name, x in features.items():
-        if id(x) not in pooled:
-            f = catalogue[name]
-            pooled[id(x)] = x.float() if same_grid(f, grid) else _pool_stored(x.float(), f, grid, n_frames)
-    return {name: pooled[id(x)] for name, x in features.items()}
+# %% ../../nbs/01_features/frame_grid.ipynb #f1d3cff1
+def _zeros_around(x: Any, before: int, behind: int) -> Any:
+    "A tensor (1, dim, time) with zero frames at its ends."
+    import torch
+
+    return torch.nn.functional.pad(x, (before, max(0, behind)))
 
 
-def _pool_stored(x: Any, source: Feature, target: Feature, n_target_frames: int) -> Any:
-    "`_pool_tensor` of an array in either layout."
-    if source.group == "cnn":
-        return _pool_tensor(x, source, target, n_target_frames)
-    return _pool_tensor(x.transpose(1, 2), source, target, n_target_frames).transpose(1, 2).contiguous()
+def _window_sums(x: Any, start: int, ratio: int, n: int, on_border: bool) -> Any:
+    "Sums over `n` windows of `ratio` frames from `start` on; frames on a border count half on both sides."
+    stop = start + ratio * n
+    total = x[:, :, start:stop].unfold(2, ratio, ratio).sum(3)
+    if on_border:  # the left one was counted whole, the right one not at all
+        edges = x[:, :, start : stop + 1 : ratio]
+        total += (edges[:, :, 1:] - edges[:, :, :-1]) / 2
+    return total
 
 # %% ../../nbs/01_features/frame_grid.ipynb #8d40382e
 def _pool_tensor(x: Any, source: Feature, target: Feature, n_target_frames: int) -> Any:
@@ -228,19 +224,23 @@ def _pool_tensor(x: Any, source: Feature, target: Feature, n_target_frames: int)
         return total / weight
     return _window_sums(x, start, ratio, n_target_frames, on_border) / ratio
 
-# %% ../../nbs/01_features/frame_grid.ipynb #f1d3cff1
-def _zeros_around(x: Any, before: int, behind: int) -> Any:
-    "A tensor (1, dim, time) with zero frames at its ends."
-    import torch
+# %% ../../nbs/01_features/frame_grid.ipynb #51277af1
+def pool_features(
+    features: Mapping[str, Any],  # name -> tensor as the model gives it, (1, dim, time) or (1, time, dim)
+    catalogue: Mapping[str, Feature],  # of these features, bottom to top
+) -> dict[str, Any]:  # the same names and layouts, float32, all with the frames of the common grid
+    "Every layer of one utterance on the common grid, on the device; one tensor under two names stays one."
+    grid, pooled = common_grid(catalogue), {}
+    n_frames = features[grid.name].shape[2 if grid.group == "cnn" else 1]
+    for name, x in features.items():
+        if id(x) not in pooled:
+            f = catalogue[name]
+            pooled[id(x)] = x.float() if same_grid(f, grid) else _pool_stored(x.float(), f, grid, n_frames)
+    return {name: pooled[id(x)] for name, x in features.items()}
 
-    return torch.nn.functional.pad(x, (before, max(0, behind)))
 
-
-def _window_sums(x: Any, start: int, ratio: int, n: int, on_border: bool) -> Any:
-    "Sums over `n` windows of `ratio` frames from `start` on; frames on a border count half on both sides."
-    stop = start + ratio * n
-    total = x[:, :, start:stop].unfold(2, ratio, ratio).sum(3)
-    if on_border:  # the left one was counted whole, the right one not at all
-        edges = x[:, :, start : stop + 1 : ratio]
-        total += (edges[:, :, 1:] - edges[:, :, :-1]) / 2
-    return total
+def _pool_stored(x: Any, source: Feature, target: Feature, n_target_frames: int) -> Any:
+    "`_pool_tensor` of an array in either layout."
+    if source.group == "cnn":
+        return _pool_tensor(x, source, target, n_target_frames)
+    return _pool_tensor(x.transpose(1, 2), source, target, n_target_frames).transpose(1, 2).contiguous()

@@ -48,6 +48,38 @@ def _about(rows: Sequence[Mapping], context: str | Sequence[str]) -> list[str]:
         facts.append(f"band: 95 % interval by {first.get('by') or 'group'} ({first.get('groups', '')} of them)")
     return [line for line in [*lines, ", ".join(facts)] if line]
 
+# %% ../../nbs/12_figures/content.ipynb #bc59f4fd
+_LOWEST, _HIGHEST = -1.0, 1.0  # of the axis, for measures whose best value is 1
+
+
+def _limits(
+    measure: str,
+    drawn: Sequence[np.ndarray],  # everything with a height
+    curves: Sequence[np.ndarray],  # of these the curves themselves, which must be seen
+) -> tuple[tuple[float, float] | None, list[str]]:  # of the axis, None: what the numbers need; what is cut
+    "Where the axis of a property ends, and a line that says so."
+    known = np.concatenate([values[np.isfinite(values)] for values in map(np.asarray, drawn)])
+    if measure == "subspace_angles" or not known.size:
+        return None, []
+    low, high = known.min(), known.max()
+    below = low < _LOWEST and all(np.nanmax(y) > _LOWEST for y in curves if np.isfinite(y).any())
+    above = high > _HIGHEST and all(np.nanmin(y) <= _HIGHEST for y in curves if np.isfinite(y).any())
+    if not (below or above):
+        return None, []
+    low, high = _LOWEST if below else low, _HIGHEST if above else high
+    beyond = [f"below −{-_LOWEST:g}"] if below else []
+    ends = " and ".join([*beyond, f"above {_HIGHEST:g}"] if above else beyond)
+    pad = 0.03 * (high - low)
+    return (low - pad * (not below), high + pad), [f"cut off: what lies {ends}; the table has it"]
+
+# %% ../../nbs/12_figures/content.ipynb #b2356151
+def _title(target: str, measure: str) -> str:
+    "What a curve shows."
+    if measure == "subspace_angles":
+        return "Between the directions of phones and of speakers"
+    name = TARGETS.get(target, target)
+    return f"{name[:1].upper()}{name[1:]} in each layer"  # log F0 keeps its F
+
 # %% ../../nbs/12_figures/content.ipynb #fefe7483
 def property_curve(
     rows: Sequence[Mapping],  # of content.csv: one target, measure and variant; of one model or of several
@@ -73,17 +105,19 @@ def property_curve(
             chance = null_low, null_high
     controls |= {f"published: {source}": np.asarray(values, float) for source, values in (published or {}).items()}
     baselines = {row["layer"]: _number(row, "value") for row in rows if row["kind"] == "baseline"}
-    return layer_curves(layers, curves, property_name("", measure, variant),
-                        f"{TARGETS.get(target, target).capitalize()} in each layer",
-                        _about(rows, context), bands, controls=controls or None, chance=chance, baselines=baselines)  # fmt: skip
+    drawn = [*curves.values(), *(end for band in bands.values() for end in band), *controls.values(), *(chance or ())]
+    limits, cut = _limits(measure, drawn, list(curves.values()))
+    return layer_curves(layers, curves, property_name("", measure, variant), _title(target, measure),
+                        [*_about(rows, context), *cut], bands, limits, controls=controls or None, chance=chance,
+                        baselines=baselines)  # fmt: skip
 
 # %% ../../nbs/12_figures/content.ipynb #96c78ec9
 def _scaled(values: np.ndarray, downwards: bool) -> np.ndarray:
-    "A row from 0, its worst layer, to 1, its best."
-    known = values[np.isfinite(values)]
+    "A row from 0, its worst layer (or a value of 0, if the worst is below), to 1, its best."
+    known = values[np.isfinite(values)] if downwards else np.maximum(values[np.isfinite(values)], 0)
     if not known.size or known.min() == known.max():
-        return np.where(np.isfinite(values), 0.5, np.nan)
-    part = (values - known.min()) / (known.max() - known.min())
+        return np.where(np.isfinite(values), 0.5 if downwards or known.any() else 0.0, np.nan)
+    part = np.clip((values - known.min()) / (known.max() - known.min()), 0, 1)
     return 1 - part if downwards else part
 
 # %% ../../nbs/12_figures/content.ipynb #10557ca7
@@ -103,7 +137,9 @@ def profile(
     shown = [_scaled(row, measure in LOWER_IS_BETTER) for row, (_, measure, _) in zip(numbers, found, strict=True)]
     properties = [property_name(*one) for one in found]
     lines = [context] if isinstance(context, str) else list(context)
-    lines.append("color: from the worst layer of a row to its best; number: the value")
+    below = np.array([measure not in LOWER_IS_BETTER for _, measure, _ in found])[:, None] & (numbers < 0)
+    floor = " (from 0 where that is below)" if below.any() else ""
+    lines.append(f"color: from the worst layer of a row{floor} to its best; number: the value")
     spec = cell_figure("What each layer encodes", lines, properties, layers, np.array(shown), Scale("of the row's range", 0, 1))
     spec.panels[0].y.are_layers = False
     spec.panels[0].marks[0].numbers = numbers

@@ -22,7 +22,7 @@ import plotly.graph_objects as go
 from matplotlib import font_manager
 
 from ..core.notes import Note
-from ..measures.matrix import MEASURES
+from ..measures.registry import MEASURES
 
 # %% ../../nbs/12_figures/style.ipynb #d3b2b74c
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito, those seen on any ground
@@ -138,7 +138,9 @@ def few_notes(
     layers = {}
     for note in notes:
         of = list(note.layers) if isinstance(note, Note) else []
-        text = str(note).removeprefix(f"layer {', '.join(of)}: ").removeprefix(f"{', '.join(of)}: ") if of else str(note)
+        head, _, rest = str(note).partition(": ")  # "conv_0, conv_1 and 4 other layers: …" names them once more
+        named = of and head.removeprefix("layer ") in (", ".join(of), f"{', '.join(of[:2])} and {len(of) - 2} other layers")
+        text = rest if named else str(note)
         layers.setdefault(text, []).extend(of)
     lines = [f"note: {', '.join(of[:3])}{' …' * (len(of) > 3)}{': ' * bool(of)}{text}" for text, of in layers.items()]
     return lines[:max_] + ([f"… and {len(lines) - max_} more"] if len(lines) > max_ else [])

@@ -69,6 +69,28 @@ class _Data:
         if value is not None:
             raise label_error(self.path, line, "the end of the file", repr(value), "a `size` above is too small")
 
+# %% ../../nbs/02_labels/textgrid.ipynb #80e1d518
+def _read_tier(data: _Data, tiers: dict[str, list[Interval]]) -> None:
+    "Read the tier that comes next into `tiers`."
+    kind, name = data.take(str, "the class of a tier"), data.take(str, "the name of a tier")
+    if kind not in ("IntervalTier", "TextTier"):
+        raise label_error(data.path, data.line, '"IntervalTier" or "TextTier"', repr(kind), "export the file again")
+    if kind == "IntervalTier" and name in tiers:
+        raise label_error(data.path, data.line, "tiers with different names", f"a second {name!r}", "rename one of them")
+    data.take(float, "the start of the tier")
+    last_s, rows = data.take(float, "the end of the tier"), []
+    for _ in range(data.count("the number of intervals")):
+        start_s = data.take(float, "the start of an interval")
+        line = data.line
+        end_s = data.take(float, "the end of an interval") if kind == "IntervalTier" else start_s
+        label = data.take(str, "a label in quotes")
+        rows.append((line, checked_interval(data.path, line, start_s, end_s, label, name)))
+        if end_s > last_s + ROUNDING_S + 1e-6:
+            found = f"{end_s:g} s for {label!r}"
+            raise label_error(data.path, line, f"an end within the tier, {last_s:g} s", found, "correct one of the two")
+    if kind == "IntervalTier":
+        tiers[name] = in_order(data.path, rows)
+
 # %% ../../nbs/02_labels/textgrid.ipynb #9fee5afa
 def read_tiers(
     path: str | Path,  # a Praat TextGrid, long or short text form
@@ -95,28 +117,6 @@ def read_textgrid(
 ) -> list[Interval]:  # tier after tier as in the file, empty labels included
     "Read the interval tiers of a TextGrid."
     return sum(read_tiers(path).values(), [])
-
-# %% ../../nbs/02_labels/textgrid.ipynb #80e1d518
-def _read_tier(data: _Data, tiers: dict[str, list[Interval]]) -> None:
-    "Read the tier that comes next into `tiers`."
-    kind, name = data.take(str, "the class of a tier"), data.take(str, "the name of a tier")
-    if kind not in ("IntervalTier", "TextTier"):
-        raise label_error(data.path, data.line, '"IntervalTier" or "TextTier"', repr(kind), "export the file again")
-    if kind == "IntervalTier" and name in tiers:
-        raise label_error(data.path, data.line, "tiers with different names", f"a second {name!r}", "rename one of them")
-    data.take(float, "the start of the tier")
-    last_s, rows = data.take(float, "the end of the tier"), []
-    for _ in range(data.count("the number of intervals")):
-        start_s = data.take(float, "the start of an interval")
-        line = data.line
-        end_s = data.take(float, "the end of an interval") if kind == "IntervalTier" else start_s
-        label = data.take(str, "a label in quotes")
-        rows.append((line, checked_interval(data.path, line, start_s, end_s, label, name)))
-        if end_s > last_s + ROUNDING_S + 1e-6:
-            found = f"{end_s:g} s for {label!r}"
-            raise label_error(data.path, line, f"an end within the tier, {last_s:g} s", found, "correct one of the two")
-    if kind == "IntervalTier":
-        tiers[name] = in_order(data.path, rows)
 
 # %% ../../nbs/02_labels/textgrid.ipynb #b0c303f5
 def write_textgrid(

@@ -41,13 +41,18 @@ class Propagation:
         return f"what is left of {self.source} (adjusted R²), n = {self.n:,} frames, d = {d}"
 
 # %% ../../nbs/07_measures/propagation.ipynb #f93c468f
+_ROUNDED = 1e-3  # share of what is left that may be rounding of the sums
+
+
 def _adjusted_r2(
     pair: CenteredPair,  # x explains y
 ) -> float:
-    "Variance of y explained by x, less what noise would explain; a `NothingLeftError` if there are too few frames."
+    "Variance of y explained by x, less what noise would explain; a `NothingLeftError` if frames or digits do not suffice."
     k, m = len(pair.x.white[1]), pair.x.dof
     if k >= m:
         raise NothingLeftError(f"{k} features of {pair.x.name} for {m} degrees of freedom: take more frames")
+    if pair.y.through is not None and pair.y.trace_error > _ROUNDED * pair.y.trace:
+        raise NothingLeftError(f"what is left of {pair.y.name} is too small for the digits of float32 products")
     return float(1 - (1 - np.vdot(pair.explained, pair.explained) / pair.y.trace) * m / (m - k))
 
 # %% ../../nbs/07_measures/propagation.ipynb #67313d65

@@ -11,7 +11,7 @@ TARGETS = {"mel": "log-mel", "mfcc": "MFCC", "log_f0": "log F0", "energy": "ener
 MEASURES = {"target_r2": "held-out R²", "target_cca": "held-out canonical correlation", "probe_accuracy": "probe accuracy",
             "pnmi": "PNMI", "phone_purity": "phone purity", "cluster_purity": "cluster purity", "abx": "ABX error",
             "word_map": "word MAP@R", "variance_partition": "share of variance",
-            "subspace_angles": "subspace angles"}  # fmt: skip
+            "subspace_angles": "mean angle between subspaces (°)"}  # fmt: skip
 LOWER_IS_BETTER = ("abx",)
 
 # %% ../../nbs/08_probing/names.ipynb #7e3d7b84
@@ -21,6 +21,8 @@ def property_name(
     variant: str = "",  # decoding, within, k100, …
 ) -> str:  # "phone, held-out R² (decoding)"
     "A property and how it is measured, for people."
+    if measure == "subspace_angles" and variant == "phone_speaker":  # of two targets at once
+        target, variant = target and "phone and speaker", ""
     names = TARGETS.get(target, target.replace("_", " ")), MEASURES.get(measure, measure.replace("_", " "))
     what = ", ".join(filter(None, names))
     return f"{what} ({variant.replace('_', ' ')})" if variant else what

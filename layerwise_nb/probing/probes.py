@@ -28,6 +28,15 @@ def control_labels(
 def _one_hot(codes: np.ndarray, n_classes: int) -> np.ndarray:
     return (codes[:, None] == np.arange(n_classes)).astype(np.float32)
 
+
+def _sums(x: np.ndarray, y: np.ndarray) -> tuple:
+    return x.sum(0, dtype=np.float64), y.sum(0, dtype=np.float64), x.T @ x, x.T @ y
+
+
+def _scales(variances: np.ndarray) -> np.ndarray:
+    "Standard deviations; those of features that do not vary are 1."
+    return np.sqrt(np.where(variances > 1e-9 * max(variances.max(), 1e-300), variances, 1))
+
 # %% ../../nbs/08_probing/probes.ipynb #7c4c7af7
 def ridge_predictions(
     features: np.ndarray,  # (n, dim)
@@ -65,15 +74,6 @@ def ridge_predictions(
             out[rows] = part.argmax(1)
     return found
 
-# %% ../../nbs/08_probing/probes.ipynb #67e89a8c
-def _sums(x: np.ndarray, y: np.ndarray) -> tuple:
-    return x.sum(0, dtype=np.float64), y.sum(0, dtype=np.float64), x.T @ x, x.T @ y
-
-
-def _scales(variances: np.ndarray) -> np.ndarray:
-    "Standard deviations; those of features that do not vary are 1."
-    return np.sqrt(np.where(variances > 1e-9 * max(variances.max(), 1e-300), variances, 1))
-
 # %% ../../nbs/08_probing/probes.ipynb #47cb1c33
 @dataclass(frozen=True, eq=False)
 class ProbeResult:
@@ -92,40 +92,6 @@ class ProbeResult:
     def n(self) -> int:
         "Rows that were judged."
         return int(self.confusion.sum())
-
-# %% ../../nbs/08_probing/probes.ipynb #16ca9779
-def probe_accuracy(
-    features: np.ndarray,  # (n, dim)
-    labels: Sequence[str],  # (n,) class of each row
-    groups: Sequence[str],  # (n,) speaker of each row
-    types: Sequence[str] | None = None,  # (n,) type of each row, for the control task
-    nulls: Sequence[Sequence[str]] = (),  # sets of labels that mean nothing
-    folds: np.ndarray | None = None,  # (n,) fold of each row; None: by group
-    classifier: str = "ridge",  # "ridge" or "logistic"
-    ridge: float = 0.01,  # penalty a training row
-    seed: int = 0,  # of the control task and the resamples
-    what: str = "speakers",  # what the groups are
-) -> ProbeResult:
-    "Held-out accuracy of a linear classifier, with chance, selectivity and confusion."
-    classes, codes = np.unique(np.asarray(labels), return_inverse=True)
-    if len(classes) < 2:
-        raise ValueError(f"expected 2 or more classes to tell apart; got {len(classes)}: a probe is not defined there")
-    sets = [codes, *(np.searchsorted(classes, own) for own in nulls)]
-    if types is not None:
-        sets.insert(1, np.searchsorted(classes, control_labels(types, labels, seed)))
-    folds = folds_of(groups) if folds is None else np.asarray(folds)
-    predict = {"ridge": ridge_predictions, "logistic": _logistic_predictions}
-    if classifier not in predict:
-        raise ValueError(f"classifier must be one of {', '.join(predict)}; got {classifier!r}")
-    found = predict[classifier](features, sets, folds, ridge)
-    right = [(p == own).astype(float) for p, own in zip(found, sets, strict=True)]
-    control = right.pop(1) if types is not None else np.full(len(codes), np.nan)
-    return ProbeResult(
-        classes, _confusion(codes, found[0], len(classes)), _share(right[0], groups, what, seed),
-        _balanced(codes, right[0], groups, what, seed), _majority(codes, folds), float(control.mean()),
-        _share(right[0] - control, groups, what, seed) if types is not None else Estimate(np.nan, note="no control task"),
-        np.array([own.mean() for own in right[1:]]),
-    )  # fmt: skip
 
 # %% ../../nbs/08_probing/probes.ipynb #31a8fed0
 def _confusion(codes: np.ndarray, predicted: np.ndarray, k: int) -> np.ndarray:
@@ -174,3 +140,37 @@ def _logistic_predictions(features, labels, folds, ridge) -> list[np.ndarray]:
             out[~train] = model.fit(features[train], own[train]).predict(features[~train])
         found.append(out)
     return found
+
+# %% ../../nbs/08_probing/probes.ipynb #16ca9779
+def probe_accuracy(
+    features: np.ndarray,  # (n, dim)
+    labels: Sequence[str],  # (n,) class of each row
+    groups: Sequence[str],  # (n,) speaker of each row
+    types: Sequence[str] | None = None,  # (n,) type of each row, for the control task
+    nulls: Sequence[Sequence[str]] = (),  # sets of labels that mean nothing
+    folds: np.ndarray | None = None,  # (n,) fold of each row; None: by group
+    classifier: str = "ridge",  # "ridge" or "logistic"
+    ridge: float = 0.01,  # penalty a training row
+    seed: int = 0,  # of the control task and the resamples
+    what: str = "speakers",  # what the groups are
+) -> ProbeResult:
+    "Held-out accuracy of a linear classifier, with chance, selectivity and confusion."
+    classes, codes = np.unique(np.asarray(labels), return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(f"expected 2 or more classes to tell apart; got {len(classes)}: a probe is not defined there")
+    sets = [codes, *(np.searchsorted(classes, own) for own in nulls)]
+    if types is not None:
+        sets.insert(1, np.searchsorted(classes, control_labels(types, labels, seed)))
+    folds = folds_of(groups) if folds is None else np.asarray(folds)
+    predict = {"ridge": ridge_predictions, "logistic": _logistic_predictions}
+    if classifier not in predict:
+        raise ValueError(f"classifier must be one of {', '.join(predict)}; got {classifier!r}")
+    found = predict[classifier](features, sets, folds, ridge)
+    right = [(p == own).astype(float) for p, own in zip(found, sets, strict=True)]
+    control = right.pop(1) if types is not None else np.full(len(codes), np.nan)
+    return ProbeResult(
+        classes, _confusion(codes, found[0], len(classes)), _share(right[0], groups, what, seed),
+        _balanced(codes, right[0], groups, what, seed), _majority(codes, folds), float(control.mean()),
+        _share(right[0] - control, groups, what, seed) if types is not None else Estimate(np.nan, note="no control task"),
+        np.array([own.mean() for own in right[1:]]),
+    )  # fmt: skip

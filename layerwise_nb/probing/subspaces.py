@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .folds import Estimate, jackknife_interval
-from .target_r2 import target_r2
+from .target_r2 import held_out_r2, target_r2
 from .targets import FoldSums, fold_sums
 
 # %% ../../nbs/08_probing/subspaces.ipynb #796538bc
@@ -131,24 +131,49 @@ def null_cca(
     return np.array([own.mean.value for own in found]), np.array([own.pwcca.value for own in found])
 
 # %% ../../nbs/08_probing/subspaces.ipynb #99fee68b
+def _of_columns(sums: FoldSums, columns: np.ndarray) -> FoldSums:
+    "The sums with some of the predictors."
+    xx = sums.xx[:, columns[:, None], columns]
+    return FoldSums(sums.n, sums.x[:, columns], sums.y, xx, sums.xy[:, columns], sums.yy, sums.blocks)
+
+
+def _difference(total: Estimate, *others: Estimate) -> Estimate:
+    "One value minus others, with the interval of the difference."
+    value = total.value - sum(own.value for own in others)
+    if not total.left_out:
+        return Estimate(value, groups=total.groups, note=total.note)
+    left_out = np.asarray(total.left_out) - sum(np.asarray(own.left_out) for own in others)
+    return jackknife_interval(value, left_out, total.groups, "utterances")
+
+# %% ../../nbs/08_probing/subspaces.ipynb #616ac0c2
 def variance_partition(
     layer: np.ndarray,  # frames (n, dim)
     properties: Mapping[str, np.ndarray],  # name -> (n, columns)
     folds: np.ndarray,  # (n,) fold of the utterance of each frame
     n_groups: int = 0,  # utterances
-) -> dict[str, Estimate]:  # "total", "shared", and each property: its unique share
+    moves: Mapping[str, Sequence[np.ndarray]] | None = None,  # name -> of each null the row whose value each row gets
+) -> dict[str, tuple[Estimate, np.ndarray]]:  # "total", "shared", and each property: its unique share; and their nulls
     "Unique and shared held-out R² of a layer, each of its features counting the same."
-    def explained(names: Sequence[str]) -> tuple[Estimate, int]:
-        x = np.concatenate([np.asarray(properties[name], float).reshape(len(layer), -1) for name in names], axis=1)
-        sums = fold_sums(x, {"layer": layer}, folds)
-        return target_r2(sums, n_groups, scale_y=True, what="utterances")["layer"].estimate
-
-    names = list(properties)
+    names, arrays = list(properties), [np.asarray(x, float).reshape(len(layer), -1) for x in properties.values()]
     if len(names) < 2:
         raise ValueError(f"expected 2 or more properties to share a layer; got {len(names)}")
-    total = explained(names)
-    unique = {name: Estimate(total.value - explained([n for n in names if n != name]).value) for name in names}
-    return {"total": total, "shared": Estimate(total.value - sum(own.value for own in unique.values())), **unique}
+    of = np.repeat(np.arange(len(names)), [x.shape[1] for x in arrays])
+    columns = {"total": np.arange(len(of)), **{name: np.flatnonzero(of != i) for i, name in enumerate(names)}}
+    sums = fold_sums(np.concatenate(arrays, axis=1), {"layer": layer}, folds)
+    common = {"n_groups": n_groups, "scale_y": True, "what": "utterances"}
+    found = {k: target_r2(_of_columns(sums, own), **common)["layer"] for k, own in columns.items()}
+    total = found["total"].estimate
+    shares = {name: _difference(total, found[name].estimate) for name in names}
+    nulls = {k: [] for k in found}
+    for rows in zip(*((moves or dict.fromkeys(names, ()))[name] for name in names), strict=True):
+        moved = np.concatenate([x[own] for x, own in zip(arrays, rows, strict=True)], axis=1)
+        sums = fold_sums(moved, {"layer": layer}, folds)
+        for k, own in columns.items():
+            nulls[k].append(held_out_r2(_of_columns(sums, own), {"layer": found[k].ridges}, scale_y=True)["layer"])
+    whole = np.array(nulls["total"])
+    lost = {name: whole - nulls[name] for name in names}
+    return {"total": (total, whole), "shared": (_difference(total, *shares.values()), whole - sum(lost.values())),
+            **{name: (shares[name], lost[name]) for name in names}}  # fmt: skip
 
 # %% ../../nbs/08_probing/subspaces.ipynb #9b0ba2d2
 def class_directions(

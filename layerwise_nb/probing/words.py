@@ -18,6 +18,21 @@ def _unit_rows(features: np.ndarray) -> np.ndarray:
     norms = np.linalg.norm(x, axis=1, keepdims=True)
     return x / np.where(norms > 0, norms, 1)
 
+# %% ../../nbs/08_probing/words.ipynb #db349642
+def _nearest(x: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
+    "The k nearest neighbors of some rows by cosine, nearest first."
+    cosine = x[rows] @ x.T
+    cosine[np.arange(len(rows)), rows] = -np.inf  # not itself
+    near = np.argpartition(-cosine, k - 1, axis=1)[:, :k]
+    return np.take_along_axis(near, np.argsort(-np.take_along_axis(cosine, near, 1), axis=1, kind="stable"), 1)
+
+
+def _precision(same: np.ndarray, r: np.ndarray) -> np.ndarray:
+    "Average precision at r of rankings."
+    right = same & (np.arange(same.shape[1]) < r[:, None])
+    total = (right * np.cumsum(right, 1) / np.arange(1, same.shape[1] + 1)).sum(1)
+    return np.where(r > 0, total / np.maximum(r, 1), np.nan)
+
 # %% ../../nbs/08_probing/words.ipynb #26eea586
 def word_precision(
     features: np.ndarray,  # (n_segments, dim), one row a word segment
@@ -37,22 +52,7 @@ def word_precision(
             out[rows] = _precision(own[near] == own[rows][:, None], counts[own[rows]] - 1)
     return found if len(nulls) else found[0]
 
-# %% ../../nbs/08_probing/words.ipynb #db349642
-def _nearest(x: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
-    "The k nearest neighbors of some rows by cosine, nearest first."
-    cosine = x[rows] @ x.T
-    cosine[np.arange(len(rows)), rows] = -np.inf  # not itself
-    near = np.argpartition(-cosine, k - 1, axis=1)[:, :k]
-    return np.take_along_axis(near, np.argsort(-np.take_along_axis(cosine, near, 1), axis=1, kind="stable"), 1)
-
-
-def _precision(same: np.ndarray, r: np.ndarray) -> np.ndarray:
-    "Average precision at r of rankings."
-    right = same & (np.arange(same.shape[1]) < r[:, None])
-    total = (right * np.cumsum(right, 1) / np.arange(1, same.shape[1] + 1)).sum(1)
-    return np.where(r > 0, total / np.maximum(r, 1), np.nan)
-
-
+# %% ../../nbs/08_probing/words.ipynb #f58ffd57
 def word_map(
     features: np.ndarray,  # (n_segments, dim), one row a word segment
     items: Sequence[str],  # (n_segments,) its word

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..audio.containers import AudioError
-from ..audio.files import Listing, PathSource
+from ..audio.utterances import Listing, PathSource
 from .entries import TableLine, json_lines, list_lines, read_table_text
 
 # %% ../../nbs/04_sources/cuts.ipynb #e3951684

@@ -19,8 +19,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..audio.containers import AudioError
-from ..audio.files import Entry, Listing, Part
 from ..audio.speakers import layout_speaker
+from ..audio.utterances import Entry, Listing, Part
 
 # %% ../../nbs/04_sources/entries.ipynb #4c77fd80
 _KNOWN = {

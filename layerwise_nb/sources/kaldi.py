@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..audio.containers import AudioError
-from ..audio.files import Listing, PathSource
+from ..audio.utterances import Listing, PathSource
 from .entries import TableLine, list_lines, read_table_text
 
 # %% ../../nbs/04_sources/kaldi.ipynb #b07809b0

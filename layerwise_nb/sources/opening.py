@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from ..audio.files import Entry, Folder, Source
+from ..audio.utterances import Entry, Folder, Source
 from ..core.commands import UsageError
 from .cuts import Cuts, is_cut
 from .dataset import DatasetName, HubDataset

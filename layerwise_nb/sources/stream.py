@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from ..audio.containers import AudioError
 from ..audio.decode import read_header
-from ..audio.files import Entry, Listing
+from ..audio.utterances import Entry, Listing
 from ..core.files import cannot_write
 from .dataset import HubDataset, load_rows, row_columns, row_entry
 from .entries import TableLine, json_lines, list_lines, read_table_text

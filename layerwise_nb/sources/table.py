@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..audio.files import Listing, PathSource
+from ..audio.utterances import Listing, PathSource
 from layerwise_nb.sources.entries import (
     TableLine,
     describe_columns,
