@@ -149,7 +149,7 @@ def check_film(page: Path, store: FeatureStore) -> None:
     assert abs(data["duration"] - record["seconds"]) < 1e-3
     assert 0 <= data["times"][0] < data["times"][-1] <= data["duration"] + 0.16, "a codec's last frame ends behind the audio"
     over_time = np.frombuffer(base64.b64decode(data["over_time"]), "<f4")
-    assert np.isfinite(over_time).mean() > 0.99, page  # a window may have no value
+    assert np.isfinite(over_time).mean() > 0.8, page  # a window of six frames may have no value
 
 
 def check_numbers(path: Path) -> None:
