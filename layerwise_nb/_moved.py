@@ -66,7 +66,7 @@ MOVED = {
     "reservoir": ("summaries.reservoir",),
     "second_moments": ("core.checks", "measures.second_moments", "measures.gram"),
     "segments": ("audio.segments",),
-    "similarity": ("measures.matrix", "measures.linear", "measures.geometry", "measures.pairwise"),
+    "similarity": ("measures.matrix", "measures.registry", "measures.linear", "measures.geometry", "measures.pairwise"),
     "similarity_analysis": ("core.commands", "analyses.similarity", "analyses.study", "analyses.analysis", "similarity"),
     "sound": ("audio.spectrogram", "corpus.recording"),
     "store": ("features.npz", "features.run_folder", "features.store", "core.files"),

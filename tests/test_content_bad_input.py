@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from layerwise_nb.content_analysis.measures import Shared, measure_layer
+from layerwise_nb.content_analysis.measures import measure_layer
 from layerwise_nb.content_analysis.sample import EFFORTS, ContentSample, Targets, collect
+from layerwise_nb.content_analysis.shared import Shared
 from layerwise_nb.corpus.labels import CorpusLabels
 from layerwise_nb.features.catalogue import feature_catalogue
 from layerwise_nb.labels.intervals import Interval

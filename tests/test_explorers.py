@@ -537,7 +537,8 @@ def test_a_new_measure_is_one_record(folder, at_once, monkeypatch):
 
     from layerwise_nb.figures.heatmap import heatmap
     from layerwise_nb.figures.style import DIVERGING
-    from layerwise_nb.measures.matrix import MEASURES, SimilarityMatrix
+    from layerwise_nb.measures.matrix import SimilarityMatrix
+    from layerwise_nb.measures.registry import MEASURES
 
     new = dict(label="Agreement", reading="from -2 to 2", range=(-2.0, 2.0), signed=True, quick=True)
     monkeypatch.setitem(MEASURES, "agreement", replace(MEASURES["linear_cka"], **new))

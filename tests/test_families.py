@@ -87,3 +87,22 @@ def test_every_layer_has_its_group_in_a_figure():
             runs = layer_groups(list(catalogue))
             drawn = [shown.get(group, f"none of {name}") for group, first, stop in runs for _ in range(first, stop)]
             assert drawn == [f.group for f in catalogue.values()], name
+
+
+def test_windows_tile_the_frames_of_every_family():
+    "Long audio is cut so that the frames of the parts, one after the other, are those of the whole, and every sample is in one."
+    from layerwise_nb.audio.segments import window_bounds
+    from layerwise_nb.features.catalogue import shortest_audio
+    from layerwise_nb.models.load import FAMILIES
+
+    rng = np.random.default_rng(0)
+    for name, make in ((name, make) for family in FAMILIES for name, make in family.random.items()):
+        catalogue = next(family for family in FAMILIES if name in family.random).catalogue(make()[0])
+        grid, shortest = common_grid(catalogue), shortest_audio(catalogue)
+        for n_samples, window in zip(rng.integers(4_000, 200_000, 20), rng.integers(4_000, 60_000, 20), strict=True):
+            bounds, centers = window_bounds(int(n_samples), int(window), shortest, grid.stride, grid.ceil), []
+            for start, stop in bounds:
+                assert 0 <= start < stop <= n_samples and stop - start <= window, name
+                centers.append(start + grid.centers(grid.n_frames(stop - start)))
+            np.testing.assert_array_equal(np.concatenate(centers), grid.centers(grid.n_frames(int(n_samples))), name)
+            assert not grid.ceil or bounds[-1][1] == n_samples, name

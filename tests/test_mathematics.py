@@ -9,7 +9,8 @@ from scipy.stats import rankdata
 from test_notebooks import ROOT
 
 from layerwise_nb.measures import geometry, linear, pairwise
-from layerwise_nb.measures.matrix import LAYER_MEASURES, MEASURES
+from layerwise_nb.measures.matrix import LAYER_MEASURES
+from layerwise_nb.measures.registry import MEASURES
 
 PAGE = (ROOT / "nbs/explanations/mathematics.md").read_text(encoding="utf-8")
 known = np.random.RandomState(1337)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from .page import Card
@@ -138,6 +139,7 @@ def open_study(
     known_analyses: Sequence[Analysis] = (),  # whose settings may be there, too
 ) -> Iterator[tuple[Study, dict[str, Any]]]:  # the study, and all settings
     "A study for a `with`, opened by all processes of the launch; settings are checked before."
+    settings = {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}  # files say them
     team = join_processes(settings.get("wait_minutes", 10.0))
     try:
         study, settings = team.together(lambda: _open(analyses, settings, known_analyses, team.rank > 0))

@@ -209,7 +209,8 @@ def _change_csv(change: LayerChange) -> str:
         for j, model in enumerate(change.models[1:]):
             for reference, values in ((change.models[0], change.with_first), (change.models[j], change.with_previous)):
                 control = "" if change.control is None else repr(float(change.control[i]))
-                rows.writerow([layer, group, model, reference, *map(repr, values[:, i, j].tolist()), control])
+                numbers = (repr(x) if np.isfinite(x) else "" for x in values[:, i, j].tolist())
+                rows.writerow([layer, group, model, reference, *numbers, control])
     return table.getvalue()
 
 

@@ -32,8 +32,9 @@ from ..features.catalogue import common_grid
 from ..features.frame_grid import same_grid
 from ..features.store import FeatureStore
 from ..measures.bootstrap import MatrixIntervals, bootstrap_difference, bootstrap_matrix
-from ..measures.matrix import MEASURES, similarity_matrix
+from ..measures.matrix import similarity_matrix
 from ..measures.null import shifted_rows
+from ..measures.registry import MEASURES
 from layerwise_nb.summaries.paired import (
     PairedFrames,
     common_utterances,

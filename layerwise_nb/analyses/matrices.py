@@ -21,8 +21,9 @@ from ..core.arrays import write_arrays
 from ..core.commands import split_list
 from ..core.files import write_text
 from ..measures.bootstrap import MatrixIntervals, bootstrap_matrix
-from ..measures.matrix import MEASURES, SimilarityMatrix, needs_frames, similarity_matrix
+from ..measures.matrix import SimilarityMatrix, similarity_matrix
 from ..measures.outliers import dominated
+from ..measures.registry import MEASURES, needs_frames
 from ..summaries.summary import CorpusSummary
 
 # %% ../../nbs/14_analyses/matrices.ipynb #87e8a2f5
@@ -161,10 +162,11 @@ def _csv(matrix: SimilarityMatrix) -> str:
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(["", *matrix.names_b])
-    rows.writerows([name, *map(repr, row.tolist())] for name, row in zip(matrix.names_a, matrix.values, strict=True))
+    for name, row in zip(matrix.names_a, matrix.values, strict=True):
+        rows.writerow([name, *(repr(x) if np.isfinite(x) else "" for x in row.tolist())])
     return table.getvalue()
 
-# %% ../../nbs/14_analyses/matrices.ipynb #b56140b1
+
 def write_three(
     stem: Path,  # where, without a suffix
     what: str,  # kind of content of the arrays

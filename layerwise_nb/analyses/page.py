@@ -143,7 +143,8 @@ def _links(files: Sequence[Path], page: Path, inline: bool) -> list[dict]:
 # %% ../../nbs/14_analyses/page.ipynb #aa6e3ddd
 def _described(figure: Card) -> Card:
     "The card with what is seen and its details, which the figure knows that is kept as data."
-    from layerwise_nb.figures.specification import alternative_text, read_figure
+    from layerwise_nb.figures.specification import read_figure
+    from layerwise_nb.figures.words import alternative_text
 
     kept = next((path for path in map(Path, figure.files) if path.name.endswith(".figure.json")), None)
     if figure.alt or kept is None:
@@ -175,14 +176,11 @@ LIMIT = 20_000_000  # bytes of a page that holds everything
 
 def _plotly(folder: Path, inline: bool) -> dict[str, str]:
     "The library, beside the page or in it."
-    from plotly.offline import get_plotlyjs, get_plotlyjs_version
+    from layerwise_nb.figures.figure import plotly_beside, plotly_script
 
     if inline:
-        return {"library": "", "inlined": get_plotlyjs()}
-    name = f"plotly-{get_plotlyjs_version()}.min.js"
-    if not (folder / name).exists():
-        write_text(folder / name, get_plotlyjs())
-    return {"library": name, "inlined": ""}
+        return {"library": "", "inlined": plotly_script()}
+    return {"library": plotly_beside(folder), "inlined": ""}
 
 # %% ../../nbs/14_analyses/page.ipynb #512aa91d
 def _put_videos(shown: Sequence[dict], room: int) -> list[str]:  # names of those left out

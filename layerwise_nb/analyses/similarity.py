@@ -37,7 +37,7 @@ from .page import Card
 from .study import Study, check_control
 from ..core.commands import attempt, split_list
 from ..features.store import FeatureStore
-from ..measures.matrix import MEASURES
+from ..measures.registry import MEASURES
 from ..summaries.paired import PairedFrames
 
 # %% ../../nbs/14_analyses/similarity.ipynb #d9acbf3d

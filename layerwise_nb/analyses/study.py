@@ -110,8 +110,8 @@ class Study:
 
     def __init__(
         self,
-        features_dir: str = None,  # features folder, or one above it
-        output_dir: str = None,  # the results go below <output_dir>/clean_analysis
+        features_dir: str | Path = None,  # features folder, or one above it
+        output_dir: str | Path = None,  # the results go below <output_dir>/clean_analysis
         layers: str = "",  # layers to analyze, separated by commas; empty: all
         align: str = "pool",  # how faster layers come to the common frames: pool, nearest or linear
         reservoir_size: int = 4000,  # frames kept for intervals and for measures of pairs of frames
@@ -123,7 +123,8 @@ class Study:
         shard: str = None,  # read part i of n only, e.g. 2/4, and leave its sums; the same without it puts all parts together
         wait_minutes: float = 10.0,  # under accelerate launch: how long to wait for processes that do not come
     ):
-        self.settings = {name: value for name, value in locals().items() if name != "self"}
+        given = {name: value for name, value in locals().items() if name != "self"}
+        self.settings = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}  # for JSON
         check_settings(self.settings)
         self.team: Alone = Alone()  # the processes that share the reading
         self.left_out: dict[str, str] = {}  # utterances that could not be read, and why
@@ -253,7 +254,7 @@ def save(
     files: Sequence[Path] = (),  # what else belongs to it
 ) -> Card:
     "A figure in the formats asked for, as data and as CSV of its numbers: a card for the page."
-    from layerwise_nb.figures.specification import alternative_text
+    from layerwise_nb.figures.words import alternative_text
 
     path = self.folder / stem
     numbers = [] if path.with_name(f"{path.name}.csv") in files else ["csv"]  # a table of its own says more

@@ -99,6 +99,7 @@ def _save_change(shown: _Shown) -> None:
     caption = "A row for each layer, from the waveform up."
     shown.panels("activity", "How fast each layer changes, moment by moment", caption, [panel])
     found_s, true_s, score = find_boundaries(changes[few[-1]].cosine_distance, times), None, None
+    found_s = np.minimum(found_s, shown.utterance.seconds)  # the last frame of a codec ends behind the audio
     if shown.labels:
         true_s = alignment_boundaries(shown.recording.intervals, shown.settings["label_tier"])
         score = score_boundaries(found_s, true_s, shown.utterance.seconds)

@@ -224,7 +224,7 @@ def _decode(path: AudioPlace, header: AudioHeader, first: int = 0, stop: int | N
     return samples
 
 # %% ../../nbs/03_audio/decode.ipynb #2e67e8f0
-MIN_SAMPLES = 400  # of one frame of the HuBERT family
+MIN_SAMPLES = 400  # of one frame of the HuBERT family: the default where no model is named
 
 
 def resampled_length(
@@ -291,6 +291,6 @@ def load_audio(
         raise AudioError("not finite", f"{path} holds NaN or Inf, first at sample {bad}: it was written wrongly")
     if header.sample_rate != sample_rate and len(waveform):
         waveform = _resample(waveform, header.sample_rate, sample_rate, path)
-    check_length(len(waveform), path)
+    check_length(len(waveform), path, 1)  # how many a frame needs is the model's matter
     waveform.setflags(write=False)
     return waveform, header

@@ -20,31 +20,34 @@ from ..labels.alignment import Alignments, Interval
 def window_bounds(
     n_samples: int,  # length of the whole
     window_samples: int,  # most samples of a window
-    receptive_field: int = 400,  # samples a frame sees
+    receptive_field: int = 400,  # samples a frame sees (default: the HuBERT family's)
     stride: int = 320,  # samples from one frame to the next
+    ceil: bool = False,  # one frame for every stride that has begun: windows follow one another
 ) -> list[tuple[int, int]]:  # (first sample, one past the last) of each window
     "Windows whose frames tile the frames of the whole."
+    receptive_field = stride if ceil else receptive_field
     if window_samples < receptive_field:
         raise ValueError(f"a window needs at least {receptive_field} samples, one frame; got {window_samples}")
     if n_samples <= window_samples:
         return [(0, n_samples)]
-    frames = (n_samples - receptive_field) // stride + 1
+    frames = -(-n_samples // stride) if ceil else (n_samples - receptive_field) // stride + 1
     per_window = (window_samples - receptive_field) // stride + 1
     firsts = range(0, frames, per_window)
     stops = [(min(first + per_window, frames) - 1) * stride + receptive_field for first in firsts]
-    return [(first * stride, stop) for first, stop in zip(firsts, stops, strict=True)]
+    return [(first * stride, min(stop, n_samples)) for first, stop in zip(firsts, stops, strict=True)]
 
 # %% ../../nbs/03_audio/segments.ipynb #f88424d1
 def cut_windows(
     utterances: Sequence[Utterance],  # whole files
     window_samples: int,  # most samples of a window
-    receptive_field: int = 400,  # samples a frame sees
+    receptive_field: int = 400,  # samples a frame sees (default: the HuBERT family's)
     stride: int = 320,  # samples from one frame to the next
+    ceil: bool = False,  # one frame for every stride that has begun
 ) -> list[Utterance]:  # `<name>_seg000`, …; short utterances as they are
     "Cut the utterances that are longer than a window."
     parts = []
     for u in utterances:
-        bounds = window_bounds(u.n_samples, window_samples, receptive_field, stride)
+        bounds = window_bounds(u.n_samples, window_samples, receptive_field, stride, ceil)
         if len(bounds) == 1:
             parts.append(u)
             continue
@@ -61,7 +64,7 @@ def cut_spans(
     alignments: str | Path | Alignments,  # folder of labels, a file for many, or these opened
     tier: str = "words",  # tier of the labels
     sample_rate: int = 16_000,  # Hz, the model's
-    min_samples: int = 400,  # samples of one frame
+    min_samples: int = 400,  # samples of one frame (default: the HuBERT family's)
 ) -> tuple[list[Utterance], dict[str, AudioError]]:  # `<name>_words0000`, …; name -> error of what was refused
     "Cut utterances at the labeled intervals of an alignment."
     if not isinstance(alignments, Alignments):

@@ -15,7 +15,8 @@ from functools import cached_property
 import numpy as np
 from fastcore.basics import patch
 
-from ..corpus.labels import CorpusLabels, Segments, pool_segments
+from ..corpus.labels import CorpusLabels
+from ..corpus.segments import Segments, pool_segments
 from ..features.catalogue import Feature
 from ..probing.abx import Items
 from ..probing.clusters import FULL as FULL_UNITS

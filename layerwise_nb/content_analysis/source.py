@@ -24,8 +24,9 @@ from layerwise_nb.content_analysis.sample import (
     segment_key,
     segment_rows,
 )
-from ..corpus.labels import CorpusLabels, Segments, pool_segments
+from ..corpus.labels import CorpusLabels
 from ..corpus.recording import find_waveform, read_corpus_labels
+from ..corpus.segments import Segments, pool_segments
 from ..extraction.launch import Alone
 from ..features.catalogue import common_grid
 from ..features.store import FeatureStore

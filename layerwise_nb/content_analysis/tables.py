@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .measures import ContentValue
+from .shared import ContentValue
 from ..probing.folds import Estimate, holm, paired_p
 from ..probing.names import LOWER_IS_BETTER
 

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from ..core.files import temporary_path, whole_file, write_text
-from .labels import Segments
+from .segments import Segments
 
 # %% ../../nbs/10_corpus/export_formats.ipynb #ee6a0ece
 @dataclass(frozen=True, eq=False)

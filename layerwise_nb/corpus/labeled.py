@@ -17,8 +17,9 @@ import numpy as np
 from fastcore.basics import patch
 
 from .aligned import AlignedCorpus
-from .labels import TIERS, CorpusLabels, Segments, pool_segments
+from .labels import TIERS, CorpusLabels
 from .recording import read_corpus_labels
+from .segments import Segments, pool_segments
 from ..features.frame_grid import same_grid
 
 # %% ../../nbs/10_corpus/labeled.ipynb #680be8c4

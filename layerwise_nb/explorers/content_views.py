@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..corpus.aligned import AlignedCorpus
-from ..corpus.labels import CorpusLabels, Segments, pool_segments
+from ..corpus.labels import CorpusLabels
+from ..corpus.segments import Segments, pool_segments
 from .views import sample_names
 from ..features.catalogue import Feature
 from ..measures.moments import copies

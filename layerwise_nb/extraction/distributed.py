@@ -203,6 +203,20 @@ class Processes(Alone):
         self._state = PartialState(cpu=self.device.type == "cpu", backend="gloo")
         self._pulse = _Pulse(self._store, self.rank)
 
+# %% ../../nbs/06_extraction/distributed.ipynb #38d3dd30
+@patch
+def gather(
+    self: Processes,
+    value: Any,  # of this process
+) -> list:
+    "The values of all processes, on all; waits for them."
+    if not self.launched:
+        return [value]
+    from accelerate.utils import gather_object
+
+    with _connected():
+        return gather_object([value])
+
 # %% ../../nbs/06_extraction/distributed.ipynb #662e6c29
 @patch
 def together(
@@ -236,20 +250,6 @@ def from_main(
         with _connected():
             broadcast_object_list(box, from_process=0)
     return box[0]
-
-# %% ../../nbs/06_extraction/distributed.ipynb #38d3dd30
-@patch
-def gather(
-    self: Processes,
-    value: Any,  # of this process
-) -> list:
-    "The values of all processes, on all; waits for them."
-    if not self.launched:
-        return [value]
-    from accelerate.utils import gather_object
-
-    with _connected():
-        return gather_object([value])
 
 # %% ../../nbs/06_extraction/distributed.ipynb #ae49837c
 @patch

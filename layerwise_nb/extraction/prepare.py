@@ -74,7 +74,7 @@ def _list(s: ExtractionSettings, catalogue: Mapping[str, Feature], sample_rate: 
     utterances, refused, notes = survey(source, sample_rate, shortest, s.speaker_table, s.speaker_pattern)
     if s.segment_seconds:
         window = int(s.segment_seconds * sample_rate)
-        utterances = cut_windows(utterances, window, grid.stride if grid.ceil else shortest, grid.stride)
+        utterances = cut_windows(utterances, window, shortest, grid.stride, grid.ceil)
     if s.labels:
         Alignments(s.labels)  # is there, or an error now
     if s.alignments:
@@ -319,33 +319,6 @@ def _run_facts(s: ExtractionSettings, speech: SpeechModel, identity: dict, prove
         "provenance": provenance,
     }
 
-# %% ../../nbs/06_extraction/prepare.ipynb #db05ca18
-def plan_run(
-    s: ExtractionSettings,  # what is asked for
-    speech: SpeechModel,  # the model
-    processes: Processes,  # that share the work
-    accumulator: AccumulatorKind | None,  # what adds utterances up
-    held: ExitStack,  # gets the lock of the folder
-) -> Job:
-    "On process 0: lock the folder, list, see what is done, and share out the rest."
-    folder, device = features_dir(s), processes.device.type
-    utterances, refused, notes = choose_utterances(s, speech.catalogue(), speech.sample_rate)
-    held.enter_context(lock_folder(folder, shard_name(s.shard)))
-    try:
-        with change_records(folder):
-            check_same_run(folder, identity_of(s, speech))
-        before = read_run(folder)
-        _keep_features(speech, s, before, folder)
-        seconds = s.batch_seconds if s.batch_seconds is not None else 160 if device == "cuda" else 0
-        plan, error = _plan_exactly(utterances, int(seconds * speech.sample_rate), speech, s.threads, before)
-        part = _part(plan, refused, s.shard)
-        settled = {"threads": s.threads, "batch_seconds": seconds, "device": device, "batch_error": error}
-        job = _settle(s, speech, processes, accumulator, folder, part, settled)
-        job.notes[:0] = notes
-        return job
-    except OSError as error:
-        raise StoreError(cannot_write(folder, error)) from error
-
 # %% ../../nbs/06_extraction/prepare.ipynb #8f87586f
 def _settle(
     s: ExtractionSettings,
@@ -380,3 +353,30 @@ def _settle(
         start_run(folder, {**facts, "found": len(part.all_names), "processes": processes.count}, shard)
     asked, weights = part.all_names - part.others, speech.identity["weights_sha256"]
     return Job(folder, shares, asked, names, weights, list(everything), provenance, shard, notes, labeled)
+
+# %% ../../nbs/06_extraction/prepare.ipynb #db05ca18
+def plan_run(
+    s: ExtractionSettings,  # what is asked for
+    speech: SpeechModel,  # the model
+    processes: Processes,  # that share the work
+    accumulator: AccumulatorKind | None,  # what adds utterances up
+    held: ExitStack,  # gets the lock of the folder
+) -> Job:
+    "On process 0: lock the folder, list, see what is done, and share out the rest."
+    folder, device = features_dir(s), processes.device.type
+    utterances, refused, notes = choose_utterances(s, speech.catalogue(), speech.sample_rate)
+    held.enter_context(lock_folder(folder, shard_name(s.shard)))
+    try:
+        with change_records(folder):
+            check_same_run(folder, identity_of(s, speech))
+        before = read_run(folder)
+        _keep_features(speech, s, before, folder)
+        seconds = s.batch_seconds if s.batch_seconds is not None else 160 if device == "cuda" else 0
+        plan, error = _plan_exactly(utterances, int(seconds * speech.sample_rate), speech, s.threads, before)
+        part = _part(plan, refused, s.shard)
+        settled = {"threads": s.threads, "batch_seconds": seconds, "device": device, "batch_error": error}
+        job = _settle(s, speech, processes, accumulator, folder, part, settled)
+        job.notes[:0] = notes
+        return job
+    except OSError as error:
+        raise StoreError(cannot_write(folder, error)) from error

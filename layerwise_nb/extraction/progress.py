@@ -74,6 +74,23 @@ class _Count:
             self.seconds += sum(r.get("seconds", 0.0) for r in records)
             self.failed += sum(r["status"] != "done" for r in records)
 
+# %% ../../nbs/06_extraction/progress.ipynb #02204517
+@contextmanager
+def _every(seconds: float, call: Any, stop: threading.Event) -> Iterator[None]:
+    "Call a function at intervals while the body runs."
+
+    def watch() -> None:
+        while not stop.wait(seconds):
+            call()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
 # %% ../../nbs/06_extraction/progress.ipynb #fed2da3f
 @contextmanager
 def progress(
@@ -107,23 +124,6 @@ def progress(
     if live:
         show()
     bar.close()
-
-# %% ../../nbs/06_extraction/progress.ipynb #02204517
-@contextmanager
-def _every(seconds: float, call: Any, stop: threading.Event) -> Iterator[None]:
-    "Call a function at intervals while the body runs."
-
-    def watch() -> None:
-        while not stop.wait(seconds):
-            call()
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
 
 # %% ../../nbs/06_extraction/progress.ipynb #4b7fa5d5
 INTERRUPTED = "interrupted"  # what a summary says of a run that Ctrl-C stopped

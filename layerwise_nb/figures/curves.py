@@ -150,8 +150,9 @@ def _lags(curves: Mapping[str, tuple], bands: Mapping[str, tuple], ylabel: str, 
         (y,), band = check_curves({name: values}, {name: bands[name]} if name in bands else None, len(lags), "lag")
         y, lags = np.asarray(values, dtype=float), 1000 * np.asarray(lags, dtype=float)
         marks.append(Line(lags, y, name, i, *band.get(name, (None, None))))
-        ends += [lags[0], lags[-1]]
-    x, y = Axis("lag (ms)", limits=(min(ends), max(ends)), unit="ms", digits=1), Axis(ylabel, grid=True)
+        ends += [lags[0], lags[-1]] if len(lags) else []  # none: a layer that does not vary
+    limits = (min(ends), max(ends)) if ends else None
+    x, y = Axis("lag (ms)", limits=limits, unit="ms", digits=1), Axis(ylabel, grid=True)
     return FigureSpec(title, [line for line in details if line], [Panel(marks, x, y, 3.0)], kind="Curves")
 
 

@@ -193,7 +193,7 @@ def _write_numbers(ax, image: Image) -> None:
         if ends:
             ax.text(j, i + 0.06, ends, size=7, va="top", **place)
 
-# %% ../../nbs/12_figures/matplotlib_renderer.ipynb #f9a64070
+
 def _norm(scale):
     return (mpl.colors.LogNorm if scale.log else mpl.colors.Normalize)(scale.low, scale.high)
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ROLES', 'Mark', 'Scale', 'Axis', 'Line', 'Area', 'Image', 'Boxes', 'Rule', 'Zones', 'Points', 'Strip', 'Spectrogram',
-           'Panel', 'FigureSpec', 'alternative_text', 'read_figure']
+           'Panel', 'FigureSpec', 'read_figure']
 
 # %% ../../nbs/12_figures/specification.ipynb #b2e1ccc6
 import base64
@@ -302,74 +302,6 @@ class FigureSpec:
                     cells = ["" if not np.isfinite(v) else repr(float(v)) for v in values]
                     rows.writerow([panel.y.title or i, series, x, *cells, note])
         return table.getvalue()
-
-# %% ../../nbs/12_figures/specification.ipynb #d2628f03
-def _course(name: str, values: np.ndarray, x: Sequence[float], axis: Axis) -> str:
-    "What a curve does, in words."
-    values = np.asarray(values, dtype=float)
-    if not np.isfinite(values).any():
-        return f"{name}: no values"
-    where = axis.name(x[int(np.nanargmax(values))])
-    return f"{name} from {np.nanmin(values):.3g} to {np.nanmax(values):.3g}, highest at {where}"
-
-
-def _counted(n: int, what: str) -> str:
-    return f"{n} {what}{'s' * (n != 1)}"
-
-# %% ../../nbs/12_figures/specification.ipynb #cd60b22c
-def _mark_seen(mark: Mark, panel: Panel) -> str:
-    "What a mark shows, in words; nothing for what only helps the eye."
-    if isinstance(mark, Image):
-        return _image_seen(mark, panel)
-    if isinstance(mark, Boxes):
-        middle = mark.quantiles[:, len(mark.levels) // 2]
-        return _course("median", middle, np.arange(len(middle)), panel.x)
-    if isinstance(mark, Line) and mark.name:
-        return _course(mark.name, mark.y, mark.x, panel.x)
-    if isinstance(mark, Area) and mark.name:
-        return _course(mark.name, np.asarray(mark.high) - np.asarray(mark.low), mark.x, panel.x)
-    if isinstance(mark, Points) and (mark.name or len(mark.texts)):
-        return _counted(len(mark.x), "point") + f" ({mark.name})" * bool(mark.name)
-    return _counted(len(mark.labels), "label") if isinstance(mark, Strip) else ""
-
-# %% ../../nbs/12_figures/specification.ipynb #717c02a7
-def _extremes(image: Image, panel: Panel) -> str:
-    "The highest and the lowest cell of named rows and columns; of a square one, beside the diagonal."
-    told, rows, columns = image.told.copy(), list(panel.y.names), list(panel.x.names)
-    told[~np.isfinite(image.values)] = np.nan
-    if rows == columns:
-        np.fill_diagonal(told, np.nan)
-    if not rows or not columns or np.isfinite(told).sum() < 2:
-        return ""
-    ends = [np.unravel_index(find(told), told.shape) for find in (np.nanargmax, np.nanargmin)]
-    high, low = (f"{rows[i]} and {columns[j]} ({told[i, j]:.3g})" for i, j in ends)
-    return f", highest {high}, lowest {low}"
-
-
-def _image_seen(image: Image, panel: Panel) -> str:
-    "What a heat map shows, in words: its range, or where each row is highest if rows have ranges of their own."
-    known, shape = np.isfinite(image.values), "{} x {} cells".format(*image.values.shape)
-    if image.numbers is not None and panel.y.names:
-        rows = [(name, row, told) for name, row, told in zip(panel.y.names, image.values, image.told, strict=True)
-                if np.isfinite(row).any()]  # fmt: skip
-        best = [f"{name} at {panel.x.name(k)} ({told[k]:.3g})" for name, row, told in rows[:12] for k in [int(np.nanargmax(row))]]
-        return f"{shape}; best in each row: {', '.join(best)}" + f" and {len(rows) - 12} more rows" * (len(rows) > 12)
-    reach = f", {image.told[known].min():.3g} to {image.told[known].max():.3g}" if known.any() else ""
-    missing = f", {(~known).sum()} without a value" if not known.all() else ""
-    return f"{image.scale.label}: {shape}{reach}{missing}{_extremes(image, panel)}".removeprefix(": ")
-
-# %% ../../nbs/12_figures/specification.ipynb #c9cfff57
-def alternative_text(
-    spec: FigureSpec,
-) -> str:  # a few sentences
-    "What is seen, for those who cannot see it."
-    seen = []
-    for panel in spec.panels:
-        parts = [text for mark in panel.marks if (text := _mark_seen(mark, panel))]
-        more = [f"and {len(parts) - 6} more"] if len(parts) > 6 else []
-        seen += ["; ".join([*parts[:6], *more])] if parts else []
-    sentences = [f"{spec.kind}: {spec.title.rstrip('.')}", *seen]
-    return " ".join(text if text.endswith(("?", "!")) else f"{text}." for text in sentences)
 
 # %% ../../nbs/12_figures/specification.ipynb #dcaa0ee1
 def _encoded(value: Any) -> Any:

@@ -22,7 +22,7 @@ import plotly.graph_objects as go
 from matplotlib import font_manager
 
 from ..core.notes import Note
-from ..measures.matrix import MEASURES
+from ..measures.registry import MEASURES
 
 # %% ../../nbs/12_figures/style.ipynb #d3b2b74c
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito, those seen on any ground

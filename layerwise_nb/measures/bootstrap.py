@@ -13,9 +13,10 @@ import numpy as np
 
 from ..core.checks import check_frames, check_same_n
 from ..core.notes import Note, UndefinedError
-from .matrix import MEASURES, SimilarityMatrix, similarity_matrix
+from .matrix import SimilarityMatrix, similarity_matrix
 from .null import circular_shift_null, effective_n, split_by_group  # noqa: F401 (they belong here too)
 from .outliers import massive_frames, usual_mean
+from .registry import MEASURES
 
 # %% ../../nbs/07_measures/bootstrap.ipynb #ec405789
 _all_ = ["circular_shift_null", "effective_n", "split_by_group"]  # with these, all that asks how sure a number is

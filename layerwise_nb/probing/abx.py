@@ -7,7 +7,7 @@ __all__ = ['Items', 'AbxResult', 'abx']
 
 # %% ../../nbs/08_probing/abx.ipynb #ebe0eb03
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 import numpy as np
@@ -40,6 +40,7 @@ class AbxResult:
     pair: np.ndarray  # (n_cells,) phone of A and X times len(labels), plus phone of B
     cells: np.ndarray  # (n_cells,) error
     n_items: int  # segments used
+    null: np.ndarray = field(default_factory=lambda: np.empty(0))  # (nulls,) error of labels that mean nothing
 
     def weighted(
         self,
@@ -130,20 +131,19 @@ def _blocks(phone, speaker, context, keep, across: bool, max_x: int | None, rng)
 
 # %% ../../nbs/08_probing/abx.ipynb #4f524270
 def _scores(block: _Block, d: np.ndarray, phone, speaker, n_phones: int) -> Iterator[tuple]:
-    "(speaker of X, pair, error) of every cell in a block."
+    "(speaker of X, pair, *errors) of every cell in a block, of distances (sets, n_rows, n_columns)."
     within, column_phone = block.rows is block.columns, phone[block.columns]
     names, starts, sizes = np.unique(column_phone, return_index=True, return_counts=True)
-    if within:
-        np.fill_diagonal(d, np.inf)
     for row_phone, row_speaker, rows in _runs(phone[block.rows], speaker[block.rows]):
-        mine = column_phone == row_phone
+        mine, own = column_phone == row_phone, d[:, rows]
         n_a = mine.sum() - within
         if n_a < 1 or len(names) < 2:
             continue
-        wins = np.add.reduceat(_wins(d[rows][:, mine], d[rows]).sum(0), starts)
+        wins = _wins(own[..., mine].reshape(-1, mine.sum()), own.reshape(-1, len(mine))).reshape(own.shape)
         others = names != row_phone
-        error = 1 - wins[others] / (n_a * len(d[rows]) * sizes[others])
-        yield from zip([row_speaker] * others.sum(), row_phone * n_phones + names[others], error, strict=True)
+        errors = 1 - np.add.reduceat(wins.sum(1), starts, axis=1)[:, others] / (n_a * own.shape[1] * sizes[others])
+        pairs = row_phone * n_phones + names[others]
+        yield from ((row_speaker, pair, *own) for pair, own in zip(pairs.tolist(), errors.T.tolist(), strict=True))
 
 
 def _runs(phones: np.ndarray, speakers: np.ndarray) -> Iterator[tuple[int, int, slice]]:
@@ -151,6 +151,20 @@ def _runs(phones: np.ndarray, speakers: np.ndarray) -> Iterator[tuple[int, int, 
     edges = np.flatnonzero(np.diff(phones) | np.diff(speakers)) + 1
     for start, stop in zip([0, *edges], [*edges, len(phones)], strict=True):
         yield phones[start], speakers[start], slice(start, stop)
+
+# %% ../../nbs/08_probing/abx.ipynb #3f2faf36
+_DISTANCES = 8_000_000  # of a block and its nulls at a time
+
+
+def _with_nulls(block: _Block, d: np.ndarray, nulls: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    "Distances (sets, n_rows, n_columns): of the block, then with its segments A and B (within: X, too) in other orders."
+    within = block.rows is block.columns
+    if within:
+        np.fill_diagonal(d, np.inf)
+    orders = [np.arange(d.shape[1]), *(rng.permutation(d.shape[1]) for _ in range(nulls))]
+    at = max(1, _DISTANCES // d.size)
+    for some in (orders[start : start + at] for start in range(0, len(orders), at)):
+        yield np.array([(d[order] if within else d)[:, order] for order in some])
 
 # %% ../../nbs/08_probing/abx.ipynb #1f185022
 def abx(
@@ -161,25 +175,28 @@ def abx(
     distance: str = "angular",  # of frames: "angular" or "euclidean"
     max_items: int | None = None,  # of a phone, speaker and context; None: all
     max_x: int | None = None,  # other speakers that X is taken from; None: all
-    seed: int = 0,  # of the choice among more
+    seed: int = 0,  # of the choice among more, and of nulls
+    nulls: int = 0,  # how often labels are dealt out anew among the segments of a speaker and context
 ) -> AbxResult:
     "ABX discrimination of phones by the DTW distances of their instances (Schatz 2016)."
     (labels, phone), (speakers, who), where, keep, rng = _prepared(features, items, speaker, context, max_items, seed)
     blocks = list(_blocks(phone, who, where, keep, speaker == "across", max_x, rng))
-    found = []
+    found, dealer = [], np.random.default_rng([seed, 1])
     matrices = block_distances(features, ((b.rows, b.columns) for b in blocks), distance)
     for block, d in zip(blocks, matrices, strict=True):
-        found += [(block.speaker, *cell) for cell in _scores(block, d, phone, who, len(labels))]
+        parts = [list(_scores(block, some, phone, who, len(labels))) for some in _with_nulls(block, d, nulls, dealer)]
+        found += [(block.speaker, *cell, *(e for part in more for e in part[2:])) for cell, *more in zip(*parts, strict=True)]
     if not found:
         raise ValueError(
             f"expected phones with A, B and X {speaker} speakers; found none among {len(items)} items: ABX needs two "
             "instances of a phone and another phone, of one speaker (within) or two (across)"
         )
-    of, x_of, pair, cells = (np.array(column) for column in zip(*found, strict=True))
+    of, x_of, pair, *errors = (np.array(column) for column in zip(*found, strict=True))
     key = (of * len(speakers) + x_of) * len(labels) ** 2 + pair  # the mean over contexts
     _, first, inverse, count = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
-    cells = np.bincount(inverse, cells) / count
-    return AbxResult(labels, speakers, of[first], x_of[first], pair[first], cells, len(keep))
+    cells = [np.bincount(inverse, own) / count for own in errors]
+    results = [AbxResult(labels, speakers, of[first], x_of[first], pair[first], own, len(keep)) for own in cells]
+    return replace(results[0], null=np.array([own.error for own in results[1:]]))
 
 # %% ../../nbs/08_probing/abx.ipynb #fc22d096
 def _prepared(features, items: Items, speaker: str, context: str, max_items: int | None, seed: int) -> tuple:

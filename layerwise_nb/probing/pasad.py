@@ -6,15 +6,20 @@
 __all__ = ['pasad_cca']
 
 # %% ../../nbs/08_probing/pasad.ipynb #0af2ecce
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+
+# %% ../../nbs/08_probing/pasad.ipynb #d82723af
+from .folds import Estimate, bootstrap_interval
 
 # %% ../../nbs/08_probing/pasad.ipynb #68dfa539
 def _inverse_root(view: np.ndarray, epsilon: float) -> np.ndarray:
     "Whitening of a view (n, d), its covariance scaled by the largest variance; features below epsilon become 0."
     covariance = np.atleast_2d(np.cov(view, rowvar=False))
-    covariance /= np.abs(covariance).max()
+    if not (largest := np.abs(covariance).max()) > 0:
+        raise ValueError(f"expected segments that differ; got {len(view)} that are all the same: leave the layer out")
+    covariance /= largest
     keep = np.diag(covariance) >= epsilon
     values, vectors = np.linalg.eigh(covariance[np.ix_(keep, keep)])
     some = values > 1e-12 * values[-1]  # one-hot labels add up to 1: the last direction is rounding
@@ -23,16 +28,29 @@ def _inverse_root(view: np.ndarray, epsilon: float) -> np.ndarray:
     return found
 
 
-def _trial(train: tuple, test: tuple, white: np.ndarray, epsilon: float) -> float:
-    "PWCCA of the test views, with directions of the training views (x, y); `white` is the whitening of x."
+def _trial(train: tuple, test: tuple, white: np.ndarray, epsilon: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    "Projections a and b (n, k) of the test views by the training views (x, y), and weights (k,); `white` is the whitening of x."
     (x, y), (x_test, y_test) = train, test
     other = _inverse_root(y, epsilon)
     u, _, vt = np.linalg.svd(((x - x.mean(0)) @ white).T @ ((y - y.mean(0)) @ other), full_matrices=False)
     a, b = (x_test - x_test.mean(0)) @ (white @ u), (y_test - y_test.mean(0)) @ (other @ vt.T)
-    rho = (a * b).sum(0) / np.sqrt(np.maximum((a * a).sum(0) * (b * b).sum(0), 1e-300))
     projections, view = (a, x_test) if x.shape[1] < y.shape[1] else (b, y_test)
     weights = np.abs(np.linalg.qr(projections)[0].T @ view).sum(1)
-    return float(rho[: len(weights)] @ weights / weights.sum())
+    return a[:, : len(weights)], b[:, : len(weights)], weights / weights.sum()
+
+# %% ../../nbs/08_probing/pasad.ipynb #7eaf1ec7
+def _resampled(a: np.ndarray, b: np.ndarray, weights: np.ndarray, group: np.ndarray, n_groups: int) -> Callable:
+    "PWCCA of one trial as a function of how often each group counts, (k, n_groups)."
+    own = np.eye(n_groups)[:, group]
+    n, sums = own.sum(1), [own @ part for part in (a, b, a * b, a * a, b * b)]
+
+    def value(counts: np.ndarray) -> np.ndarray:
+        rows = np.maximum(counts @ n, 1e-300)[:, None]
+        mean_a, mean_b, ab, aa, bb = (counts @ part / rows for part in sums)
+        spread = (aa - mean_a**2) * (bb - mean_b**2)
+        return np.where(rows[:, 0] >= 1, ((ab - mean_a * mean_b) / np.sqrt(np.maximum(spread, 1e-300))) @ weights, np.nan)
+
+    return value
 
 # %% ../../nbs/08_probing/pasad.ipynb #f1607781
 _EPSILON = 1e-7  # share of the largest variance that is added to all
@@ -43,8 +61,10 @@ def pasad_cca(
     labels: Sequence[str],  # (n,) its phone or word
     nulls: Sequence[np.ndarray] = (),  # orders (n,) of the labels that mean nothing
     n_trials: int = 3,
-    seed: int = 0,  # of the splits
-) -> np.ndarray:  # (1 + nulls,) PWCCA of the labels, then of each null
+    seed: int = 0,  # of the splits and resamples
+    groups: Sequence[str] | None = None,  # (n,) its speaker, for the interval; None: each segment for itself
+    what: str = "speakers",  # what the groups are
+) -> tuple[Estimate, np.ndarray]:  # PWCCA of the labels, and of each null
     "PWCCA of pooled segments with one-hot labels (Pasad et al. 2021; weights of Morcos et al. 2018)."
     x, (classes, codes) = np.asarray(segments, np.float64), np.unique(labels, return_inverse=True)
     if len(classes) < 2 or 0.8 * len(x) <= x.shape[1]:
@@ -52,14 +72,18 @@ def pasad_cca(
             f"expected 2 or more classes and more segments to fit on than features; got {len(classes)} classes and "
             f"{0.8 * len(x):.0f} segments for {x.shape[1]} features: with fewer it is 1 whatever the labels"
         )
-    sets, found = [codes, *(codes[order] for order in nulls)], np.zeros(1 + len(nulls))
+    names, group = np.unique(np.arange(len(x)) if groups is None else np.asarray(groups, str), return_inverse=True)
+    found: list[list[Callable]] = [[] for _ in range(1 + len(nulls))]  # of each set of labels its trials
     for part in _parts(codes, n_trials, seed):
         train, test = part < 8, part == 9
         white = _inverse_root(x[train], _EPSILON)
-        for k, own in enumerate(sets):
-            y = np.eye(len(classes))[own]
-            found[k] += _trial((x[train], y[train]), (x[test], y[test]), white, _EPSILON) / n_trials
-    return found
+        for own, order in zip(found, [slice(None), *nulls], strict=True):
+            y = np.eye(len(classes))[codes[order]]
+            trial = _trial((x[train], y[train]), (x[test], y[test]), white, _EPSILON)
+            own.append(_resampled(*trial, group[test], len(names)))
+    means = [lambda w, own=own: np.mean([value(w) for value in own], axis=0) for own in found]
+    every = np.ones((1, len(names)))
+    return bootstrap_interval(means[0], len(names), seed=seed, what=what, many=True), np.array([f(every)[0] for f in means[1:]])
 
 # %% ../../nbs/08_probing/pasad.ipynb #105bc09d
 def _parts(codes: np.ndarray, n_trials: int, seed: int) -> Iterator[np.ndarray]:

@@ -181,6 +181,15 @@ def add(
         except BaseException as error:
             self._give_up(error)
 
+# %% ../../nbs/11_summaries/accumulate.ipynb #fc012475
+@patch
+def _give_up(self: CorpusAccumulator, error: BaseException) -> None:
+    self._broken = True
+    raise RunStopped(
+        f"adding an utterance to the sums failed half-way ({error or repr(error)}); what was gathered since the last "
+        "checkpoint is given up and computed again when the same command is repeated"
+    ) from error
+
 # %% ../../nbs/11_summaries/accumulate.ipynb #9039ef2a
 @patch
 def _note(
@@ -222,15 +231,6 @@ def _read_labels(self: CorpusAccumulator, u: Utterance) -> bool:
         return labeled.labels.read(
             self._alignments, u.name, place, u.n_samples, u.speaker, u.start, u.whole, self._tiers
         )
-
-# %% ../../nbs/11_summaries/accumulate.ipynb #fc012475
-@patch
-def _give_up(self: CorpusAccumulator, error: BaseException) -> None:
-    self._broken = True
-    raise RunStopped(
-        f"adding an utterance to the sums failed half-way ({error or repr(error)}); what was gathered since the last "
-        "checkpoint is given up and computed again when the same command is repeated"
-    ) from error
 
 # %% ../../nbs/11_summaries/accumulate.ipynb #54b5a45f
 @patch

@@ -15,7 +15,8 @@ import numpy as np
 from fastcore.basics import patch
 
 from ..core.arrays import read_arrays, write_arrays
-from ..corpus.labels import TIERS, Segments
+from ..corpus.labels import TIERS
+from ..corpus.segments import Segments
 from ..measures.moments import check_same_kind
 
 # %% ../../nbs/11_summaries/segment_reservoir.ipynb #7cd00ee5

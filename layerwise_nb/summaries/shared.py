@@ -189,6 +189,18 @@ def _remove_merged(parts: dict[str, PassPart]) -> None:
     for name in [n for n, part in parts.items() if n != "whole" and part.utterances and whole.issuperset(part.utterances)]:
         shutil.rmtree(parts.pop(name).path, ignore_errors=True)
 
+# %% ../../nbs/11_summaries/shared.ipynb #b54df87c
+def _tell_shards(what: Pass, corpus: AlignedCorpus, parts: dict[str, PassPart]) -> None:
+    "Say which shards are there, and what is missing."
+    done = {u for part in parts.values() for u in part.utterances} | {u for part in parts.values() for u in part.failed}
+    for of in sorted({int(m[1]) for name in parts if (m := re.match(r"part-\d+of(\d+)-", name)) and m[1] != "1"}):
+        shares = share_names(what, corpus, of)
+        lacks = {f"{i}/{of}": len(set(share) - done) for i, share in enumerate(shares, 1)}
+        whole = sum(not n for n in lacks.values())
+        missing = ", ".join(f"{shard} lacks {n}" for shard, n in lacks.items() if n)
+        tell = f"; {missing} utterances, which are read now" if missing else ""
+        print(f"shards       {whole} of {of} found{tell}", file=sys.stderr, flush=True)
+
 # %% ../../nbs/11_summaries/shared.ipynb #25086917
 def _make_plan(what: Pass, corpus: AlignedCorpus, place: Path | None, count: int, shard: str | None, held: ExitStack) -> _Plan:
     "Lock the folder of parts, and see what is there."
@@ -210,18 +222,6 @@ def _make_plan(what: Pass, corpus: AlignedCorpus, place: Path | None, count: int
     shares = share_names(what, part_of(corpus, set(names) - done), count)
     owner = {u: rank for rank in range(count) if (own := parts.get(f"{start}{rank}of{count}")) for u in own.utterances}
     return _Plan(place, [[u for u in share if owner.get(u, rank) == rank] for rank, share in enumerate(shares)], start)
-
-# %% ../../nbs/11_summaries/shared.ipynb #b54df87c
-def _tell_shards(what: Pass, corpus: AlignedCorpus, parts: dict[str, PassPart]) -> None:
-    "Say which shards are there, and what is missing."
-    done = {u for part in parts.values() for u in part.utterances} | {u for part in parts.values() for u in part.failed}
-    for of in sorted({int(m[1]) for name in parts if (m := re.match(r"part-\d+of(\d+)-", name)) and m[1] != "1"}):
-        shares = share_names(what, corpus, of)
-        lacks = {f"{i}/{of}": len(set(share) - done) for i, share in enumerate(shares, 1)}
-        whole = sum(not n for n in lacks.values())
-        missing = ", ".join(f"{shard} lacks {n}" for shard, n in lacks.items() if n)
-        tell = f"; {missing} utterances, which are read now" if missing else ""
-        print(f"shards       {whole} of {of} found{tell}", file=sys.stderr, flush=True)
 
 # %% ../../nbs/11_summaries/shared.ipynb #e4a92be7
 def raise_if(error: Exception | None) -> None:

@@ -100,3 +100,10 @@ addEventListener('load', () => {
   addEventListener('resize', again)
   dark.addEventListener('change', again)
 })
+
+// A film is not printed: its picture stands in its place.
+for (const film of document.querySelectorAll("video[poster]")) {
+  const still = new Image();
+  Object.assign(still, { src: film.poster, alt: "", className: "still" });
+  film.after(still);
+}
