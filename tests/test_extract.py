@@ -336,6 +336,21 @@ def test_windows(small, tiny, tmp_path):
             np.testing.assert_allclose(array, expected[name], rtol=0, atol=1e-5)
 
 
+def test_compression_changes_no_number(tmp_path):
+    flags = ("--audio_dir", "synthetic", *TINY, "--num_files", 3)
+    assert extract("--save_dir", tmp_path / "none", *flags, "--compression", "none").status == 0
+    assert extract("--save_dir", tmp_path / "deflate", *flags).status == 0
+    assert hashes(tmp_path / "none") == hashes(tmp_path / "deflate")
+    plain, packed = ((features_dir(tmp_path / name) / "manifest.jsonl") for name in ("none", "deflate"))
+    plain, packed = ({r["utterance"]: r for r in map(json.loads, path.read_text().splitlines())} for path in (plain, packed))
+    for name, record in plain.items():
+        assert record["hash"] == packed[name]["hash"] and 1.04 < record["bytes"] / packed[name]["bytes"] < 1.12
+    again = extract("--save_dir", tmp_path / "none", *flags, "--resume")  # files of both kinds may lie in one folder
+    assert again.status == 0 and "none of them now" in again.out
+    assert run("verify", tmp_path / "none").status == 0
+    assert "must be one of deflate, none" in extract("--save_dir", tmp_path / "x", *flags, "--compression", "zip").err
+
+
 def test_phones_of_the_embedded_corpus(tiny, tmp_path):
     flags = ("--alignments", tmp_path / "synthetic_speech", "--tier", "phones", "--num_files", 40)
     result = extract("--audio_dir", "synthetic", "--save_dir", tmp_path, *TINY, *flags)

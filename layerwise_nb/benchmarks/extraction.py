@@ -105,13 +105,14 @@ def extraction(
     folder: Path,  # for the NPZ files
     dtype: str,  # stored: "float32" or "float16"
     lanes: int,  # forward passes at a time
+    compression: str = "deflate",  # or "none"
 ) -> int:  # bytes written
     "This package's engine."
     from layerwise_nb.extraction.engine import EngineSettings, extract_batches
 
     journal = Journal(folder)
     writers = max(2, min(8, available_processors()))
-    settings = EngineSettings(dtype=dtype, lanes=lanes, writers=writers)
+    settings = EngineSettings(dtype=dtype, compression=compression, lanes=lanes, writers=writers)
     extract_batches(speech, batches, {u.name for b in batches for u in b}, folder, journal, settings)
     journal.close()
     records = read_manifest(folder).values()
@@ -158,6 +159,7 @@ def _contenders(speech: Any, utterances: list[Utterance], usual_files: int, devi
         Contender("bare forward, scheduled", lambda f: bare_forward(speech, waveforms, scheduled, lanes), whole),
         Contender("extraction, float32, a quarter", lambda f: extraction(speech, quarter, f, "float32", lanes), part),
         Contender("extraction, float32", lambda f: extraction(speech, batches, f, "float32", lanes), whole),
+        Contender("extraction, not compressed", lambda f: extraction(speech, batches, f, "float32", lanes, "none"), whole),
         Contender("extraction, float16", lambda f: extraction(speech, batches, f, "float16", lanes), whole),
         Contender("usual script", lambda f: usual_script(speech, few, f, cores), _audio_s(few, speech.sample_rate)),
     ]

@@ -62,6 +62,7 @@ class EngineSettings:
     feature_type: str = "all"  # "all", "cnn", "projection" or "transformer"
     store: str = "all"  # files of "all" frames, of "pooled" ones (all layers on the grid of the slowest), or "none"
     dtype: str = "float32"  # stored: "float32" or "float16"
+    compression: str = "deflate"  # of the files: "deflate" or "none"
     precision: str = "fp32"  # of the forward pass: "fp32", "bf16" or "fp16"
     threads: int = 1  # math threads of each forward pass on a CPU
     tf32: bool = False  # allow TF32 on a GPU
@@ -130,11 +131,12 @@ def _save(
     wait_for_copy: Callable[[], None],
     path: Path,
     provenance: dict,
+    compression: str,
 ) -> dict:
     "Write one utterance; `RunStopped` for an error that every other utterance would meet too."
     wait_for_copy()
     try:
-        return write_features(path, arrays, provenance)
+        return write_features(path, arrays, provenance, compression)
     except OSError as error:
         if error.errno in _FATAL:
             raise RunStopped(cannot_write(path.parent, error)) from error
@@ -243,7 +245,8 @@ def write(self: _Engine, utterance: Utterance, provenance: dict, arrays: dict, w
     try:
         try:
             path = self.features_dir / f"{utterance.name}.npz"
-            result = _save(arrays, wait_for_copy, path, {**self.settings.provenance, **provenance})
+            provenance = {**self.settings.provenance, **provenance}
+            result = _save(arrays, wait_for_copy, path, provenance, self.settings.compression)
             self.done(utterance, **result)
         except RunStopped:
             raise

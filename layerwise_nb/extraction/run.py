@@ -87,7 +87,7 @@ def engine_settings(
             lanes = plan_lanes(longest, everything, s.threads, local, memory)
         queue = plan_queue(longest, everything, lanes, writers, local, memory)
     chosen = {"lanes": lanes, "writers": writers, "queue": queue, "provenance": provenance or {}}
-    same = ("feature_type", "store", "dtype", "precision", "threads", "tf32", "chunk_size")
+    same = ("feature_type", "store", "dtype", "compression", "precision", "threads", "tf32", "chunk_size")
     return EngineSettings(**{name: getattr(s, name) for name in same}, **chosen)
 
 # %% ../../nbs/06_extraction/run.ipynb #050f752f

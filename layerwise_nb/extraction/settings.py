@@ -14,6 +14,7 @@ from ..audio.utterances import Folder, Source
 from ..core.commands import UsageError
 from .launch import read_shard
 from ..features.catalogue import FEATURE_TYPES
+from ..features.npz import COMPRESSIONS
 from ..sources.opening import open_source
 
 # %% ../../nbs/06_extraction/settings.ipynb #d19d0002
@@ -42,6 +43,7 @@ class ExtractionSettings:
     store: str = "all"  # files of all frames; "pooled": at one frame rate (a tenth of the disk); or "none"
     moments: bool = False  # add up what the analyses need while features are computed: no file is needed for it
     dtype: str | None = None  # stored numbers: float32 or float16 (half the disk); default float32, float16 if pooled
+    compression: str = "deflate"  # of the files, or none: a twentieth larger, faster to write and to read
     precision: str = "fp32"  # of the forward pass: fp32, bf16 or fp16
     tf32: bool = False  # allow TF32 on a GPU: faster, less exact
     device: str = "auto"  # auto (GPUs if there are any), cpu or cuda
@@ -100,6 +102,7 @@ def _check_choices(s: ExtractionSettings) -> None:
         "feature_type": FEATURE_TYPES,
         "store": ("all", "pooled", "none"),
         "dtype": ("float32", "float16", None),
+        "compression": tuple(COMPRESSIONS),
         "precision": ("fp32", "bf16", "fp16"),
         "device": ("auto", "cpu", "cuda"),
     }

@@ -122,6 +122,8 @@ def unit_scores(
     names, group = np.unique(np.asarray(groups), return_inverse=True)
     codes = [np.unique(own, return_inverse=True)[1] for own in np.atleast_2d(labels)]
     tables = []  # of every seed and half: set -> counts (n_groups, n_labels, n_units) of the first, (1, …) of the others
+    if codes[0].max() < 1:
+        raise ValueError("expected frames of 2 or more phones; got 1: there is nothing to tell apart")
     halves = split_in_halves(groups)
     for seed in settings.seeds:
         for fit, score in (halves, halves[::-1]):

@@ -82,7 +82,8 @@ def _projections(sums: FoldSums, targets: Sequence[FoldSums], ridge: float) -> l
         diagonal = np.diag(gram)
         scale = np.sqrt(np.where(diagonal > 1e-9 * diagonal.max(), diagonal / n[0], 1))
         white = _whitening(gram / scale / scale[:, None], ridge * n[0]) / scale[:, None]
-        pairs = [_directions(white, target, f, n, x, sx) for target in targets]
+        known: dict[tuple[int, int], tuple] = {}  # targets with the same sums of their own are whitened once
+        pairs = [_directions(white, target, f, n, x, sx, known) for target in targets]
         stops = np.cumsum([len(p[0].T) for p in pairs])[:-1]
         a = white @ np.concatenate([p[0] for p in pairs], axis=1)
         weights, squares = np.abs(gram @ a).sum(0), np.einsum("pk,pk->k", a, held @ a)
@@ -95,18 +96,28 @@ def _projections(sums: FoldSums, targets: Sequence[FoldSums], ridge: float) -> l
             for m, (parts, weights) in zip(k, found, strict=True)]  # fmt: skip
 
 # %% ../../nbs/08_probing/subspaces.ipynb #2517acae
-def _directions(white: np.ndarray, target: FoldSums, f: int, n: tuple, x: np.ndarray, sx: tuple) -> tuple:
+def _directions(white: np.ndarray, target: FoldSums, f: int, n: tuple, x: np.ndarray, sx: tuple, known: dict) -> tuple:
     "Directions u in the whitened layer; the fold's products with the target's directions; squares of its projections."
-    sy = (target.y.sum(0) - target.y[f], target.y[f])
+    sy, key = (target.y.sum(0) - target.y[f], target.y[f]), (id(target.y), id(target.yy))
     y = sy[0] / n[0]
     cross, held = _rest(target.xy.sum(0), target.xy[f], x, y, n, sx, sy)
-    whole, own = _rest(target.yy.sum(0), target.yy[f], y, y, n, sy, sy)
-    b = _whitening(whole, 0)
+    if key not in known:
+        whole, own = _rest(target.yy.sum(0), target.yy[f], y, y, n, sy, sy)
+        known[key] = _whitening(whole, 0), own
+    b, own = known[key]
     m = white.T @ (cross @ b)
     values, v = np.linalg.eigh(m.T @ m)
     values, v = values[::-1][: len(m)], v[:, ::-1][:, : len(m)]
     b = b @ v
     return m @ v / np.sqrt(np.maximum(values, 1e-300)), held @ b, np.einsum("qk,qk->k", b, own @ b)
+
+# %% ../../nbs/08_probing/subspaces.ipynb #93e66b18
+_COLUMNS = 2048  # of nulls at a time: bounds the memory
+
+
+def _within_folds(move: np.ndarray, folds: np.ndarray) -> bool:
+    "Whether rows are moved within their folds, each to one place: sums of the labels alone stay as they are."
+    return bool((folds[move] == folds).all() and (np.bincount(move, minlength=len(folds)) == 1).all())
 
 # %% ../../nbs/08_probing/subspaces.ipynb #b511c95b
 def null_cca(
@@ -119,14 +130,18 @@ def null_cca(
     "Held-out canonical correlations of labels that mean nothing."
     base, found = fold_sums(x, {"null": y}, folds, whole=True), []
     rows_of = [np.flatnonzero(folds == f) for f in np.unique(folds)]
-    parts = [np.asarray(x[rows], np.float64) for rows in rows_of]
-    for start in range(0, len(moves), 5):  # bounds the memory
+    layer, y = [np.asarray(x[rows], np.float64) for rows in rows_of], np.asarray(y, np.float64)
+    at = max(1, _COLUMNS // y.shape[1])
+    for some in (moves[start : start + at] for start in range(0, len(moves), at)):
+        own = [[y[move[rows]] for move in some] for rows in rows_of]  # of each fold and null
+        across = [a.T @ np.concatenate(parts, axis=1) for a, parts in zip(layer, own, strict=True)]  # all nulls at once
+        across = np.split(np.array(across), len(some), axis=2)
         targets = []
-        for move in moves[start : start + 5]:
-            own = [np.asarray(y[move[rows]], np.float64) for rows in rows_of]
-            products = [a.T @ b for a, b in zip(parts, own, strict=True)], [b.T @ b for b in own]
-            sums = np.array([b.sum(0) for b in own])
-            targets.append(FoldSums(base.n, base.x, sums, base.xx, *map(np.array, products), base.blocks))
+        for k, move in enumerate(some):
+            sums, whole = base.y, base.yy
+            if not _within_folds(move, folds):  # other rows than those of the labels
+                sums, whole = (np.array([f(parts[k]) for parts in own]) for f in (lambda b: b.sum(0), lambda b: b.T @ b))
+            targets.append(FoldSums(base.n, base.x, sums, base.xx, across[k], whole, base.blocks))
         found += [TargetCca.of(*each, len(x)) for each in _projections(base, targets, ridge)]
     return np.array([own.mean.value for own in found]), np.array([own.pwcca.value for own in found])
 
