@@ -32,7 +32,7 @@ class BenchSettings:
     work_dir: Path | None = None  # where features are written and removed again
     quick: bool = False  # content: a small model, to see that everything runs
 
-
+# %% ../nbs/19_commands/bench.ipynb #0fa6bfde
 def _say(what: str) -> None:
     print(f"\r{what:70}\r", end="", file=sys.stderr, flush=True)
 
@@ -42,7 +42,7 @@ def _extract(s: BenchSettings) -> list[Row]:
 
     return bench_extract(s.audio, s.models, s.rounds, s.num_files, work_dir=s.work_dir, device=s.device, say=_say)
 
-# %% ../nbs/19_commands/bench.ipynb #0fa6bfde
+
 def _moments(s: BenchSettings) -> list[Row]:
     from layerwise_nb.benchmarks.moments import bench_moments
 

@@ -18,10 +18,10 @@ from layerwise_nb.figures.specification import Boxes, FigureSpec, Image, Line, S
 from layerwise_nb.measures.moments import copies
 from layerwise_nb.report.pipeline import ANALYSES
 
-QUICK = ("whisper", "mimi")  # HuBERT is in the notebooks of all analyses; the others are `slow`: pytest -m slow
-SLOW = ("hubert", "wav2vec2", "wavlm", "unispeech", "unispeech-sat", "large")
+QUICK = ("mimi",)  # another sample rate and causal; HuBERT and Whisper are in the notebooks of analyses and tutorials
+SLOW = ("mimi-all", "whisper", "hubert", "wav2vec2", "wavlm", "unispeech", "unispeech-sat", "large")
 SLOW += ("data2vec", "conformer", "w2v-bert", "sew", "encodec")
-KINDS = [*QUICK, *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("whisper-all", "mimi-all", *SLOW))]
+KINDS = [*QUICK, *(pytest.param(kind, marks=pytest.mark.slow) for kind in SLOW)]
 
 
 def model_of(kind: str):
@@ -149,7 +149,7 @@ def check_film(page: Path, store: FeatureStore) -> None:
     assert abs(data["duration"] - record["seconds"]) < 1e-3
     assert 0 <= data["times"][0] < data["times"][-1] <= data["duration"] + 0.16, "a codec's last frame ends behind the audio"
     over_time = np.frombuffer(base64.b64decode(data["over_time"]), "<f4")
-    assert np.isfinite(over_time).mean() > 0.99, page  # a window may have no value
+    assert np.isfinite(over_time).mean() > 0.8, page  # a window of six frames may have no value
 
 
 def check_numbers(path: Path) -> None:

@@ -70,6 +70,10 @@ def made_up_speech(
     voiced = np.sin(7 * t + rng.uniform(0, 6)) > -0.2
     return 0.3 * voiced * buzz + 0.03 * rng.standard_normal(len(t)) * (1 + np.sin(9 * t)), intervals
 
+# %% ../../nbs/18_benchmarks/content.ipynb #bdd9c0ee
+HUBERT_BASE = Architecture((512,) * 7, (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2), 768, 12)
+SMALL = Architecture((16, 16), (10, 64), (5, 64), 24, 1)  # the same frames, five layers
+
 # %% ../../nbs/18_benchmarks/content.ipynb #5c78d2f0
 def _layer_of(feature: Feature, n_samples: int, codes: np.ndarray, who: int, rng: np.random.Generator, noise: dict) -> np.ndarray:
     "Frames of a layer: a vector a phone, one a speaker, noise; (1, dim, time) for convolutions."
@@ -95,9 +99,18 @@ def _arrays_of(catalogue: dict[str, Feature], *facts) -> dict[str, np.ndarray]:
             arrays[feature.name] = _layer_of(feature, *facts)
     return arrays
 
-# %% ../../nbs/18_benchmarks/content.ipynb #bdd9c0ee
-HUBERT_BASE = Architecture((512,) * 7, (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2), 768, 12)
-SMALL = Architecture((16, 16), (10, 64), (5, 64), 24, 1)  # the same frames, five layers
+# %% ../../nbs/18_benchmarks/content.ipynb #ed4b304e
+def _codes(intervals: list[Interval], grid: Feature, n_samples: int) -> np.ndarray:
+    "The phone of each frame; the last number where there is none."
+    codes, centers = np.full(grid.n_frames(n_samples), len(PHONES_39)), grid.centers(grid.n_frames(n_samples)) / RATE
+    for i in intervals:
+        if i.tier == "phones":
+            codes[(centers >= i.start_s) & (centers < i.end_s)] = PHONES_39.index(i.label)
+    return codes
+
+
+def _write_records(features: Path, records: list[dict]) -> None:
+    write_text(features / "manifest.jsonl", "".join(json.dumps(record) + "\n" for record in records))
 
 # %% ../../nbs/18_benchmarks/content.ipynb #b4d21b27
 def made_up_corpus(
@@ -132,19 +145,6 @@ def made_up_corpus(
     run = {"identity": identity, "architecture": asdict(architecture), "audio_dir": str(speech)}
     write_text(features / "run.json", json.dumps(run))
     return features
-
-# %% ../../nbs/18_benchmarks/content.ipynb #ed4b304e
-def _codes(intervals: list[Interval], grid: Feature, n_samples: int) -> np.ndarray:
-    "The phone of each frame; the last number where there is none."
-    codes, centers = np.full(grid.n_frames(n_samples), len(PHONES_39)), grid.centers(grid.n_frames(n_samples)) / RATE
-    for i in intervals:
-        if i.tier == "phones":
-            codes[(centers >= i.start_s) & (centers < i.end_s)] = PHONES_39.index(i.label)
-    return codes
-
-
-def _write_records(features: Path, records: list[dict]) -> None:
-    write_text(features / "manifest.jsonl", "".join(json.dumps(record) + "\n" for record in records))
 
 # %% ../../nbs/18_benchmarks/content.ipynb #f9200289
 def doubled(
@@ -218,6 +218,19 @@ class _Corpus:
     def shared(self, n_nulls: int = 20) -> Shared:
         return Shared(self.sample, self.targets, TARGETS, n_nulls)
 
+# %% ../../nbs/18_benchmarks/content.ipynb #ecc3b933
+def _first(corpus: _Corpus):
+    name = corpus.layers[-1]
+    arrays = ((u.name, u.frames[name]) for u in AlignedCorpus(corpus.store.path, [name]))
+    return collect(corpus.sample, name, arrays, corpus.targets)
+
+
+def _sum_rows(took: dict[str, float], n_layers: int) -> list[Row]:
+    names = {"reading": f"reading {n_layers} layers", "sums": "sums of them with all targets",
+             "values": "R² and CCA from the sums, with intervals", "nulls": "20 nulls of each"}  # fmt: skip
+    notes = {key: f"{100 * s / took['reading']:.0f} % of reading" for key, s in took.items() if key != "reading"}
+    return [Row(f"{names[key]} (processor time)", s, 0, notes.get(key, "")) for key, s in took.items()]
+
 # %% ../../nbs/18_benchmarks/content.ipynb #7615a343
 def bench_sums(
     corpus: _Corpus,
@@ -248,19 +261,6 @@ def bench_sums(
                 took[key] += time.process_time() - start
     took["nulls"] -= took["values"]
     return _sum_rows(took, len(corpus.layers))
-
-# %% ../../nbs/18_benchmarks/content.ipynb #ecc3b933
-def _first(corpus: _Corpus):
-    name = corpus.layers[-1]
-    arrays = ((u.name, u.frames[name]) for u in AlignedCorpus(corpus.store.path, [name]))
-    return collect(corpus.sample, name, arrays, corpus.targets)
-
-
-def _sum_rows(took: dict[str, float], n_layers: int) -> list[Row]:
-    names = {"reading": f"reading {n_layers} layers", "sums": "sums of them with all targets",
-             "values": "R² and CCA from the sums, with intervals", "nulls": "20 nulls of each"}  # fmt: skip
-    notes = {key: f"{100 * s / took['reading']:.0f} % of reading" for key, s in took.items() if key != "reading"}
-    return [Row(f"{names[key]} (processor time)", s, 0, notes.get(key, "")) for key, s in took.items()]
 
 # %% ../../nbs/18_benchmarks/content.ipynb #de7204c6
 FASTABX_PYTHON = "LAYERWISE_FASTABX_PYTHON"  # environment variable: an interpreter that has fastabx
@@ -363,6 +363,12 @@ def bench_memory(
         rows.append(row if not rows else row.noting(f"{row.memory / rows[0].memory:.2f} times the memory; {row.note}"))
     return rows
 
+
+def _check_room(folder: Path, needed: float) -> None:
+    "A ValueError where a disk has not so many bytes free."
+    if (free := shutil.disk_usage(folder).free) < needed:
+        raise ValueError(f"expected {format_bytes(needed)} free in {folder.parent}; got {format_bytes(free)}: give a --work_dir")
+
 # %% ../../nbs/18_benchmarks/content.ipynb #720dbe3a
 def bench_content(
     small: bool = False,  # one minute of a small model, to see that everything runs
@@ -371,12 +377,9 @@ def bench_content(
 ) -> list[Row]:
     "What `layerwise_content` costs, on made-up features."
     architecture, n_utterances, n_speakers = (SMALL, 6, 3) if small else (HUBERT_BASE, 72, 24)
-    needed = 15.4e6 * SECONDS * n_utterances * (0.01 if small else 1)
     with tempfile.TemporaryDirectory(prefix="layerwise_bench_", dir=work_dir) as name:
         folder = Path(name)
-        if (free := shutil.disk_usage(folder).free) < 1.2 * needed:
-            wanted = format_bytes(1.2 * needed)
-            raise ValueError(f"expected {wanted} free in {folder.parent}; got {format_bytes(free)}: give a --work_dir")
+        _check_room(folder, 1.2 * 15.4e6 * SECONDS * n_utterances * (0.01 if small else 1))
         say("making speech and features")
         features = made_up_corpus(folder / "corpus", n_utterances, n_speakers, architecture)
         say("opening them")

@@ -52,6 +52,18 @@ def add_up(
         raise RuntimeError(f"{len(lost)} utterances failed, such as {min(lost)}: run layerwise_extract to see why")
     return sums.took_s
 
+# %% ../../nbs/18_benchmarks/moments.ipynb #92519dcf
+def _noted(measured: Sequence[Sequence[Row]], took: Sequence[float]) -> list[Row]:
+    "The median round of each contender, with the ratios of its rounds."
+    rows = []
+    for each in measured:
+        row = median_row(each)
+        bare, scheduled = (spread_text(speed_ratio(each, base)) for base in measured[:2])
+        speed = f"{row.audio_s / row.seconds:.1f} x real time; {bare} of the bare forward"
+        rows.append(row.noting(speed + (f", {scheduled} of the scheduled one" if row.name == "sums" else "")))
+    longest = max(took)
+    return [*rows, Row("checkpoint", longest, 0, f"{longest / 6:.1f} % of a run with one every ten minutes")]
+
 # %% ../../nbs/18_benchmarks/moments.ipynb #1226517b
 def bench_moments(
     audio_dir: str | Path,  # folder of audio files
@@ -88,15 +100,3 @@ def bench_moments(
     bare, scheduled, sums = take_turns(contenders, rounds, work_dir, say)
     sums = [replace(row, seconds=row.seconds - s) for row, s in zip(sums, took, strict=True)]
     return _noted([bare, scheduled, sums], took)
-
-# %% ../../nbs/18_benchmarks/moments.ipynb #92519dcf
-def _noted(measured: Sequence[Sequence[Row]], took: Sequence[float]) -> list[Row]:
-    "The median round of each contender, with the ratios of its rounds."
-    rows = []
-    for each in measured:
-        row = median_row(each)
-        bare, scheduled = (spread_text(speed_ratio(each, base)) for base in measured[:2])
-        speed = f"{row.audio_s / row.seconds:.1f} x real time; {bare} of the bare forward"
-        rows.append(row.noting(speed + (f", {scheduled} of the scheduled one" if row.name == "sums" else "")))
-    longest = max(took)
-    return [*rows, Row("checkpoint", longest, 0, f"{longest / 6:.1f} % of a run with one every ten minutes")]

@@ -93,6 +93,20 @@ def _take_place(
         made = []
     _made[cell] = run, [*made, weakref.ref(explorer)]
 
+# %% ../../nbs/17_explorers/base.ipynb #d6921e51
+def _whole_or_nothing(make: Callable) -> Callable:
+    @wraps(make)
+    def guarded(self, *args, **settings) -> None:
+        try:
+            make(self, *args, **settings)
+        except (ValueError, OSError) as error:
+            line = f"{type(error).__name__}: {error}"
+            error._render_traceback_ = lambda: [line]  # what IPython asks for
+            self.close()
+            raise
+
+    return guarded
+
 # %% ../../nbs/17_explorers/base.ipynb #7341a2ad
 def _ask_colab() -> None:
     if "google.colab" in sys.modules:
@@ -136,20 +150,6 @@ class Explorer(w.VBox):
     def code(self) -> str:
         "The lines that make this view again."
         raise NotImplementedError
-
-# %% ../../nbs/17_explorers/base.ipynb #d6921e51
-def _whole_or_nothing(make: Callable) -> Callable:
-    @wraps(make)
-    def guarded(self, *args, **settings) -> None:
-        try:
-            make(self, *args, **settings)
-        except (ValueError, OSError) as error:
-            line = f"{type(error).__name__}: {error}"
-            error._render_traceback_ = lambda: [line]  # what IPython asks for
-            self.close()
-            raise
-
-    return guarded
 
 # %% ../../nbs/17_explorers/base.ipynb #2f0638da
 @patch

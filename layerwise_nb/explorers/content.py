@@ -92,12 +92,6 @@ def _read_table(self: ContentExplorer) -> dict[tuple[str, str], list[dict]]:
 
 
 @patch
-def _measures(self: ContentExplorer) -> list[str]:
-    "Of the property that is chosen."
-    return [measure for target, measure in self.properties if target == self.target.value]
-
-
-@patch
 def figures(self: ContentExplorer) -> dict[str, LiveFigure]:
     "What is shown, by name."
     sides = [(self.maps[i], self.confusions[i]) for i in range(1 + (self.second.value != "none"))]
@@ -116,6 +110,12 @@ def code(self: ContentExplorer) -> str:
 
 # %% ../../nbs/17_explorers/content.ipynb #f21bf098
 @patch
+def _measures(self: ContentExplorer) -> list[str]:
+    "Of the property that is chosen."
+    return [measure for target, measure in self.properties if target == self.target.value]
+
+
+@patch
 def _make_controls(self: ContentExplorer, target, measure, layer, second, phone) -> None:
     first, last = self.sources[0], self.sources[-1]
     self.target = choice("property", list(dict.fromkeys(target for target, _ in self.properties)), target)
@@ -125,12 +125,32 @@ def _make_controls(self: ContentExplorer, target, measure, layer, second, phone)
     self.phone = choice("phone", ["none", *first.labels.names()], phone)
     self.segments = w.Select(options=[], rows=10, layout=w.Layout(width="100%"))
     self.player = Player(plays=True, layout=w.Layout(width="100%"))
-    self.target.observe(self._new_target, "value")
-    self.measure.observe(self._draw_curve, "value")
+    self.target.observe(lambda _: self._new_target(), "value")
+    self.measure.observe(lambda _: self._draw_curve(), "value")
     self.layer.observe(lambda _: self._draw_layers(), "value")
     self.second.observe(lambda _: self._draw_layers(), "value")
     self.phone.observe(lambda _: self._draw_phone(), "value")
     self.segments.observe(lambda _: self._draw_segment(), "value")
+
+# %% ../../nbs/17_explorers/content.ipynb #4bb12af5
+@patch
+def _click_curve(self: ContentExplorer, points: Any) -> None:
+    "Show the layer that was clicked: of the first model, or else of the other."
+    name = self.curve._spec.panels[0].x.names[round(points.xs[0])]
+    control = self.layer if name in self.layer.options else self.second
+    if name in control.options:
+        control.value = name
+
+
+@patch
+def _click_map(self: ContentExplorer, side: int, points: Any) -> None:
+    self.phone.value = self.maps[side]._spec.panels[0].marks[0].texts[points.point_inds[0]]
+
+
+@patch
+def _click_confusion(self: ContentExplorer, side: int, points: Any) -> None:
+    "Of a row: what was said."
+    self.phone.value = self.confusions[side]._spec.panels[0].y.names[points.point_inds[0][0]]
 
 # %% ../../nbs/17_explorers/content.ipynb #d4b38e38
 @patch
@@ -144,6 +164,17 @@ def _make_figures(self: ContentExplorer) -> None:
 
 
 _CURVE, _SIDE, _SEGMENT = (1100, 380), (600, 600), (600, 250)  # width and height of the figures, in pixels
+
+# %% ../../nbs/17_explorers/content.ipynb #642ec388
+def _nothing(title: str) -> FigureSpec:
+    "A figure that says why it is empty."
+    return FigureSpec(title, [], [Panel([], Axis(shown=False), Axis(shown=False))])
+
+
+def _map_spec(title: str, content: LayerContent, sample: SegmentSample, phone: str) -> FigureSpec:
+    made = content.map
+    about = f"{len(made.names)} classes, n = {len(sample.segments):,} segments; {made.between:.0%} of the variance between them"
+    return class_plane(made.points, made.names, sample.counts, made.shares, title, about, phone)
 
 # %% ../../nbs/17_explorers/content.ipynb #c80f9065
 @patch
@@ -166,26 +197,6 @@ def _place_sides(self: ContentExplorer) -> None:
     for box, shown in zip((left, right), wanted, strict=True):
         if list(box.children) != shown:
             box.children = shown
-
-# %% ../../nbs/17_explorers/content.ipynb #4bb12af5
-@patch
-def _click_curve(self: ContentExplorer, points: Any) -> None:
-    "Show the layer that was clicked: of the first model, or else of the other."
-    name = self.curve._spec.panels[0].x.names[round(points.xs[0])]
-    control = self.layer if name in self.layer.options else self.second
-    if name in control.options:
-        control.value = name
-
-
-@patch
-def _click_map(self: ContentExplorer, side: int, points: Any) -> None:
-    self.phone.value = self.maps[side]._spec.panels[0].marks[0].texts[points.point_inds[0]]
-
-
-@patch
-def _click_confusion(self: ContentExplorer, side: int, points: Any) -> None:
-    "Of a row: what was said."
-    self.phone.value = self.confusions[side]._spec.panels[0].y.names[points.point_inds[0][0]]
 
 # %% ../../nbs/17_explorers/content.ipynb #fb886a67
 @patch
@@ -218,7 +229,7 @@ def _read(self: ContentExplorer) -> None:
 
     self.work("reading labeled segments", 1, self._steps(), draw)
 
-# %% ../../nbs/17_explorers/content.ipynb #3f2cf46b
+
 @patch
 def _take(self: ContentExplorer, which: int, content: LayerContent) -> None:
     "A layer is known: it may be one that is shown."
@@ -271,34 +282,12 @@ def _new_target(self: ContentExplorer, _: Any = None) -> None:
     self.measure.options = self._measures()  # the first is chosen, and drawn
     self._draw_curve()
 
-# %% ../../nbs/17_explorers/content.ipynb #774f8b83
-@patch
-def _content(self: ContentExplorer, side: int) -> LayerContent | None:
-    "Of the layer at the left or at the right; None: it is not known yet."
-    layer = (self.layer.value, self.second.value)[side]
-    return self.contents.get((side if len(self.sources) > 1 else 0, layer))
-
-
+# %% ../../nbs/17_explorers/content.ipynb #2b06d525
 @patch
 def _sample(self: ContentExplorer, side: int) -> SegmentSample:
     return self.samples[side if len(self.samples) > 1 else 0]
 
 
-@patch
-@shows_errors
-def _draw_layers(self: ContentExplorer) -> None:
-    "Show the layers that are chosen."
-    self._place_sides()
-    reasons = []
-    for side in range(1 + (self.second.value != "none")):
-        content = self._content(side)
-        self._draw_side(side, content)
-        reasons += [] if content is None else [f"{content.layer}: {reason}" for reason in content.reasons]
-    self._draw_curve()
-    if reasons:
-        self.say("; ".join(reasons))
-
-# %% ../../nbs/17_explorers/content.ipynb #2b06d525
 @patch
 def _draw_side(self: ContentExplorer, side: int, content: LayerContent | None) -> None:
     "The map and the confusion of a layer."
@@ -315,16 +304,27 @@ def _draw_side(self: ContentExplorer, side: int, content: LayerContent | None) -
     self.maps[side].put(map_spec, *_SIDE)
     self.confusions[side].put(confusion_spec, *_SIDE)
 
+# %% ../../nbs/17_explorers/content.ipynb #774f8b83
+@patch
+def _content(self: ContentExplorer, side: int) -> LayerContent | None:
+    "Of the layer at the left or at the right; None: it is not known yet."
+    layer = (self.layer.value, self.second.value)[side]
+    return self.contents.get((side if len(self.sources) > 1 else 0, layer))
 
-def _nothing(title: str) -> FigureSpec:
-    "A figure that says why it is empty."
-    return FigureSpec(title, [], [Panel([], Axis(shown=False), Axis(shown=False))])
 
-
-def _map_spec(title: str, content: LayerContent, sample: SegmentSample, phone: str) -> FigureSpec:
-    made = content.map
-    about = f"{len(made.names)} classes, n = {len(sample.segments):,} segments; {made.between:.0%} of the variance between them"
-    return class_plane(made.points, made.names, sample.counts, made.shares, title, about, phone)
+@patch
+@shows_errors
+def _draw_layers(self: ContentExplorer) -> None:
+    "Show the layers that are chosen."
+    self._place_sides()
+    reasons = []
+    for side in range(1 + (self.second.value != "none")):
+        content = self._content(side)
+        self._draw_side(side, content)
+        reasons += [] if content is None else [f"{content.layer}: {reason}" for reason in content.reasons]
+    self._draw_curve()
+    if reasons:
+        self.say("; ".join(reasons))
 
 # %% ../../nbs/17_explorers/content.ipynb #4b92d328
 @patch

@@ -151,50 +151,6 @@ def _click_frame(self: LayerExplorer, trace: Any, points: Any, _: Any) -> None:
     if points.point_inds:
         self.player.time_s = float(trace.customdata[points.point_inds[0]])
 
-# %% ../../nbs/17_explorers/layer.ipynb #d0b1b4e9
-@patch
-@shows_errors
-def _open(self: LayerExplorer, _: Any = None) -> None:
-    "Show another utterance."
-    name, problem = self.utterance.value, None
-    seconds = self.reader.corpus.store.manifest[name]["seconds"]
-    try:
-        self.sound = find_recording(self.reader.corpus.store, name, self.audio_dir)
-    except (ValueError, OSError) as error:
-        self.sound, problem = None, error
-    self.views, self.moment.max = {}, seconds
-    self.player.wav = b"" if self.sound is None else wav_bytes(self.sound.waveform, self.sound.sample_rate)
-    n = len(self.reader.layers)
-    self._movement = np.full((n, 1), np.nan, np.float32)
-    with self.timeline.batch_update():
-        self._draw_sound(seconds)
-        self.timeline.data[3].update(z=cells(self._movement), x=[seconds / 2], y=list(range(n)))
-    silent = f"<br>no sound: {escape(str(problem))}" if problem else ""
-    self.title.value = f"<b>{escape(self.reader.corpus.title)}</b>{silent}"
-    self.player.time_s = 0.0
-    self._work_movement(name)
-    self._draw_views()
-    self.update_code()
-
-# %% ../../nbs/17_explorers/layer.ipynb #46c87ec5
-@patch
-def _work_movement(self: LayerExplorer, name: str) -> None:
-    layers, clock, rows = self.reader.layers, self.reader.clock, {}
-    n_frames = self.reader.corpus.grid.n_frames(self.reader.corpus.store.manifest[name]["samples"])
-    between = clock["start_s"] + (np.arange(n_frames - 1) + 0.5) / clock["frame_rate"]
-
-    def draw(row: tuple[str, np.ndarray]) -> None:
-        rows[row[0]] = row[1]
-        if len(rows) < len(layers) and len(rows) % 6:
-            return
-        k = len(row[1])
-        z = np.stack([rows.get(layer, np.full(k, np.nan, np.float32)) for layer in layers])
-        with self.timeline.batch_update():
-            self.timeline.data[3].update(z=cells(z), x=shrunk_times(between, k), y=list(range(len(layers))),
-                                         customdata=[[plotly_text(layer)] * k for layer in layers])  # fmt: skip
-
-    self.work("reading layers", len(layers), self.reader.movements(name), draw)
-
 # %% ../../nbs/17_explorers/layer.ipynb #e463120a
 @patch
 def _draw_sound(self: LayerExplorer, seconds: float) -> None:
@@ -215,24 +171,57 @@ def _draw_sound(self: LayerExplorer, seconds: float) -> None:
     labels.update(x=[(i.start_s + i.end_s) / 2 for i in spoken], text=[plotly_text(i.label) for i in spoken],
                   y=[1 - (tiers.index(i.tier) + 0.5) / len(tiers) for i in spoken])  # fmt: skip
 
-# %% ../../nbs/17_explorers/layer.ipynb #01020f5b
+# %% ../../nbs/17_explorers/layer.ipynb #46c87ec5
+@patch
+def _work_movement(self: LayerExplorer, name: str) -> None:
+    layers, clock, rows = self.reader.layers, self.reader.clock, {}
+    n_frames = self.reader.corpus.grid.n_frames(self.reader.corpus.store.manifest[name]["samples"])
+    between = clock["start_s"] + (np.arange(n_frames - 1) + 0.5) / clock["frame_rate"]
+
+    def draw(row: tuple[str, np.ndarray]) -> None:
+        rows[row[0]] = row[1]
+        if len(rows) < len(layers) and len(rows) % 6:
+            return
+        k = len(row[1])
+        z = np.stack([rows.get(layer, np.full(k, np.nan, np.float32)) for layer in layers])
+        with self.timeline.batch_update():
+            self.timeline.data[3].update(z=cells(z), x=shrunk_times(between, k), y=list(range(len(layers))),
+                                         customdata=[[plotly_text(layer)] * k for layer in layers])  # fmt: skip
+
+    self.work("reading layers", len(layers), self.reader.movements(name), draw)
+
+# %% ../../nbs/17_explorers/layer.ipynb #eca29941
+@patch
+def _empty(self: LayerExplorer, which: int) -> None:
+    "Show nothing, rather than what was there before."
+    self.views.pop(which, None)
+    with self.pictures[which].batch_update():
+        self.pictures[which].data[0].z = [[None]]
+        self.pictures[which].data[1].update(x=[], y=[], customdata=[], marker=dict(color=[]))
+        self.pictures[which].layout.title.text = ""
+
+# %% ../../nbs/17_explorers/layer.ipynb #98d06e7f
+@patch
+def _place_cursor(self: LayerExplorer, which: int) -> None:
+    view, time_s = self.views[which], self.player.time_s
+    x, y = view.points[view.frame_at(time_s)]
+    across, down, dot = self.pictures[which].layout.shapes
+    across.update(x0=time_s, x1=time_s)
+    down.update(y0=time_s, y1=time_s)
+    dot.update(dict(xanchor=x, yanchor=y, visible=True) if np.isfinite(x) else dict(visible=False))
+
+
+@patch
+@exclusive
+def _slide(self: LayerExplorer, change: dict) -> None:
+    "The slider was moved, not only rounded to its step."
+    if abs(change["new"] - self.player.time_s) > 0.51 * self.moment.step:
+        self.player.time_s = change["new"]
+
+# %% ../../nbs/17_explorers/layer.ipynb #ccfd1879
 _MAX_POINTS = 250  # of a trajectory: each is an element of the page
 
 
-@patch
-def _draw_views(self: LayerExplorer) -> None:
-    for which in (0, 1):
-        self._draw_view(which)
-
-
-@patch
-@shows_errors
-def _draw_layer(self: LayerExplorer, which: int) -> None:
-    "Show another layer on the left or in the comparison."
-    self._draw_view(which)
-    self.update_code()
-
-# %% ../../nbs/17_explorers/layer.ipynb #ccfd1879
 @patch
 def _draw_view(self: LayerExplorer, which: int) -> None:
     reader, layer = ((self.reader, self.layer.value), (self.other, self.second.value))[which]
@@ -268,33 +257,19 @@ def _draw_view(self: LayerExplorer, which: int) -> None:
         figure.send_whole()
         self._beside.children = self._places
 
-# %% ../../nbs/17_explorers/layer.ipynb #eca29941
+# %% ../../nbs/17_explorers/layer.ipynb #01020f5b
 @patch
-def _empty(self: LayerExplorer, which: int) -> None:
-    "Show nothing, rather than what was there before."
-    self.views.pop(which, None)
-    with self.pictures[which].batch_update():
-        self.pictures[which].data[0].z = [[None]]
-        self.pictures[which].data[1].update(x=[], y=[], customdata=[], marker=dict(color=[]))
-        self.pictures[which].layout.title.text = ""
-
-# %% ../../nbs/17_explorers/layer.ipynb #98d06e7f
-@patch
-def _place_cursor(self: LayerExplorer, which: int) -> None:
-    view, time_s = self.views[which], self.player.time_s
-    x, y = view.points[view.frame_at(time_s)]
-    across, down, dot = self.pictures[which].layout.shapes
-    across.update(x0=time_s, x1=time_s)
-    down.update(y0=time_s, y1=time_s)
-    dot.update(dict(xanchor=x, yanchor=y, visible=True) if np.isfinite(x) else dict(visible=False))
+def _draw_views(self: LayerExplorer) -> None:
+    for which in (0, 1):
+        self._draw_view(which)
 
 
 @patch
-@exclusive
-def _slide(self: LayerExplorer, change: dict) -> None:
-    "The slider was moved, not only rounded to its step."
-    if abs(change["new"] - self.player.time_s) > 0.51 * self.moment.step:
-        self.player.time_s = change["new"]
+@shows_errors
+def _draw_layer(self: LayerExplorer, which: int) -> None:
+    "Show another layer on the left or in the comparison."
+    self._draw_view(which)
+    self.update_code()
 
 # %% ../../nbs/17_explorers/layer.ipynb #f71809b2
 @patch
@@ -309,4 +284,29 @@ def _move(self: LayerExplorer, _: Any = None) -> None:
         with self.pictures[which].batch_update():
             self._place_cursor(which)
     self.player.shown_s = time_s
+    self.update_code()
+
+# %% ../../nbs/17_explorers/layer.ipynb #d0b1b4e9
+@patch
+@shows_errors
+def _open(self: LayerExplorer, _: Any = None) -> None:
+    "Show another utterance."
+    name, problem = self.utterance.value, None
+    seconds = self.reader.corpus.store.manifest[name]["seconds"]
+    try:
+        self.sound = find_recording(self.reader.corpus.store, name, self.audio_dir)
+    except (ValueError, OSError) as error:
+        self.sound, problem = None, error
+    self.views, self.moment.max = {}, seconds
+    self.player.wav = b"" if self.sound is None else wav_bytes(self.sound.waveform, self.sound.sample_rate)
+    n = len(self.reader.layers)
+    self._movement = np.full((n, 1), np.nan, np.float32)
+    with self.timeline.batch_update():
+        self._draw_sound(seconds)
+        self.timeline.data[3].update(z=cells(self._movement), x=[seconds / 2], y=list(range(n)))
+    silent = f"<br>no sound: {escape(str(problem))}" if problem else ""
+    self.title.value = f"<b>{escape(self.reader.corpus.title)}</b>{silent}"
+    self.player.time_s = 0.0
+    self._work_movement(name)
+    self._draw_views()
     self.update_code()

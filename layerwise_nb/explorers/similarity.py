@@ -51,6 +51,20 @@ _METHODS = ("pool", "nearest", "linear")
 def _n_layers(source: str | Path | CorpusSummary) -> int:
     return len(source.reservoir.layers if isinstance(source, CorpusSummary) else FeatureStore(source).catalogue)
 
+# %% ../../nbs/17_explorers/similarity.ipynb #60b0ad3b
+def _check_same_frames(first: Reservoir, second: Reservoir) -> None:
+    "A ValueError for a difference of two models that did not hear the same."
+    if not np.array_equal(first.utterances, second.utterances) or not np.array_equal(first.positions, second.positions):
+        alone = [sorted({*a.utterances} - {*b.utterances})[:2] for a, b in ((first, second), (second, first))]
+        found = f"{', '.join(alone[0]) or 'none'} only in the first, {', '.join(alone[1]) or 'none'} only in the second"
+        if first.n != second.n and alone == [[], []]:
+            raise ValueError(f"expected samples of one size of both models; found {first.n} and {second.n} frames: "
+                             "give n_frames as large as that of the summary")  # fmt: skip
+        raise ValueError(f"expected the same frames of both models; found {found}: extract both from the same audio")
+    if list(first.layers) != list(second.layers):
+        found = f"{len(first.layers)} and {len(second.layers)} layers"
+        raise ValueError(f"expected layers of the same names in both models; found {found}: look at them one by one")
+
 # %% ../../nbs/17_explorers/similarity.ipynb #36f8ea47
 class SimilarityExplorer(Explorer):
     "The similarity of every two layers, for a part of a corpus; a click on a cell shows the pair."
@@ -85,11 +99,11 @@ class SimilarityExplorer(Explorer):
         self._matrices: dict[tuple, SimilarityMatrix] = {}
         self._pixels = pixels = matrix_pixels(max(map(_n_layers, self.sources)))
         self.figure, self.spectrum = spec_figure(pixels), spec_figure(400)
-        self.figure.on_point(self._click)
+        self.figure.on_point(lambda points: self._click(points))
         self.pair = w.HTML()
         for control in (self.metric, self.estimator, self.subset, self.show):
-            control.observe(self._compare, "value")
-        self.alignment.observe(self._read, "value")
+            control.observe(lambda _: self._compare(), "value")
+        self.alignment.observe(lambda _: self._read(), "value")
         self._columns = columns([self.figure], [self.pair], pixels=pixels)  # and the spectrum, when there is one
         row = controls(self.metric, self.estimator, self.alignment, self.subset, self.show)
         self.lay_out(row, below=[self._columns])
@@ -104,6 +118,27 @@ class SimilarityExplorer(Explorer):
         "The lines that make this view again."
         state = {name: getattr(self, name).value for name in ("metric", "estimator", "alignment", "subset", "show")}
         return self.code_of(*self.sources, **state, n_frames=self.n_frames, n_utterances=self.n_utterances)
+
+# %% ../../nbs/17_explorers/similarity.ipynb #a288bd3a
+@patch
+def _options(self: SimilarityExplorer) -> dict:
+    self.estimator.disabled = self.metric.value != "linear_cka"
+    return {} if self.estimator.disabled else {"debiased": self.estimator.value == "debiased"}
+
+
+@patch
+def _draw(self: SimilarityExplorer, matrices: list[SimilarityMatrix]) -> None:
+    "Show a matrix, or the difference of two."
+    one, difference = matrices[0], len(matrices) == 2
+    self.matrix = one.values - matrices[1].values if difference else one.values
+    title = self.titles[0] if difference else self.titles[("first", "second").index(self.show.value)]
+    context = title if self.subset.value == "all" else f"{title}; {self.subset.value}"
+    spec = difference_heatmap(*matrices, context=context) if difference else heatmap(one, context=context)
+    self.figure.put(spec, self._pixels, self._pixels)
+    self.is_drawn = True
+    self.pair.value = text_lines(["click a cell to see the pair", *few_notes(one.notes, 4), *self._left_out])
+    self._columns.children[1].children = [self.pair]
+    self.update_code()
 
 # %% ../../nbs/17_explorers/similarity.ipynb #12b2a816
 @patch
@@ -183,40 +218,21 @@ def _compare(self: SimilarityExplorer, _: Any = None) -> None:
 
     self.work("comparing layers", len(wanted), steps(), draw)
 
-# %% ../../nbs/17_explorers/similarity.ipynb #60b0ad3b
-def _check_same_frames(first: Reservoir, second: Reservoir) -> None:
-    "A ValueError for a difference of two models that did not hear the same."
-    if not np.array_equal(first.utterances, second.utterances) or not np.array_equal(first.positions, second.positions):
-        alone = [sorted({*a.utterances} - {*b.utterances})[:2] for a, b in ((first, second), (second, first))]
-        found = f"{', '.join(alone[0]) or 'none'} only in the first, {', '.join(alone[1]) or 'none'} only in the second"
-        if first.n != second.n and alone == [[], []]:
-            raise ValueError(f"expected samples of one size of both models; found {first.n} and {second.n} frames: "
-                             "give n_frames as large as that of the summary")  # fmt: skip
-        raise ValueError(f"expected the same frames of both models; found {found}: extract both from the same audio")
-    if list(first.layers) != list(second.layers):
-        found = f"{len(first.layers)} and {len(second.layers)} layers"
-        raise ValueError(f"expected layers of the same names in both models; found {found}: look at them one by one")
-
-
+# %% ../../nbs/17_explorers/similarity.ipynb #3eaf1e34
 @patch
-def _options(self: SimilarityExplorer) -> dict:
-    self.estimator.disabled = self.metric.value != "linear_cka"
-    return {} if self.estimator.disabled else {"debiased": self.estimator.value == "debiased"}
-
-# %% ../../nbs/17_explorers/similarity.ipynb #a288bd3a
-@patch
-def _draw(self: SimilarityExplorer, matrices: list[SimilarityMatrix]) -> None:
-    "Show a matrix, or the difference of two."
-    one, difference = matrices[0], len(matrices) == 2
-    self.matrix = one.values - matrices[1].values if difference else one.values
-    title = self.titles[0] if difference else self.titles[("first", "second").index(self.show.value)]
-    context = title if self.subset.value == "all" else f"{title}; {self.subset.value}"
-    spec = difference_heatmap(*matrices, context=context) if difference else heatmap(one, context=context)
-    self.figure.put(spec, self._pixels, self._pixels)
-    self.is_drawn = True
-    self.pair.value = text_lines(["click a cell to see the pair", *few_notes(one.notes, 4), *self._left_out])
-    self._columns.children[1].children = [self.pair]
-    self.update_code()
+def _draw_pair(self: SimilarityExplorer, view: PairView) -> None:
+    of = f", {self.show.value} model" if len(self.sources) > 1 else ""
+    lines = [f"{view.names[0]} and {view.names[1]}{of}", f"{measure_name(view.metric)} {view.value:.4f}"]
+    if view.interval:
+        lines.append(f"95 % interval [{view.interval[0]:.3f}, {view.interval[1]:.3f}] {view.interval_of}")
+    if view.null:
+        lines.append(f"chance (slid apart in time): 95 % within [{view.null[0]:.3f}, {view.null[1]:.3f}]")
+    self.pair.value = text_lines([*lines, f"n = {view.n:,} frames", *view.notes], first_bold=True)
+    self._columns.children[1].children = [self.pair, self.spectrum]
+    layers = self.samples[self.show.value == "second"].layers
+    leading = f"of {len(view.correlations)} leading directions of each"
+    spec = spectrum(view.correlations, view.names, view.n, [layers[name] for name in view.names], view.correlations_null, leading)
+    self.spectrum.put(spec, 480, 400)
 
 # %% ../../nbs/17_explorers/similarity.ipynb #b62af6ed
 @patch
@@ -247,19 +263,3 @@ def look_at(
     rows = subset_rows(sample, self.subset.value)
     steps = pair_steps(sample, a, b, self.metric.value, rows, self._options())
     self.work(f"{a} and {b}", 3, steps, self._draw_pair)
-
-# %% ../../nbs/17_explorers/similarity.ipynb #3eaf1e34
-@patch
-def _draw_pair(self: SimilarityExplorer, view: PairView) -> None:
-    of = f", {self.show.value} model" if len(self.sources) > 1 else ""
-    lines = [f"{view.names[0]} and {view.names[1]}{of}", f"{measure_name(view.metric)} {view.value:.4f}"]
-    if view.interval:
-        lines.append(f"95 % interval [{view.interval[0]:.3f}, {view.interval[1]:.3f}] {view.interval_of}")
-    if view.null:
-        lines.append(f"chance (slid apart in time): 95 % within [{view.null[0]:.3f}, {view.null[1]:.3f}]")
-    self.pair.value = text_lines([*lines, f"n = {view.n:,} frames", *view.notes], first_bold=True)
-    self._columns.children[1].children = [self.pair, self.spectrum]
-    layers = self.samples[self.show.value == "second"].layers
-    leading = f"of {len(view.correlations)} leading directions of each"
-    spec = spectrum(view.correlations, view.names, view.n, [layers[name] for name in view.names], view.correlations_null, leading)
-    self.spectrum.put(spec, 480, 400)
