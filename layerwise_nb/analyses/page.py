@@ -74,7 +74,7 @@ def _small(path: Path, changed_ns: int) -> tuple[bytes, tuple[int, int]]:
 
     with Image.open(path) as image:
         image.thumbnail((_WIDTH, 4 * _WIDTH))
-        image.convert("RGB").save(small := io.BytesIO(), "WEBP", quality=80)
+        image.convert("RGB").save(small := io.BytesIO(), "WEBP", quality=80, method=2)  # half the time of 4, 4 % larger
     return small.getvalue(), image.size
 
 

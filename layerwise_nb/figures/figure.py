@@ -17,6 +17,7 @@ from string import Template
 import matplotlib as mpl
 import plotly.graph_objects as go
 from fastcore.basics import patch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
@@ -93,12 +94,28 @@ def interactive_data(
     found = re.search(r'<script type="application/json" id="figure-data">(.*?)</script>', text, re.S)
     return found[1] if found else ""
 
+# %% ../../nbs/12_figures/figure.ipynb #edd609b6
+def _png(figure: Figure, image: BytesIO, metadata: dict) -> None:
+    "What `savefig` writes, drawn once: that draws all text twice, the first time only to lay it out."
+    before, dpi = figure.canvas, figure.dpi
+    canvas = FigureCanvasAgg(figure)
+    try:
+        figure.dpi = STYLE["savefig.dpi"]
+        canvas.draw()
+        mpl.image.imsave(image, canvas.buffer_rgba(), format="png", origin="upper", dpi=figure.dpi, metadata=metadata)
+    finally:
+        figure.dpi = dpi
+        figure.set_canvas(before)
+
 # %% ../../nbs/12_figures/figure.ipynb #9e1d730d
 def _image(figure: Figure, kind: str) -> bytes:
     title, image = figure.get_label() or "figure", BytesIO()
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind] | {"Title": title}
     with mpl.rc_context(STYLE):
-        figure.savefig(image, format=kind, metadata=metadata)
+        if kind == "png":
+            _png(figure, image, metadata)
+        else:
+            figure.savefig(image, format=kind, metadata=metadata)
     return image.getvalue()
 
 

@@ -21,6 +21,7 @@ from .registry import MEASURES, Measure
 from layerwise_nb.measures.second_moments import (
     centered_layer,
     cross,
+    layer_of_moments,
     pair_of_moments,
     regress_out_all,
     residual_pair,
@@ -96,7 +97,7 @@ class _Ready:
 def _prepared(measure: Measure, sides: list, keys: list) -> _Ready:
     "The layers, each as the measure takes it."
     if isinstance(moments := sides[0], Moments):
-        return _Ready().add(keys, lambda key: pair_of_moments(moments.pair(key[1], key[1])).x)
+        return _Ready().add(keys, lambda key: layer_of_moments(moments, key[1]))
     return _Ready().add(keys, lambda key: centered_layer(sides[key[0]][key[1]], key[1], measure.rotate))
 
 

@@ -17,6 +17,7 @@ from .moments import Moments
 from layerwise_nb.measures.second_moments import (
     CenteredPair,
     NothingLeftError,
+    layer_of_moments,
     pair_of_moments,
     regress_out,
     residual_pair,
@@ -63,7 +64,7 @@ class _Layers:
         self.moments, self.whole, self.undefined = moments, {}, {}
         for name in (name for name in moments.layers if name not in moments.same_as):
             try:
-                self.whole[name] = pair_of_moments(moments.pair(name, name)).x
+                self.whole[name] = layer_of_moments(moments, name)
             except UndefinedError as error:
                 self.undefined[name] = error
         self.left = dict(self.whole)

@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['RANK_RTOL', 'unbiased_hsic', 'u_centered', 'Product', 'CenteredLayer', 'centered_layer', 'CenteredPair', 'cross',
-           'pair_of_moments', 'centered_pair', 'NothingLeftError', 'regress_out', 'residual_pair', 'regress_out_all']
+           'pair_of_moments', 'layer_of_moments', 'centered_pair', 'NothingLeftError', 'regress_out', 'residual_pair',
+           'regress_out_all']
 
 # %% ../../nbs/07_measures/second_moments.ipynb #e2fb6502
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from fastcore.basics import patch
@@ -279,6 +281,22 @@ def pair_of_moments(
     y = y or _layer_of_moments(m.b, m.n, nu, m.G_bb, m.q_b, m.Q_bb, m.R_bb, rounded[1], rounding)
     scatter, fourth = _center(m.n, mu, nu, m.G_ab, m.q_a, m.q_b, m.Q_ab, m.R_ab, m.R_ba)
     return CenteredPair(x, y, fourth, scatter)
+
+# %% ../../nbs/07_measures/second_moments.ipynb #7ddd9736
+_CENTERED: WeakKeyDictionary = WeakKeyDictionary()  # `Moments` -> its frames when they were asked, and layers by name
+
+
+def layer_of_moments(
+    moments,  # `Moments`
+    name: str,  # of a layer
+) -> CenteredLayer:
+    "A layer in sums, centered once for all who ask; an `UndefinedError` for a constant one."
+    n, layers = _CENTERED.get(moments, (None, {}))
+    if n != moments.n:
+        _CENTERED[moments] = moments.n, (layers := {})
+    if name not in layers:
+        layers[name] = pair_of_moments(moments.pair(name, name)).x
+    return layers[name]
 
 # %% ../../nbs/07_measures/second_moments.ipynb #f3d291e0
 def centered_pair(
