@@ -322,8 +322,9 @@ def collect(
         if utterance not in sample.speakers:
             continue
         rows = sample.rows(utterance)
-        sums = sums or TargetSums({name: x.shape[1]}, targets.widths)
-        if len(rows):
+        if targets.widths and sums is None:
+            sums = TargetSums({name: x.shape[1]}, targets.widths)
+        if sums is not None and len(rows):
             own = {key: y[rows] for key, y in targets.of(utterance).items()}
             sums.update({name: x[rows]}, own, fold_of(sample.group(utterance)))
         if utterance in sample.frames.positions:
