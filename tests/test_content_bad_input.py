@@ -62,7 +62,7 @@ def test_speakers_of_one_utterance():
     labels = corpus(16)
     sample, made, problems = measured(labels)
     shared = Shared(sample, Targets(sample, ["phone"]), n_nulls=0)
-    assert len(shared.left_out) == 16 and "cannot be in training and in test" in shared.left_out["s0"]
+    assert len(shared.left_out) == 16 and "cannot be both in training and in test" in shared.left_out["s0"]
     assert ("probe_accuracy", "phone") in made and ("probe_accuracy", "speaker") not in made
 
 

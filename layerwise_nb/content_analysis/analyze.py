@@ -218,6 +218,15 @@ def _outcome(study: Study, values, untrained, problems: list[str], facts: dict, 
     return Outcome(cards, problems, {"values": values, "control": untrained, "which_layer": best, "notes": notes})
 
 # %% ../../nbs/15_content_analysis/analyze.ipynb #d9803f26
+def _speakers_left_out(left_out: Mapping[str, str]) -> list[str]:
+    "A note for each reason."
+    notes = []
+    for why in dict.fromkeys(left_out.values()):
+        who = sorted(name for name, reason in left_out.items() if reason == why)
+        notes.append(f"{len(who)} speakers take no part as targets ({why}): {', '.join(who)}")
+    return notes
+
+
 def make_content(
     study: Study,  # features folder and shared settings
     *,
@@ -243,7 +252,7 @@ def make_content(
         job.close()
     source, shared, sample, read = job.source, job.shared, job.shared.sample, job.labels
     notes = [*job.notes, *study.speaker_notes, *sample.notes, *filter(None, [source.held and why_no_sums(source, sample)])]
-    notes += [f"speaker {who} takes no part as a target: {why}" for who, why in shared.left_out.items()]
+    notes += _speakers_left_out(shared.left_out)
     facts = {"model": "{model} (weights: {weights})".format(**study.store.run["identity"]), "by": sample.groups,
              "phone_set": phone_set, "aligner": read.aligner or read.source, "seed": shared.seed, "effort": job.effort,
              "silences": dict(read.silences), "without_frames": sample.phone_segments.without_frames}  # fmt: skip

@@ -65,7 +65,7 @@ def _utterance_folds(sample: ContentSample, seed: int) -> tuple[np.ndarray, dict
     for who, names in own.items():
         rank |= {name: i for i, name in enumerate(names)}
         if len(names) < 2:
-            left_out[who] = "it has one utterance, which cannot be in training and in test"
+            left_out[who] = "one utterance cannot be both in training and in test"
     n_folds = min([N_FOLDS, *(len(names) for names in own.values() if len(names) > 1)])
     return np.array([rank[name] % n_folds for name in sample.frames.utterances.tolist()]), left_out
 
