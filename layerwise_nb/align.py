@@ -160,7 +160,7 @@ def layerwise_align(
     output_dir: str = None,  # folder of the TextGrids; by default they go beside the audio of a folder
     transcripts: str = None,  # a table: utterance, tab, text; by default .trans.txt, .lab or .txt beside the audio
     manifest: str = None,  # or a table of recordings with what is said, a data folder of Kaldi, or cuts of lhotse
-    dataset: str = None,  # or a Hugging Face dataset: name on the hub, folder of Parquet, or of save_to_disk
+    dataset: str = None,  # or a Hugging Face dataset: hub name (or name@revision), folder of Parquet or of save_to_disk
     dataset_config: str = None,  # configuration of the dataset
     dataset_split: str = None,  # split of the dataset
     id_column: str = None,  # column of the table or dataset with ids; default: found

@@ -46,7 +46,7 @@ def layerwise_explore(
     port: int = 8866,  # the next free one if it is taken
     audio_dir: str = None,  # where the audio is now; default: where it was extracted from
     against: str = None,  # features of another model of the same corpus, to compare with
-    labels: str = None,  # folder or file of labels; default: those beside the audio
+    labels: str = None,  # folder of TextGrids, a CTM or a TSV; default: TextGrids beside the audio, if there are any
 ):
     """Open the explorers in the browser, on this machine and for you alone.
 

@@ -41,13 +41,13 @@ class Export:
         self,
         features_dir: str | Path,  # a features folder, or one above it
         output_dir: str | Path,  # where the files go
-        layers: str | Sequence[str],  # names, in a list or separated by commas; "all"
+        layers: str | Sequence[str],  # names, in a list or separated by commas; empty: all
         format: str = "parquet",  # parquet, safetensors, zarr, pt or npy
         dtype: str = "float32",  # of the numbers written: float32 or float16
         grid: str = "common",  # time axis: "common", of all layers of the model, or "own"
         labels: str | None = None,  # folder of labels, or one file; None: beside the audio, if there are any
-        label_tier: str = "phones",  # tier of the labels that holds phones
-        word_tier: str = "words",  # tier of the labels that holds words
+        label_tier: str = "phones",  # tier of the labels that holds the phones
+        word_tier: str = "words",  # tier of the labels that holds the words
         phone_set: str = "39",  # "39" phones of CMUdict, or "all" labels as they are
     ):
         from layerwise_nb.corpus.export_formats import export_format
@@ -60,7 +60,7 @@ class Export:
         self.format, self.dtype, self.folder = export_format(format), np.dtype(dtype), Path(output_dir).expanduser()
         chosen = split_list(layers)
         store = FeatureStore(features_dir)
-        self.data = LabeledFeatures(features_dir, [*store.catalogue] if chosen == ["all"] else chosen, grid=grid)
+        self.data = LabeledFeatures(features_dir, [*store.catalogue] if chosen in ([], ["all"]) else chosen, grid=grid)
         self.labels = read_corpus_labels(store, labels, label_tier, word_tier, phone_set)
         if labels is not None and not self.labels.utterances:
             raise UsageError(f"expected labels of these utterances; {next(iter(self.labels.missing.values()))}")
@@ -263,13 +263,13 @@ def _write_tables(self: Export, names: set[str]) -> None:
 def layerwise_export(
     features_dir: str = None,  # features folder, or one above it
     output_dir: str = None,  # where the files go
-    layers: str = None,  # layers, separated by commas; default: all
+    layers: str = "",  # layers, separated by commas; empty: all
     format: str = "parquet",  # parquet, safetensors, zarr, pt (fastabx) or npy (s3prl)
     dtype: str = "float32",  # of the numbers written: float32 or float16
     grid: str = "common",  # time axis: common, of all layers of the model, or own, of layers of one frame rate
     labels: str = None,  # folder of TextGrids, a CTM or a TSV; default: TextGrids beside the audio, if there are any
-    label_tier: str = "phones",  # tier of the labels that holds phones
-    word_tier: str = "words",  # tier of the labels that holds words
+    label_tier: str = "phones",  # tier of the labels that holds the phones
+    word_tier: str = "words",  # tier of the labels that holds the words
     phone_set: str = "39",  # 39 phones of CMUdict, or all labels as they are
 ):
     """Features in the files of other programs. Exit status 0: all done, 1: some could not be written, 2: invalid arguments.
@@ -277,8 +277,8 @@ def layerwise_export(
     Example: layerwise_export --features_dir features --output_dir exported --layers transformer_layer_8 --format pt
     """
     with command_ending("layerwise_export", "the same command goes on"):
-        if not (features_dir and output_dir and layers):
-            raise UsageError("expected --features_dir, --output_dir and --layers (names, or all); got fewer: give all three")
+        if not (features_dir and output_dir):
+            raise UsageError("expected --features_dir and --output_dir; got fewer: give both")
         export = Export(features_dir, output_dir, layers, format, dtype, grid, labels, label_tier, word_tier, phone_set)
         if not export.tiers:
             print(f"note: without labels: {next(iter(export.labels.missing.values()), 'none found')}", file=sys.stderr)

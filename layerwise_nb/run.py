@@ -45,7 +45,7 @@ def run(
 def layerwise_run(
     audio_dir: str = None,  # folder of audio files, searched with its subfolders; "synthetic" (default): made on the spot
     output_dir: str = None,  # for features and results
-    dataset_split: str = None,  # split of the dataset, or e.g. dev-clean: a folder below audio_dir; part of the name
+    dataset_split: str = None,  # split of the dataset, or e.g. dev-clean: folder below audio_dir; part of the output's name
     manifest: str = None,  # or a table of recordings, a data folder of Kaldi (wav.scp), or cuts of lhotse
     dataset: str = None,  # or a Hugging Face dataset: hub name (or name@revision), folder of Parquet or of save_to_disk
     dataset_config: str = None,  # configuration of the dataset

@@ -200,7 +200,7 @@ def convert_folder(
     output_dir: str | Path | None = None,  # where the same tree of WAVs goes; None: beside the files
     speakers: list[str] | None = None,  # only these speakers; None: all
     formats: list[str] = ("flac",),  # suffixes of the files to convert
-    speaker_table: str | None = None,  # who speaks: a TSV file of utterance, tab, speaker
+    speaker_table: str | None = None,  # who speaks, if not what the corpus says: a TSV file of utterance, tab, speaker
     speaker_pattern: str | None = None,  # or a regular expression with a group `speaker`
 ) -> Conversion:  # what was converted, what was there already, what failed and why
     "Convert every FLAC file of a folder to WAV, bit for bit, or other formats as ffmpeg decodes them; what is there is skipped."
@@ -239,8 +239,8 @@ def layerwise_to_wav(
     output_dir: str | None = None,  # folder for the same tree of WAV files (default: beside the files)
     speakers: str | None = None,  # only these speakers, separated by commas, e.g. 84,174 (default: all)
     formats: str = "flac",  # suffixes to convert, e.g. m4a,webm: FLAC bit for bit, others as ffmpeg decodes them
-    speaker_table: str | None = None,  # who speaks: a TSV file of utterance, tab, speaker
-    speaker_pattern: str | None = None,  # or a regular expression with a group `speaker`, on the path below audio_dir
+    speaker_table: str | None = None,  # who speaks, if not what the corpus says: a TSV file of utterance, tab, speaker
+    speaker_pattern: str | None = None,  # or a regular expression with a group `speaker`, on the path below the corpus
 ):
     """Convert FLAC to WAV bit for bit, and other formats with ffmpeg. Run again, it continues.
 

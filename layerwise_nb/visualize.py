@@ -59,7 +59,7 @@ def old_settings(
 @call_parse
 @analysis_flags(*ANALYSES.values())
 def layerwise_visualize(
-    config: str = None,  # TOML file with settings; flags override it
+    config: str = None,  # TOML file with settings of the analyses; flags override it
     print_config: bool = False,  # print such a file with every setting at its default, and stop
     only: str = "",  # analyses to make, with commas: content, similarity, propagation, layers, temporal, utterance; empty: all
     report: str = None,  # the page once more, as one HTML file with everything in it (at most 20 MB), to send around

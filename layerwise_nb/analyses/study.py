@@ -112,15 +112,15 @@ class Study:
         self,
         features_dir: str | Path = None,  # features folder, or one above it
         output_dir: str | Path = None,  # the results go below <output_dir>/clean_analysis
-        layers: str = "",  # layers to analyze, separated by commas; empty: all
+        layers: str = "",  # layers, separated by commas; empty: all
         align: str = "pool",  # how faster layers come to the common frames: pool, nearest or linear
         reservoir_size: int = 4000,  # frames kept for intervals and for measures of pairs of frames
         seed: int = 0,  # of the sample of frames and of the resamples
         device: str = "auto",  # where sums are taken: auto (a GPU if there is one), cpu or cuda
         formats: str = "png,html",  # of the figures: png, svg, pdf, html
-        speaker_table: str = None,  # who speaks, instead of what was recorded: a TSV file of utterance, tab, speaker
+        speaker_table: str = None,  # who speaks, if not what the corpus says: a TSV file of utterance, tab, speaker
         speaker_pattern: str = None,  # or a regular expression with a group `speaker`, on the path below the corpus
-        shard: str = None,  # read part i of n only, e.g. 2/4, and leave its sums; the same without it puts all parts together
+        shard: str = None,  # do part i of n only, e.g. 2/4, and leave what was found; the same without it puts all parts together
         wait_minutes: float = 10.0,  # under accelerate launch: how long to wait for processes that do not come
     ):
         given = {name: value for name, value in locals().items() if name != "self"}

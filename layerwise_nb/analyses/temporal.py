@@ -193,7 +193,7 @@ def make_temporal(
     bootstrap: int = 1000,  # resamples for the intervals; 0: no intervals
     max_utterances: int = 20,  # utterances for leads and boundaries, which take longest: a random sample; 0: all
     labels: str = None,  # folder of TextGrids, a CTM or a TSV; default: TextGrids beside the audio, if there are any
-    label_tier: str = "phones",  # tier of the labels
+    label_tier: str = "phones",  # tier of the labels that holds the phones
     max_lag_s: float = 0.1,  # seconds: the largest lag between two layers
 ) -> Outcome:
     "How the layers of a corpus change in time."

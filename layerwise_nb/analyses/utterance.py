@@ -199,7 +199,7 @@ def make_utterance(
     study: Study,  # features and shared settings
     utterance: str = "",  # the utterance that is seen and heard; empty: the one of median length
     labels: str = None,  # folder of TextGrids, a CTM or a TSV; default: TextGrids beside the audio, if there are any
-    label_tier: str = "phones",  # tier of the labels
+    label_tier: str = "phones",  # tier of the labels that holds the phones
     window_s: float = 0.5,  # seconds of the moving window
     step_s: float = 0.1,  # seconds from one window to the next
     animations: str = "mp4,html",  # formats of the animations: mp4, gif, html; empty: none

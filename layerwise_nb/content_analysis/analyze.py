@@ -222,8 +222,8 @@ def make_content(
     study: Study,  # features folder and shared settings
     *,
     labels: str = None,  # folder of TextGrids, a CTM or a TSV; default: TextGrids beside the audio, if there are any
-    label_tier: str = "phones",  # tier of the labels
-    word_tier: str = "words",  # tier of the labels that holds words
+    label_tier: str = "phones",  # tier of the labels that holds the phones
+    word_tier: str = "words",  # tier of the labels that holds the words
     phone_set: str = "39",  # 39 phones of CMUdict, or all labels as they are
     metrics: str = "",  # measures, separated by commas: of layers (linear_cka, …), of content (abx, …); empty: usual ones
     targets: str = "",  # properties, separated by commas: phone, word, speaker, mel, log_f0, energy, …; empty: all

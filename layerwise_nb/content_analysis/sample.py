@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['EFFORTS', 'GROUPS', 'Effort', 'choose_segments', 'ContentSample', 'FrameSample', 'segment_key', 'segment_rows',
-           'items_of', 'LayerFrames', 'collect', 'Targets']
+           'items_of', 'LayerFrames', 'Targets', 'collect']
 
 # %% ../../nbs/15_content_analysis/sample.ipynb #8b03f71c
 from collections import Counter
@@ -164,21 +164,6 @@ class FrameSample:
     phones: np.ndarray  # (n,) int, -1 where there are none
     triphones: np.ndarray  # (n,) str
 
-# %% ../../nbs/15_content_analysis/sample.ipynb #fccadc7a
-def _frame_sample(sample: ContentSample) -> FrameSample:
-    counts = {name: len(sample.rows(name)) for name in sample.speakers}
-    chosen = choose_counts(counts, sample.speakers, sample.effort.n_frames, sample.seed)
-    positions = {name: first_rows(sample.rows(name), n, name, sample.seed) for name, n in sorted(chosen.items())}
-    if sample.held:
-        positions = _held_positions(sample, positions)
-    sizes = [len(rows) for rows in positions.values()]
-    who = [np.repeat([f(name) for name in positions], sizes) for f in (str, sample.speakers.get, sample.group)]
-    if not positions:
-        raise ValueError("expected labeled frames; got none: every label is silence, or holds no frame's center")
-    phones = np.concatenate([sample.codes[name][rows] for name, rows in positions.items()])
-    triphones = np.concatenate([_triphones(sample, name)[rows] for name, rows in positions.items()])
-    return FrameSample(positions, *(w.astype(str) for w in who), phones, triphones)
-
 # %% ../../nbs/15_content_analysis/sample.ipynb #85a34f7f
 def _held_positions(sample: ContentSample, positions: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     "Those frames that were kept: all, unless speakers or the phone set are others than when they were chosen."
@@ -202,6 +187,21 @@ def _triphones(sample: ContentSample, utterance: str) -> np.ndarray:
     ):
         found[start:stop] = f"{before}-{label}-{after}"
     return found
+
+# %% ../../nbs/15_content_analysis/sample.ipynb #fccadc7a
+def _frame_sample(sample: ContentSample) -> FrameSample:
+    counts = {name: len(sample.rows(name)) for name in sample.speakers}
+    chosen = choose_counts(counts, sample.speakers, sample.effort.n_frames, sample.seed)
+    positions = {name: first_rows(sample.rows(name), n, name, sample.seed) for name, n in sorted(chosen.items())}
+    if sample.held:
+        positions = _held_positions(sample, positions)
+    sizes = [len(rows) for rows in positions.values()]
+    who = [np.repeat([f(name) for name in positions], sizes) for f in (str, sample.speakers.get, sample.group)]
+    if not positions:
+        raise ValueError("expected labeled frames; got none: every label is silence, or holds no frame's center")
+    phones = np.concatenate([sample.codes[name][rows] for name, rows in positions.items()])
+    triphones = np.concatenate([_triphones(sample, name)[rows] for name, rows in positions.items()])
+    return FrameSample(positions, *(w.astype(str) for w in who), phones, triphones)
 
 # %% ../../nbs/15_content_analysis/sample.ipynb #51018dd2
 def _phone_segments(sample: ContentSample) -> Segments:
@@ -260,40 +260,6 @@ class LayerFrames:
     phones: list[np.ndarray]  # frames of each phone segment
     words: np.ndarray  # (n_words, dim), the mean frame of each word
 
-# %% ../../nbs/15_content_analysis/sample.ipynb #cc3313b6
-def collect(
-    sample: ContentSample,
-    name: str,  # of the layer
-    arrays: Iterator[tuple[str, np.ndarray]],  # utterance and its frames (n_frames, dim), on the grid of the sample
-    targets: "Targets",  # of every frame
-    kind: str = "layer",  # or "baseline"
-) -> LayerFrames:
-    "Read one layer of a corpus once."
-    sums, kept, phones, words = None, {}, {}, {}
-    by_utterance = [_rows_of(own) for own in (sample.phone_segments, sample.word_segments)]
-    for utterance, x in arrays:
-        if utterance not in sample.speakers:
-            continue
-        rows = sample.rows(utterance)
-        sums = sums or TargetSums({name: x.shape[1]}, targets.widths)
-        if len(rows):
-            own = {key: y[rows] for key, y in targets.of(utterance).items()}
-            sums.update({name: x[rows]}, own, fold_of(sample.group(utterance)))
-        if utterance in sample.frames.positions:
-            kept[utterance] = x[sample.frames.positions[utterance]].astype(np.float32)
-        for i in by_utterance[0].get(utterance, ()):
-            start, stop = sample.phone_segments.starts[i], sample.phone_segments.stops[i]
-            phones[i] = _half(x[start:stop])
-        if len(own := by_utterance[1].get(utterance, ())):
-            pooled = pool_segments(_half(x), sample.word_segments.starts[own], sample.word_segments.stops[own])
-            words |= dict(zip(own.tolist(), pooled.astype(np.float32), strict=True))
-    if lost := [u for u in sample.speakers if u in sample.frames.positions and u not in kept]:
-        raise ValueError(f"{name}: {len(lost)} utterances with labels could not be read ({lost[0]}): extract them again")
-    dim = next(iter(kept.values())).shape[1]
-    return LayerFrames(name, kind, sums, np.concatenate([kept[u] for u in sample.frames.positions]),
-                       [phones[i].astype(np.float32) for i in range(len(phones))],
-                       np.array([words[i] for i in range(len(words))]).reshape(-1, dim))  # fmt: skip
-
 # %% ../../nbs/15_content_analysis/sample.ipynb #3e2e2856
 def _half(x: np.ndarray) -> np.ndarray:
     "float16, as the segment reservoir keeps segments."
@@ -340,3 +306,37 @@ class Targets:
         "The targets of the frames that are kept."
         parts = [{k: y[rows] for k, y in self.of(u).items()} for u, rows in self.sample.frames.positions.items()]
         return {name: np.concatenate([part[name] for part in parts]) for name in self.widths}
+
+# %% ../../nbs/15_content_analysis/sample.ipynb #cc3313b6
+def collect(
+    sample: ContentSample,
+    name: str,  # of the layer
+    arrays: Iterator[tuple[str, np.ndarray]],  # utterance and its frames (n_frames, dim), on the grid of the sample
+    targets: "Targets",  # of every frame
+    kind: str = "layer",  # or "baseline"
+) -> LayerFrames:
+    "Read one layer of a corpus once."
+    sums, kept, phones, words = None, {}, {}, {}
+    by_utterance = [_rows_of(own) for own in (sample.phone_segments, sample.word_segments)]
+    for utterance, x in arrays:
+        if utterance not in sample.speakers:
+            continue
+        rows = sample.rows(utterance)
+        sums = sums or TargetSums({name: x.shape[1]}, targets.widths)
+        if len(rows):
+            own = {key: y[rows] for key, y in targets.of(utterance).items()}
+            sums.update({name: x[rows]}, own, fold_of(sample.group(utterance)))
+        if utterance in sample.frames.positions:
+            kept[utterance] = x[sample.frames.positions[utterance]].astype(np.float32)
+        for i in by_utterance[0].get(utterance, ()):
+            start, stop = sample.phone_segments.starts[i], sample.phone_segments.stops[i]
+            phones[i] = _half(x[start:stop])
+        if len(own := by_utterance[1].get(utterance, ())):
+            pooled = pool_segments(_half(x), sample.word_segments.starts[own], sample.word_segments.stops[own])
+            words |= dict(zip(own.tolist(), pooled.astype(np.float32), strict=True))
+    if lost := [u for u in sample.speakers if u in sample.frames.positions and u not in kept]:
+        raise ValueError(f"{name}: {len(lost)} utterances with labels could not be read ({lost[0]}): extract them again")
+    dim = next(iter(kept.values())).shape[1]
+    return LayerFrames(name, kind, sums, np.concatenate([kept[u] for u in sample.frames.positions]),
+                       [phones[i].astype(np.float32) for i in range(len(phones))],
+                       np.array([words[i] for i in range(len(words))]).reshape(-1, dim))  # fmt: skip

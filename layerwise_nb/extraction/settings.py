@@ -30,7 +30,7 @@ class ExtractionSettings:
     manifest: str | None = None  # or a table of recordings, a data folder of Kaldi (wav.scp), or cuts of lhotse
     dataset: str | None = None  # or a Hugging Face dataset: hub name (or name@revision), folder of Parquet or of save_to_disk
     dataset_config: str | None = None  # configuration of the dataset
-    streaming: bool = False  # read the dataset once, row after row, and keep its recordings in save_dir
+    streaming: bool = False  # read the dataset once, row after row, and keep its recordings beside the features
     id_column: str | None = None  # column of the table or dataset with ids; default: found
     speaker_column: str | None = None  # with speakers; default: found
     text_column: str | None = None  # with what is said; default: found
@@ -53,14 +53,14 @@ class ExtractionSettings:
     segment_seconds: float = 0.0  # cut longer utterances into windows of so many seconds; 0: never
     alignments: str | None = None  # cut at the words or phones of TextGrids below a folder, a CTM or a TSV
     tier: str = "words"  # tier of the alignments
-    labels: str | None = None  # phones and words to keep beside the sums: a folder or a file; default: those beside the audio
+    labels: str | None = None  # folder of TextGrids, a CTM or a TSV; default: TextGrids beside the audio, if there are any
     label_tier: str = "phones"  # tier of the labels that holds the phones
     word_tier: str = "words"  # tier of the labels that holds the words
-    speaker_table: str | None = None  # who speaks: a TSV file of utterance, tab, speaker; default: what the corpus's layout says
+    speaker_table: str | None = None  # who speaks, if not what the corpus says: a TSV file of utterance, tab, speaker
     speaker_pattern: str | None = None  # or a regular expression with a group `speaker`, on the path below the corpus
     single_gpu: bool = False  # use one GPU
     max_gpus: int = 0  # use at most so many GPUs; 0: all
-    wait_minutes: float = 10.0  # how long processes that were started together wait for one another at the start
+    wait_minutes: float = 10.0  # under accelerate launch: how long to wait for processes that do not come
     chunk_size: int = 100  # utterances after which each process puts its manifest on the disk
     resume: bool = False  # read and check every finished file before skipping it, and redo damaged ones
     force: bool = False  # go on although the disk seems too small

@@ -77,6 +77,18 @@ class _FeatureZip(zipfile.ZipFile):
         super().__init__(path, "x", COMPRESSIONS[compression])
         self._members: dict[tuple, zipfile.ZipInfo] = {}  # array identity -> the member that holds it
 
+# %% ../../nbs/01_features/npz.ipynb #af6a3bc0
+def _data_offset(file: Any, info: zipfile.ZipInfo) -> int:
+    "Where the bytes of a member start: behind its local header, which must agree with the archive's directory."
+    file.seek(max(0, info.header_offset))
+    header = file.read(30)
+    if info.header_offset < 0 or len(header) < 30 or header[:4] != b"PK\x03\x04":
+        raise zipfile.BadZipFile(f"no local header for {info.filename}")
+    flags, method, name_length, extra_length = struct.unpack("<6x2H16x2H", header)
+    if (flags, method, file.read(name_length)) != (info.flag_bits, info.compress_type, info.orig_filename.encode()):
+        raise zipfile.BadZipFile(f"the local header of {info.filename} is another's")
+    return info.header_offset + 30 + name_length + extra_length
+
 # %% ../../nbs/01_features/npz.ipynb #c50ba25d
 @patch
 def write_array(self: _FeatureZip, name: str, array: np.ndarray) -> None:
@@ -128,18 +140,6 @@ def _copy_member(self: _FeatureZip, info: zipfile.ZipInfo) -> None:
         block = self.fp.read(min(_BLOCK, info.compress_size - offset))
         self.fp.seek(here + offset)
         self.fp.write(block)
-
-# %% ../../nbs/01_features/npz.ipynb #af6a3bc0
-def _data_offset(file: Any, info: zipfile.ZipInfo) -> int:
-    "Where the bytes of a member start: behind its local header, which must agree with the archive's directory."
-    file.seek(max(0, info.header_offset))
-    header = file.read(30)
-    if info.header_offset < 0 or len(header) < 30 or header[:4] != b"PK\x03\x04":
-        raise zipfile.BadZipFile(f"no local header for {info.filename}")
-    flags, method, name_length, extra_length = struct.unpack("<6x2H16x2H", header)
-    if (flags, method, file.read(name_length)) != (info.flag_bits, info.compress_type, info.orig_filename.encode()):
-        raise zipfile.BadZipFile(f"the local header of {info.filename} is another's")
-    return info.header_offset + 30 + name_length + extra_length
 
 # %% ../../nbs/01_features/npz.ipynb #5fc02fa7
 def _arrays_hash(members: list[zipfile.ZipInfo]) -> str:
