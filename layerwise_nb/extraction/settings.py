@@ -9,6 +9,7 @@ __all__ = ['ExtractionSettings', 'is_synthetic', 'audio_folder', 'speech_source'
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..audio.files import check_audio_folder
 from ..audio.librispeech import ARCHIVES
 from ..audio.utterances import Folder, Source
 from ..core.commands import UsageError
@@ -148,7 +149,7 @@ def audio_folder(
 def speech_source(
     s: ExtractionSettings,  # what is asked for
 ) -> Source:
-    "Where speech comes from; a `UsageError` if it is not there."
+    "Where speech comes from; an error if it is not there."
     columns = {"id_column": s.id_column, "speaker_column": s.speaker_column, "text_column": s.text_column}
     if s.manifest:
         return open_source(manifest=s.manifest, **columns)
@@ -156,7 +157,10 @@ def speech_source(
         kept = Path(s.save_dir, "streamed", "_".join(_corpus_name(s))) if s.streaming else None
         asked = {"dataset": s.dataset, "dataset_config": s.dataset_config, "dataset_split": s.dataset_split}
         return open_source(**asked, stream_dir=kept, **columns)
-    return Folder(audio_folder(s))
+    folder = audio_folder(s)
+    if not is_synthetic(s):  # which is made on the spot
+        check_audio_folder(folder)
+    return Folder(folder)
 
 # %% ../../nbs/06_extraction/settings.ipynb #0760066c
 def model_name(
