@@ -122,8 +122,10 @@ def _line(ax, panel: Panel, line: Line) -> None:
         ax.fill_between(line.x, line.low, line.high, color=color, alpha=0.2, lw=0, zorder=2)
     width, quiet = (0.6, True) if line.role == "quiet" else (1.5, False)
     x, y = (line.x, line.y) if line.markers else thin(line.x, line.y)
+    ends = sorted(panel.y.limits or (-np.inf, np.inf))
+    whole = line.markers and not np.any((np.asarray(y) < ends[0]) | (np.asarray(y) > ends[1]))  # no marker at the edge is cut
     ax.plot(x, y, marker=marker if line.markers else "", ms=4.5, ls=dash, lw=width, color=color, zorder=1.5 if quiet else 3,
-            label=plain(line.name) or None, clip_on=not line.markers)  # fmt: skip
+            label=plain(line.name) or None, clip_on=not whole)  # fmt: skip
 
 
 def _area(ax, panel: Panel, area: Area) -> None:
