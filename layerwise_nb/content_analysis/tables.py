@@ -120,7 +120,7 @@ def which_layer(
     values: Iterable[ContentValue],
     level: float = 0.05,  # p below which a layer is worse
 ) -> list[BestLayer]:
-    "For each property and measure the best layer, and those that do not differ from it (paired by group, Holm)."
+    "For each property and measure the best layer, and those not worse (paired by group, Holm); none where no R² is above 0."
     found: dict[tuple, list[ContentValue]] = {}
     for v in values:
         if v.kind == "layer" and (v.measure, v.variant) not in NOT_ASKED and np.isfinite(v.estimate.value):
@@ -129,6 +129,8 @@ def which_layer(
     for (target, measure, variant), own in found.items():
         sign = -1 if measure in LOWER_IS_BETTER else 1
         best = max(own, key=lambda v: sign * v.estimate.value)
+        if measure == "target_r2" and best.estimate.value <= 0:
+            continue  # no layer says more than the mean does
         p = np.array([paired_p(best.estimate, v.estimate) for v in own if v is not best])
         same = [best.layer] if len(own) == 1 else []
         if len(p) and np.isfinite(p).all() and np.isfinite(best.estimate.low):
