@@ -80,6 +80,8 @@ def _check_source(s: ExtractionSettings) -> None:
         raise UsageError(f"--audio_dir is needed: a folder of audio files, or `synthetic`{others}")
     if len(given) > 1:
         raise UsageError(f"--{given[0]} and --{given[1]} both say where speech comes from: give one of them")
+    if s.audio_dir == "synthetic" and s.dataset_split:
+        raise UsageError(f"--dataset_split {s.dataset_split}: made-up speech has no splits: leave it out")
     if s.audio_dir and (named := next((f"{n}_column" for n in ("id", "speaker", "text") if getattr(s, f"{n}_column")), None)):
         raise UsageError(f"--{named}: a folder of audio has no columns: leave it out")
     if not s.dataset and (named := next((name for name in ("dataset_config", "streaming") if getattr(s, name)), None)):
