@@ -234,6 +234,7 @@ def tables(output_dir: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in [*folder.glob("*.csv"), *folder.glob("parts/*.json")]}
 
 
+@pytest.mark.slow
 def test_content_by_processes_gives_the_bytes_of_one(labeled, content_alone, tmp_path):
     flags = ("--features_dir", labeled, "--output_dir", tmp_path, *CONTENT)
     result = finish_launch(start_launch(3, *flags, module="content"))
