@@ -3,13 +3,8 @@
 import os
 from pathlib import Path
 
-# Math threads share the cores with the other pytest workers: oversubscribed they spin, and the run takes twice as long. Set
-# before NumPy and torch are imported, and before the server of forks starts, from which all commands and notebooks come.
-WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
-os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
-
-import pytest  # noqa: E402
-from running import Machines, extract  # noqa: E402
+import pytest
+from running import Machines, extract
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = Path(os.environ.get("LAYERWISE_TEST_DATA") or ROOT.parent / "shared/data/LibriSpeech")

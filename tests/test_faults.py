@@ -551,4 +551,4 @@ def test_calls_that_make_no_sense(tmp_path, monkeypatch, flags, message):
 
 
 def test_faults_at_random():
-    print(faults.table(1, kills=12, disks=2, pairs=2, audio=60, recordings=120, labels=140, npz=80, names=15))
+    print(faults.table(1, kills=6, disks=1, pairs=1, audio=40, recordings=80, labels=100, npz=50, names=15))

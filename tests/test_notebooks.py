@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT / "nbs"
 NOTEBOOKS = sorted(p for p in NBS.rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
 TIMEOUT_S = 900
+# Math threads share the cores with the other pytest workers: oversubscribed they spin, and the run takes twice as long.
+THREADS = max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)))
 
 # A process for each notebook: threads, seeds, environment variables and imports of one must not reach the next. They are
 # forks of a server that has imported the libraries already (importing them takes five seconds), and nothing of the package.
@@ -44,6 +46,7 @@ def _test(path: Path, said: Path) -> None:
 
 def run_notebook(path: Path) -> subprocess.CompletedProcess:
     """Run a notebook in a process of its own; on failure its output names the notebook and the cell and has the traceback."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
     with tempfile.TemporaryDirectory() as folder:
         said = Path(folder, "said")
         said.touch()

@@ -85,6 +85,7 @@ def test_processes_agree_and_repeat(features, alone, tmp_path):
     check_same(tmp_path / "three", alone)
 
 
+@pytest.mark.slow
 def test_dynamics_by_two_processes(features, tmp_path):
     flags = ("--bootstrap", 40, "--formats", "png", "--max_utterances", 1, "--animations", "")
     for name in ("one", "two"):
