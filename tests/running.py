@@ -150,6 +150,14 @@ def finish_launch(launch: subprocess.Popen) -> Result:
     return Result(launch.returncode, out, err)
 
 
+def process_of_rank(launcher: int, rank: int) -> int:
+    """The process id of a worker, by what accelerate put into its environment."""
+    for child in psutil.Process(launcher).children(recursive=True):
+        if child.environ().get("RANK") == str(rank):
+            return child.pid
+    raise AssertionError(f"no process of rank {rank}")
+
+
 class Machines:
     """Two machines on this one: network namespaces, joined by a cable. `with Machines() as machines`.
 

@@ -27,6 +27,7 @@ from running import (
     interrupt_while_reading,
     kill_at,
     noises,
+    process_of_rank,
     run,
     start_launch,
     stop_at,
@@ -147,16 +148,6 @@ def test_one_shard_of_two_is_killed(long_audio, long_undisturbed, tmp_path):
     assert finished.items() < long_undisturbed.items()
     assert new_files(again) + new_files(other) < len(long_undisturbed)  # not what was done before
     check_complete(tmp_path, long_undisturbed)
-
-
-def process_of_rank(launcher: int, rank: int) -> int:
-    """The process id of a worker, by what accelerate put into its environment."""
-    import psutil
-
-    for child in psutil.Process(launcher).children(recursive=True):
-        if child.environ().get("RANK") == str(rank):
-            return child.pid
-    raise AssertionError(f"no process of rank {rank}")
 
 
 # ---- Interrupted

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 from running import (
     TIMEOUT_S,
@@ -17,6 +16,7 @@ from running import (
     finish_launch,
     load,
     noises,
+    process_of_rank,
     run,
     start_launch,
 )
@@ -195,14 +195,6 @@ def test_one_process_of_two_is_killed(features, alone, tmp_path):
     found = matrices(tmp_path)
     for name, arrays in found.items():
         np.testing.assert_allclose(arrays["values"], alone[name]["values"], rtol=0, atol=1e-6)
-
-
-def process_of_rank(launcher: int, rank: int) -> int:
-    """The process id of a worker, by what accelerate put into its environment."""
-    for child in psutil.Process(launcher).children(recursive=True):
-        if child.environ().get("RANK") == str(rank):
-            return child.pid
-    raise AssertionError(f"no process of rank {rank}")
 
 
 # ---- What each layer encodes: whole layers are shared out
