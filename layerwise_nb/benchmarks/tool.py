@@ -12,7 +12,6 @@ import json
 import platform
 import statistics
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from typing import Any
 
 import psutil
 
-from ..core.machine import available_processors
+from ..core.machine import available_processors, repeated
 from ..features.catalogue import format_bytes
 
 # %% ../../nbs/18_benchmarks/tool.ipynb #860cb967
@@ -33,19 +32,10 @@ def watched(
     every_s: float,  # seconds from one call to the next
 ) -> Iterator[None]:
     "Look at something while work goes on, in a thread."
-    stop = threading.Event()
-
-    def watch() -> None:
-        while not stop.wait(every_s):
-            look()
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
     try:
-        yield
+        with repeated(look, every_s):
+            yield
     finally:
-        stop.set()
-        thread.join()
         look()
 
 

@@ -8,7 +8,6 @@ __all__ = ['INTERRUPTED', 'audio_time', 'share_lines', 'progress', 'format_summa
 # %% ../../nbs/06_extraction/progress.ipynb #d9ee0d5e
 import json
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from ..audio.utterances import Utterance
+from ..core.machine import repeated
 from .plan import hours
 from ..features.catalogue import format_bytes
 
@@ -74,23 +74,6 @@ class _Count:
             self.seconds += sum(r.get("seconds", 0.0) for r in records)
             self.failed += sum(r["status"] != "done" for r in records)
 
-# %% ../../nbs/06_extraction/progress.ipynb #02204517
-@contextmanager
-def _every(seconds: float, call: Any, stop: threading.Event) -> Iterator[None]:
-    "Call a function at intervals while the body runs."
-
-    def watch() -> None:
-        while not stop.wait(seconds):
-            call()
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-
 # %% ../../nbs/06_extraction/progress.ipynb #fed2da3f
 @contextmanager
 def progress(
@@ -99,7 +82,7 @@ def progress(
     total_s: float,  # seconds of audio to do
 ) -> Iterator[None]:
     "A bar on stderr while the body runs: hours done, times real time, time left."
-    count, start, stop = _Count(journals), time.monotonic(), threading.Event()
+    count, start = _Count(journals), time.monotonic()
     unit, length = _unit(total_s)
     numbers = "{n:.1f}/{total:.1f} " + unit + " [{elapsed}<{remaining}{postfix}]"
     live = sys.stderr.isatty() or "ipykernel" in sys.modules
@@ -119,7 +102,7 @@ def progress(
             line = tqdm.format_meter(count.seconds / length, total_s / length, took, **form)
             print(line, file=sys.stderr, flush=True)
 
-    with _every(0.5 if live else 60, show, stop):
+    with repeated(show, 0.5 if live else 60):
         yield
     if live:
         show()
