@@ -7,6 +7,7 @@ from time import monotonic, sleep
 
 import numpy as np
 import pytest
+from running import TIMEOUT_S
 
 from layerwise_nb.animations.render import activity_animation, matrix_animation, trajectory_animation
 
@@ -76,7 +77,7 @@ def open_page(browser, tmp_path):
 
 def wait(page, condition: str) -> None:
     """Until something is so; Playwright's own waiting uses eval, which the page forbids."""
-    end = monotonic() + 20
+    end = monotonic() + TIMEOUT_S
     while not page.evaluate(condition):
         assert monotonic() < end, f"it never came to be: {condition}"
         sleep(0.02)
@@ -268,7 +269,7 @@ def test_light_and_dark(open_page):
     light = pixel(page, "still", x, y)
     page.emulate_media(color_scheme="dark")
     wait(page, "getComputedStyle(document.body).backgroundColor !== 'rgb(255, 255, 255)'")
-    end = monotonic() + 20
+    end = monotonic() + TIMEOUT_S
     while sum(pixel(page, "still", x, y)) <= sum(light):  # until the waveform is drawn anew, lighter
         assert monotonic() < end, "the waveform stayed as dark as on a light page"
         sleep(0.02)
