@@ -530,7 +530,7 @@ def test_no_click_is_lost_while_a_figure_is_drawn():
             page.wait_for_timeout(100)
             page.mouse.up()
             page.wait_for_timeout(500)  # not a double click
-        assert page.evaluate("clicks") >= 8
+        page.wait_for_function("clicks >= 8", timeout=1000 * TIMEOUT_S)
         browser.close()
 
 
