@@ -48,8 +48,9 @@ def target_cca(
     "Canonical correlations of a layer with a target, fitted on the other folds."
     if len(sums.n) < 2:
         raise ValueError(f"expected 2 or more folds, to fit on some and judge by others; got {len(sums.n)}: add speakers")
-    ((parts, weights),) = _projections(sums, [sums], ridge)
-    return TargetCca.of(parts, weights, int(sums.n.sum()), n_groups, what)
+    labels = _LabelSets(sums.y, sums.yy, sums.xy.transpose(0, 2, 1)[:, None])
+    ((parts, weights),) = _projections(_fold_layers(sums, ridge), [labels])
+    return TargetCca.of(parts[0], weights[0], int(sums.n.sum()), n_groups, what)
 
 # %% ../../nbs/08_probing/subspaces.ipynb #a79e7aee
 def _whitening(gram: np.ndarray, ridge: float) -> np.ndarray:
@@ -65,51 +66,83 @@ def _whitening(gram: np.ndarray, ridge: float) -> np.ndarray:
     return vectors[:, keep] / np.sqrt(values[keep])
 
 
-def _rest(total: np.ndarray, fold: np.ndarray, x: np.ndarray, y: np.ndarray, n: tuple, sx: tuple, sy: tuple) -> tuple:
-    "Products of the training folds and of the fold, centered at the training means x and y."
-    train = total - fold - n[0] * np.outer(x, y)
-    return train, fold - np.outer(sx[1], y) - np.outer(x, sy[1]) + n[1] * np.outer(x, y)
+def _centered(products: np.ndarray, n: float, a: np.ndarray, b: np.ndarray, mean_a: np.ndarray, mean_b: np.ndarray) -> np.ndarray:
+    "Products of n rows around some means, from products and sums a and b around 0; products may be several, (…, p, q)."
+    return products - np.outer(a - n * mean_a, mean_b) - np.outer(mean_a, b)
 
 # %% ../../nbs/08_probing/subspaces.ipynb #d7aaeccc
-def _projections(sums: FoldSums, targets: Sequence[FoldSums], ridge: float) -> list[tuple[np.ndarray, np.ndarray]]:
-    "For each target of a layer: products of projections (folds, 3, k) and weights (folds, k)."
-    found: list[tuple[list, list]] = [([], []) for _ in targets]
-    totals = [sums.n.sum(), sums.x.sum(0), sums.xx.sum(0)]
-    for f in range(len(sums.n)):
-        n, sx = (totals[0] - sums.n[f], sums.n[f]), (totals[1] - sums.x[f], sums.x[f])
-        x = sx[0] / n[0]
-        gram, held = _rest(totals[2], sums.xx[f], x, x, n, sx, sx)
+@dataclass(frozen=True, eq=False)
+class _FoldLayer:
+    "A layer with one fold held out."
+
+    n: tuple[float, float]  # rows of training, and of the fold
+    x: tuple[np.ndarray, np.ndarray]  # sums of these (p,)
+    gram: np.ndarray  # of training, around its mean
+    held: np.ndarray  # of the fold, around the same mean: its products (p, p), or its rows (n, p) if these are fewer
+    white: np.ndarray  # (p, rank) whitens training
+
+    @classmethod
+    def of(cls, sums: FoldSums, total: tuple, f: int, ridge: float, rows: np.ndarray | None) -> "_FoldLayer":
+        n, x, gram = (whole - own[f] for whole, own in zip(total, (sums.n, sums.x, sums.xx), strict=True))
+        mean = x / n
+        gram = _centered(gram, n, x, x, mean, mean)
+        few = rows is not None and len(rows) < len(mean)
+        held = rows - mean if few else _centered(sums.xx[f], sums.n[f], sums.x[f], sums.x[f], mean, mean)
         diagonal = np.diag(gram)
-        scale = np.sqrt(np.where(diagonal > 1e-9 * diagonal.max(), diagonal / n[0], 1))
-        white = _whitening(gram / scale / scale[:, None], ridge * n[0]) / scale[:, None]
-        known: dict[tuple[int, int], tuple] = {}  # targets with the same sums of their own are whitened once
-        pairs = [_directions(white, target, f, n, x, sx, known) for target in targets]
-        stops = np.cumsum([len(p[0].T) for p in pairs])[:-1]
-        a = white @ np.concatenate([p[0] for p in pairs], axis=1)
-        weights, squares = np.abs(gram @ a).sum(0), np.einsum("pk,pk->k", a, held @ a)
-        for own, each, w, g, (_, cross, t) in zip(found, *(np.split(m, stops, axis=-1) for m in (a, weights, squares)), pairs,
-                                                  strict=True):  # fmt: skip
-            own[0].append([np.einsum("pk,pk->k", each, cross), g, t])
-            own[1].append(w / w.sum())
-    k = [min(map(len, weights)) for _, weights in found]
-    return [(np.array([[p[:m] for p in part] for part in parts]), np.array([w[:m] for w in weights]))
-            for m, (parts, weights) in zip(k, found, strict=True)]  # fmt: skip
+        scale = np.sqrt(np.where(diagonal > 1e-9 * diagonal.max(), diagonal / n, 1))
+        white = _whitening(gram / scale / scale[:, None], ridge * n) / scale[:, None]
+        return cls((n, sums.n[f]), (x, sums.x[f]), gram, held, white)
+
+    def squares(self, a: np.ndarray) -> np.ndarray:
+        "Sums of squares of the fold's projections on directions (k, p)."
+        found = a @ self.held.T
+        return np.einsum("kp,kp->k", found, found if len(self.held) < a.shape[1] else a)
 
 # %% ../../nbs/08_probing/subspaces.ipynb #2517acae
-def _directions(white: np.ndarray, target: FoldSums, f: int, n: tuple, x: np.ndarray, sx: tuple, known: dict) -> tuple:
-    "Directions u in the whitened layer; the fold's products with the target's directions; squares of its projections."
-    sy, key = (target.y.sum(0) - target.y[f], target.y[f]), (id(target.y), id(target.yy))
-    y = sy[0] / n[0]
-    cross, held = _rest(target.xy.sum(0), target.xy[f], x, y, n, sx, sy)
-    if key not in known:
-        whole, own = _rest(target.yy.sum(0), target.yy[f], y, y, n, sy, sy)
-        known[key] = _whitening(whole, 0), own
-    b, own = known[key]
-    m = white.T @ (cross @ b)
-    values, v = np.linalg.eigh(m.T @ m)
-    values, v = values[::-1][: len(m)], v[:, ::-1][:, : len(m)]
-    b = b @ v
-    return m @ v / np.sqrt(np.maximum(values, 1e-300)), held @ b, np.einsum("qk,qk->k", b, own @ b)
+@dataclass(frozen=True, eq=False)
+class _LabelSets:
+    "Sums per fold of several sets of labels, which differ in their products with a layer only."
+
+    y: np.ndarray  # (folds, q)
+    yy: np.ndarray  # (folds, q, q)
+    yx: np.ndarray  # (folds, sets, q, p)
+
+    def judged(self, f: int, total: np.ndarray, layer: _FoldLayer) -> tuple[np.ndarray, np.ndarray]:
+        "Products of projections (sets, 3, k) of fold f, and weights (sets, k); total is the sum of yx over folds."
+        (n, n_f), (x, x_f), y_f, y = layer.n, layer.x, self.y[f], self.y.sum(0) - self.y[f]
+        means, k, p = (y / n, x / n), len(total), layer.gram.shape[0]
+        train = _centered(total - self.yx[f], n, y, x, *means)
+        held = _centered(self.yx[f], n_f, y_f, x_f, *means)
+        whole, own = (_centered(g, m, t, t, means[0], means[0]) for g, m, t in
+                      ((self.yy.sum(0) - self.yy[f], n, y), (self.yy[f], n_f, y_f)))  # fmt: skip
+        b = _whitening(whole, 0)
+        m = ((b.T @ train).reshape(-1, p) @ layer.white).reshape(k, b.shape[1], -1)
+        values, v = np.linalg.eigh(m @ m.transpose(0, 2, 1))
+        values, v = values[:, ::-1][:, : m.shape[2]], v[:, :, ::-1][:, :, : m.shape[2]]
+        u = (v.transpose(0, 2, 1) @ m) / np.sqrt(np.maximum(values, 1e-300))[..., None]
+        a, b = u.reshape(-1, u.shape[2]) @ layer.white.T, b @ v
+        weights = np.abs(a @ layer.gram).sum(1).reshape(k, -1)
+        squares = layer.squares(a).reshape(k, -1)
+        across = np.einsum("skp,skp->sk", a.reshape(k, -1, p), b.transpose(0, 2, 1) @ held)
+        parts = np.stack([across, squares, np.einsum("sqk,sqk->sk", b, own @ b)], axis=1)
+        return parts, weights / weights.sum(1, keepdims=True)
+
+# %% ../../nbs/08_probing/subspaces.ipynb #1f971b13
+def _fold_layers(sums: FoldSums, ridge: float, rows: Sequence[np.ndarray] | None = None) -> list[_FoldLayer]:
+    "A layer with each fold held out; rows: those of each fold, where they are at hand."
+    total = (sums.n.sum(), sums.x.sum(0), sums.xx.sum(0))
+    return [_FoldLayer.of(sums, total, f, ridge, None if rows is None else rows[f]) for f in range(len(sums.n))]
+
+
+def _projections(layer: Sequence[_FoldLayer], labels: Sequence[_LabelSets]) -> list[tuple[np.ndarray, np.ndarray]]:
+    "Of some sets of labels: products of projections (sets, folds, 3, k) and weights (sets, folds, k)."
+    found = []
+    for own in labels:
+        total = own.yx.sum(0)
+        parts, weights = zip(*(own.judged(f, total, held_out) for f, held_out in enumerate(layer)), strict=True)
+        most = min(w.shape[1] for w in weights)
+        found.append((np.stack([p[..., :most] for p in parts], axis=1), np.stack([w[:, :most] for w in weights], axis=1)))
+    return found
 
 # %% ../../nbs/08_probing/subspaces.ipynb #93e66b18
 _COLUMNS = 2048  # of nulls at a time: bounds the memory
@@ -130,20 +163,24 @@ def null_cca(
     "Held-out canonical correlations of labels that mean nothing."
     base, found = fold_sums(x, {"null": y}, folds, whole=True), []
     rows_of = [np.flatnonzero(folds == f) for f in np.unique(folds)]
-    layer, y = [np.asarray(x[rows], np.float64) for rows in rows_of], np.asarray(y, np.float64)
+    frames, y = [np.asarray(x[rows], np.float64) for rows in rows_of], np.asarray(y, np.float64)
+    layer = _fold_layers(base, ridge, frames)
     at = max(1, _COLUMNS // y.shape[1])
     for some in (moves[start : start + at] for start in range(0, len(moves), at)):
-        own = [[y[move[rows]] for move in some] for rows in rows_of]  # of each fold and null
-        across = [a.T @ np.concatenate(parts, axis=1) for a, parts in zip(layer, own, strict=True)]  # all nulls at once
-        across = np.split(np.array(across), len(some), axis=2)
-        targets = []
-        for k, move in enumerate(some):
-            sums, whole = base.y, base.yy
-            if not _within_folds(move, folds):  # other rows than those of the labels
-                sums, whole = (np.array([f(parts[k]) for parts in own]) for f in (lambda b: b.sum(0), lambda b: b.T @ b))
-            targets.append(FoldSums(base.n, base.x, sums, base.xx, across[k], whole, base.blocks))
-        found += [TargetCca.of(*each, len(x)) for each in _projections(base, targets, ridge)]
+        own = [np.concatenate([y[move[rows]] for move in some], axis=1) for rows in rows_of]  # of each fold
+        across = [(parts.T @ a).reshape(len(some), y.shape[1], -1) for a, parts in zip(frames, own, strict=True)]
+        labels = [_LabelSets(base.y, base.yy, np.array(across))]
+        if not all(_within_folds(move, folds) for move in some):  # sums of these labels are others
+            labels = [_moved(y, move, rows_of, [a[k : k + 1] for a in across]) for k, move in enumerate(some)]
+        for parts, weights in _projections(layer, labels):
+            found += [TargetCca.of(*each, len(x)) for each in zip(parts, weights, strict=True)]
     return np.array([own.mean.value for own in found]), np.array([own.pwcca.value for own in found])
+
+
+def _moved(y: np.ndarray, move: np.ndarray, rows_of: Sequence[np.ndarray], across: Sequence[np.ndarray]) -> _LabelSets:
+    "The sums of one set of labels; across: its products with the layer."
+    own = [y[move[rows]] for rows in rows_of]
+    return _LabelSets(*(np.array(sums) for sums in ([b.sum(0) for b in own], [b.T @ b for b in own], across)))
 
 # %% ../../nbs/08_probing/subspaces.ipynb #99fee68b
 def _of_columns(sums: FoldSums, columns: np.ndarray) -> FoldSums:
