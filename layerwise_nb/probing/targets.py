@@ -97,7 +97,8 @@ class TargetSums:
         if (fold, there) not in self._parts:
             part = {"n": np.zeros(()), "t": np.zeros(q), "T": np.zeros((q, q))}
             for name, dim in self.layers.items():
-                part |= {f"s {name}": np.zeros(dim), f"G {name}": np.zeros((dim, dim), order="F"), f"C {name}": np.zeros((dim, q))}
+                gram = np.zeros((dim, dim), order="F")  # its upper half
+                part |= {f"s {name}": np.zeros(dim), f"G {name}": gram, f"C {name}": np.zeros((dim, q))}
             self._parts[fold, there] = part
         return self._parts[fold, there]
 
@@ -122,7 +123,7 @@ class TargetSums:
             for name in self.layers:
                 x = frames[name][rows].astype(np.float64)
                 part[f"s {name}"] += x.sum(0)
-                part[f"G {name}"] = dsyrk(1.0, x.T, beta=1.0, c=part[f"G {name}"], overwrite_c=True)  # its upper half, in place
+                part[f"G {name}"] = dsyrk(1.0, x.T, beta=1.0, c=part[f"G {name}"], overwrite_c=True)
                 part[f"C {name}"] += x.T @ own
 
 # %% ../../nbs/08_probing/targets.ipynb #97fb03ec
