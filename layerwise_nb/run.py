@@ -87,7 +87,7 @@ def layerwise_run(
         if config:
             analysis |= configured(layerwise_run.__wrapped__, config, analysis)
         if audio_dir == "synthetic" and not (analysis["quick"] or analysis["full"]):
-            analysis |= {"quick": True, "nulls": min(5, analysis["nulls"])}  # a look, on a minute of speech
+            analysis |= {"quick": True}  # a look, on a minute of speech
             print("content      a quick look, as the embedded corpus is small (--full: everything)", file=sys.stderr)
         if status := run(audio_dir, output_dir, extraction, analysis):
             raise SystemExit(status)
