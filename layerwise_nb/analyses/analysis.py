@@ -29,6 +29,16 @@ class Outcome(Mapping):
     cards: list[Card]  # its figures, in reading order
     problems: list[str] = field(default_factory=list)  # what could not be made, and why
     results: dict[str, Any] = field(default_factory=dict)  # name -> numbers, for a notebook
+    later: Callable[[], "Outcome"] | None = None  # makes what takes long and nobody has to wait for: films
+
+    def plus(self, more: "Outcome") -> "Outcome":
+        "With what was made later."
+        problems = dict.fromkeys([*self.problems, *more.problems])
+        return Outcome([*self.cards, *more.cards], list(problems), {**self.results, **more.results})
+
+    def whole(self) -> "Outcome":
+        "With what takes long."
+        return self.plus(self.later()) if self.later else self
 
     def __getitem__(self, name: str) -> Any:
         "A result by its name; also `figures` and `problems`, as release 0.1 gave them."
@@ -177,4 +187,4 @@ def run_analysis(
     "Make one analysis, whether it is finished or not; what goes wrong is raised."
     with open_study([analysis], settings) as (study, settings):
         gather_all(study, [analysis], settings)
-        return analysis.make(study, **{name: settings[name] for name in analysis.settings})
+        return analysis.make(study, **{name: settings[name] for name in analysis.settings}).whole()

@@ -19,7 +19,6 @@ from tqdm.auto import tqdm
 from .page import Card
 from ..audio.speakers import assign_speakers
 from ..core.commands import results_folder, split_list
-from ..core.files import write_text
 from ..corpus.aligned import AlignedCorpus, UtteranceFrames, context_line
 from ..dynamics.statistics import TemporalStatistics
 from ..extraction.launch import Alone, read_shard
@@ -254,14 +253,13 @@ def save(
     files: Sequence[Path] = (),  # what else belongs to it
 ) -> Card:
     "A figure in the formats asked for, as data and as CSV of its numbers: a card for the page."
+    from layerwise_nb.figures.drawing import keep_and_draw
     from layerwise_nb.figures.words import alternative_text
 
     path = self.folder / stem
     numbers = [] if path.with_name(f"{path.name}.csv") in files else ["csv"]  # a table of its own says more
-    made = figure.save(path, dict.fromkeys([*self.formats, *numbers]))
-    kept = path.with_name(f"{path.name}.figure.json")
-    write_text(kept, figure.to_json())
-    return Card(title, caption, [*made, kept, *files], alternative_text(figure), list(figure.details))
+    made = keep_and_draw(figure, path, list(dict.fromkeys([*self.formats, *numbers])))
+    return Card(title, caption, [*made, *files], alternative_text(figure), list(figure.details))
 
 # %% ../../nbs/14_analyses/study.ipynb #560db27a
 @patch
