@@ -15,13 +15,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from fastcore.basics import patch
+
 from .analysis import Analysis, Outcome, gather_all
 from .study import FOLDERS, Study
 from ..core.commands import split_list
 from ..core.files import file_stamps, write_text
 from ..corpus.recording import audio_place
 from ..features.store import FeatureStore
-from ..figures.drawing import drawing_aside
 from ..labels.alignment import label_suffix
 
 # %% ../../nbs/14_analyses/finished.ipynb #7c708f75
@@ -113,13 +114,6 @@ def make_one(
     "Make an analysis, without its films; an error becomes a problem."
     return made_one(lambda: analysis.make(study, **{name: settings[name] for name in analysis.settings}))
 
-
-def with_films(
-    outcome: Outcome,
-) -> Outcome:
-    "Make the films, too; an error becomes a problem."
-    return outcome.plus(made_one(outcome.later)) if outcome.later else outcome
-
 # %% ../../nbs/14_analyses/finished.ipynb #772daf0f
 def _record(key: str, plain: str, outcome: Outcome, folder: Path) -> dict:
     "What `parts.json` keeps of an analysis."
@@ -136,6 +130,13 @@ def _without(outcome: Outcome, lost: Mapping[Path, str]) -> Outcome:
 
 def _stem(path: Path) -> Path:
     return Path(path).with_suffix("")
+
+
+def with_films(
+    outcome: Outcome,
+) -> Outcome:
+    "Make the films, too; an error becomes a problem."
+    return outcome.plus(made_one(outcome.later)) if outcome.later else outcome
 
 # %% ../../nbs/14_analyses/finished.ipynb #e2eca918
 def _unfinished(
@@ -179,6 +180,8 @@ class _Making:
 
     def figures(self, analyses: Sequence[Analysis]) -> None:
         "Make all but the films."
+        from layerwise_nb.figures.drawing import drawing_aside
+
         waiting = []
         with drawing_aside() as drawing:
             for analysis in analyses:
@@ -190,12 +193,19 @@ class _Making:
             for last in waiting:
                 self.keep(*last)
 
-    def keep(self, analysis: Analysis, outcome: Outcome, drawn: Callable[[], dict[Path, str]] = dict) -> None:
-        "Write down what was made, when its figures are drawn."
-        name, plain = analysis.name, analysis_key(self.study, analysis, self.settings, False)
-        self.outcomes[name] = _without(outcome, drawn())
-        self.records[name] = _record(self.todo[name], plain, self.outcomes[name], self.study.folder)
-        write_text(self.study.folder / "parts.json", json.dumps(self.records, indent=1, ensure_ascii=False))
+# %% ../../nbs/14_analyses/finished.ipynb #cad9371d
+@patch
+def keep(
+    self: _Making,
+    analysis: Analysis,
+    outcome: Outcome,
+    drawn: Callable[[], dict[Path, str]] = dict,  # waits for its figures, and gives those that could not be drawn
+) -> None:
+    "Write down what was made."
+    name, plain = analysis.name, analysis_key(self.study, analysis, self.settings, False)
+    self.outcomes[name] = _without(outcome, drawn())
+    self.records[name] = _record(self.todo[name], plain, self.outcomes[name], self.study.folder)
+    write_text(self.study.folder / "parts.json", json.dumps(self.records, indent=1, ensure_ascii=False))
 
 # %% ../../nbs/14_analyses/finished.ipynb #6e1d259c
 def make_all(

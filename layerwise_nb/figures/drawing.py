@@ -17,6 +17,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from queue import SimpleQueue
 
+from fastcore.basics import patch
+
 from ..core.files import write_text
 from ..core.machine import available_processors
 from .specification import FigureSpec, read_figure
@@ -33,7 +35,7 @@ def _drawn(order: Sequence) -> str:  # what went wrong; "" if nothing did
         return f"{type(error).__name__}: {error}"
     return ""
 
-
+# %% ../../nbs/12_figures/drawing.ipynb #fe7e7d6d
 def serve() -> None:
     "Draw figures until standard input ends."
     import layerwise_nb.figures.figure  # noqa: F401 (what takes long, before the first order)
@@ -43,10 +45,10 @@ def serve() -> None:
     for line in sys.stdin:
         print(json.dumps(_drawn(json.loads(line))), file=answers, flush=True)
 
-# %% ../../nbs/12_figures/drawing.ipynb #0aed007b
+
 _SERVE = "from layerwise_nb.figures.drawing import serve; serve()"
 
-
+# %% ../../nbs/12_figures/drawing.ipynb #0aed007b
 class _Worker:
     "A process that draws. Ctrl-C in a terminal does not reach it: this process ends it."
 
@@ -89,28 +91,6 @@ class Drawing:
         for _ in range(processes):
             self._idle.put(None)
 
-    def _draw(self, order: Sequence) -> str:
-        worker = self._idle.get()
-        try:
-            if worker is None or worker.process.poll() is not None:
-                self._workers.append(worker := _Worker())
-            return worker.draw(order)
-        finally:
-            self._idle.put(worker)
-
-    def add(self, figure: FigureSpec, stem: Path, kept: Path, formats: Sequence[str]) -> None:
-        "Draw a figure, or have it drawn."
-        self.few -= 1
-        if not self.processes or self.few >= 0:
-            figure.save(stem, formats)
-        else:
-            self._under_way[stem] = self._orders.submit(self._draw, [str(kept), str(stem), list(formats)])
-
-    def take(self) -> Callable[[], dict[Path, str]]:  # gives the stem of each figure that could not be drawn, and why
-        "A function that waits for the figures added since the last call of this one."
-        mine, self._under_way = self._under_way, {}
-        return lambda: {stem: why for stem, future in mine.items() if (why := future.result())}
-
     def close(self) -> None:
         "End the processes; what is not drawn by now will not be."
         self._orders.shutdown(wait=False, cancel_futures=True)
@@ -118,7 +98,36 @@ class Drawing:
             worker.close()
         self._orders.shutdown()
 
+# %% ../../nbs/12_figures/drawing.ipynb #bbfc0fb7
+@patch
+def _draw(self: Drawing, order: Sequence) -> str:
+    "One figure, by whichever process is idle."
+    worker = self._idle.get()
+    try:
+        if worker is None or worker.process.poll() is not None:
+            self._workers.append(worker := _Worker())
+        return worker.draw(order)
+    finally:
+        self._idle.put(worker)
+
+
+@patch
+def add(self: Drawing, figure: FigureSpec, stem: Path, kept: Path, formats: Sequence[str]) -> None:
+    "Draw a figure, or have it drawn."
+    self.few -= 1
+    if not self.processes or self.few >= 0:
+        figure.save(stem, formats)
+    else:
+        self._under_way[stem] = self._orders.submit(self._draw, [str(kept), str(stem), list(formats)])
+
 # %% ../../nbs/12_figures/drawing.ipynb #6840892f
+@patch
+def take(self: Drawing) -> Callable[[], dict[Path, str]]:  # gives the stem of each figure that could not be drawn, and why
+    "A function that waits for the figures added since the last call of this one."
+    mine, self._under_way = self._under_way, {}
+    return lambda: {stem: why for stem, future in mine.items() if (why := future.result())}
+
+
 _here: ContextVar[Drawing | None] = ContextVar("drawing", default=None)
 
 
@@ -136,7 +145,7 @@ def drawing_aside(
         _here.reset(token)
         drawing.close()
 
-
+# %% ../../nbs/12_figures/drawing.ipynb #825fdfbe
 def keep_and_draw(
     figure: FigureSpec,
     stem: str | Path,  # where, without the suffix

@@ -79,12 +79,9 @@ def check_choices(
         analysis.check(settings)
 
 # %% ../../nbs/16_report/pipeline.ipynb #29ba1a06
-_FILMS_LEFT = " Its films are made last: load this page again in a while."
-
-
 def _section(analysis: Analysis, record: dict, folder: Path) -> Section:
     facts = [{**figure, "files": [folder / file for file in figure["files"]]} for figure in record["figures"]]
-    text = analysis.text + (_FILMS_LEFT if record.get("films_left") else "")
+    text = analysis.text + (" Its films are made last: load this page again in a while." if record.get("films_left") else "")
     return Section(analysis.title, text, [Card(**f) for f in facts], record["problems"], analysis.name)
 
 
