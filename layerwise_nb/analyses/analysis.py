@@ -20,8 +20,8 @@ from fastcore.basics import patch
 from .page import Card
 from .study import Study, check_settings
 from ..core.commands import FailedError, PartDone, UsageError, split_list
+from ..extraction.join import join_processes
 from ..extraction.launch import Alone
-from ..summaries.shared import join_processes
 
 # %% ../../nbs/14_analyses/analysis.ipynb #3a547d74
 @dataclass(frozen=True, eq=False)
