@@ -260,10 +260,11 @@ def test_requirements_are_declared():
     modules = [p for p in (ROOT / PACKAGE).rglob("*.py") if p.name != "_modidx.py"]
     assert len(modules) >= AT_LEAST_MODULES
     top = {name.split(".")[0] for p in modules for name in imported(ast.parse(p.read_text(encoding="utf-8")))}
+    distributions = packages_distributions()
     missing = {
         name
         for name in top - sys.stdlib_module_names - {PACKAGE}
-        if not declared & {d.lower() for d in packages_distributions().get(name, [name])}
+        if not declared & {d.lower() for d in distributions.get(name, [name])}
     }
     assert missing == set(), "imported by the package, missing from the requirements in settings.ini"
 
