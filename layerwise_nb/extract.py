@@ -10,8 +10,9 @@ from fastcore.script import call_parse
 
 from ._moved import door
 from .core.commands import command_ending, flags_of
+from .extraction.launch import launched
 from .extraction.progress import INTERRUPTED, format_summary
-from .extraction.settings import ExtractionSettings, speech_source
+from .extraction.settings import ExtractionSettings, check_inputs
 
 # %% ../nbs/19_commands/extract.ipynb #d002extr
 __getattr__ = door("extract")  # the names of release 0.1
@@ -25,7 +26,8 @@ def extract(
 ) -> dict:  # summary: features_dir, found, done, new, failed, audio_hours, wall_seconds, …
     "Extract the layer features of every utterance below a folder; the same call continues a stopped run."
     settings = ExtractionSettings(audio_dir, save_dir, **kwargs)
-    speech_source(settings)  # a split or a table that is not there
+    if not launched():  # else process 0 says it, for all
+        check_inputs(settings)
     from layerwise_nb.extraction.run import run_extraction
 
     if not settings.moments:

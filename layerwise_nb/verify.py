@@ -162,6 +162,8 @@ def _report_problems(folder: str) -> bool:
 def _verify(folder: str, against: str | None, tolerance: float) -> bool:
     if tolerance < 0:
         raise ValueError(f"tolerance must be 0 or more; got {tolerance}")
+    if against:
+        _files(against)  # is there, or an error before hours of reading
     good = _report_problems(folder)
     if against:
         good &= _report_problems(against)  # equal fingerprints say nothing of a damaged file
