@@ -6,16 +6,32 @@
 __all__ = ['extract', 'layerwise_extract']
 
 # %% ../nbs/19_commands/extract.ipynb #914f2c05
+from contextlib import closing
+from typing import Any
+
 from fastcore.script import call_parse
 
 from ._moved import door
 from .core.commands import command_ending, flags_of
-from .extraction.launch import launched
+from .extraction.join import join_processes
 from .extraction.progress import INTERRUPTED, format_summary
 from .extraction.settings import ExtractionSettings, check_inputs
 
 # %% ../nbs/19_commands/extract.ipynb #d002extr
 __getattr__ = door("extract")  # the names of release 0.1
+
+# %% ../nbs/19_commands/extract.ipynb #d8a4019d
+def _checked_settings(**settings: Any) -> ExtractionSettings:
+    "Settings that are good, of speech that is there; an error of several processes is told by the first."
+
+    def check() -> ExtractionSettings:
+        checked = ExtractionSettings(**settings)
+        if team.rank == 0:
+            check_inputs(checked)
+        return checked
+
+    with closing(join_processes(settings.get("wait_minutes", 10.0))) as team:
+        return team.together(check)
 
 # %% ../nbs/19_commands/extract.ipynb #88225a3d
 @flags_of(ExtractionSettings)
@@ -25,9 +41,7 @@ def extract(
     **kwargs,  # the other fields of `ExtractionSettings`
 ) -> dict:  # summary: features_dir, found, done, new, failed, audio_hours, wall_seconds, …
     "Extract the layer features of every utterance below a folder; the same call continues a stopped run."
-    settings = ExtractionSettings(audio_dir, save_dir, **kwargs)
-    if not launched():  # else process 0 says it, for all
-        check_inputs(settings)
+    settings = _checked_settings(audio_dir=audio_dir, save_dir=save_dir, **kwargs)
     from layerwise_nb.extraction.run import run_extraction
 
     if not settings.moments:

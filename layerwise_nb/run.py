@@ -15,9 +15,9 @@ from fastcore.script import call_parse
 from .analyses.analysis import analysis_flags
 from .core.commands import UsageError, command_ending
 from .extract import extract
+from .extraction.join import join_processes
 from .extraction.progress import INTERRUPTED, format_summary
 from .report.pipeline import ANALYSES, check_choices, visualize
-from .summaries.shared import join_processes
 from .visualize import configured, old_settings, print_result
 
 # %% ../nbs/19_commands/run.ipynb #56cd16d0
@@ -28,7 +28,8 @@ def run(
     analysis: dict,  # settings of `visualize`
 ) -> int:  # exit status
     "Extract, then analyze what was extracted."
-    check_choices(analysis)  # before hours of extraction
+    with closing(join_processes()) as team:
+        team.together(lambda: check_choices(analysis))  # before hours of extraction
     summary = extract(audio_dir, str(Path(output_dir).expanduser() / "features"), **extraction)
     if summary:  # else this is a process beside the first
         print(format_summary(summary))
@@ -86,7 +87,7 @@ def layerwise_run(
         if config:
             analysis |= configured(layerwise_run.__wrapped__, config, analysis)
         if audio_dir == "synthetic" and not (analysis["quick"] or analysis["full"]):
-            analysis |= {"quick": True, "nulls": min(5, analysis["nulls"])}  # a look, on a minute of speech
+            analysis |= {"quick": True}  # a look, on a minute of speech
             print("content      a quick look, as the embedded corpus is small (--full: everything)", file=sys.stderr)
         if status := run(audio_dir, output_dir, extraction, analysis):
             raise SystemExit(status)

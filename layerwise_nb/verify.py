@@ -162,8 +162,6 @@ def _report_problems(folder: str) -> bool:
 def _verify(folder: str, against: str | None, tolerance: float) -> bool:
     if tolerance < 0:
         raise ValueError(f"tolerance must be 0 or more; got {tolerance}")
-    if against:
-        _files(against)  # is there, or an error before hours of reading
     good = _report_problems(folder)
     if against:
         good &= _report_problems(against)  # equal fingerprints say nothing of a damaged file
@@ -187,5 +185,7 @@ def layerwise_verify(
     Example: layerwise_verify features --against other_features --tolerance 1e-5
     """
     with command_ending("layerwise_verify", "nothing was changed"):
+        if against:
+            _files(against)  # is there, or an error before hours of reading
         if not _verify(folder, against, tolerance):
             raise SystemExit(1)

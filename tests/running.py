@@ -2,6 +2,7 @@
 
 import fcntl
 import functools
+import gc
 import hashlib
 import multiprocessing
 import os
@@ -23,13 +24,29 @@ import numpy as np
 import psutil
 import soundfile as sf
 
-TIMEOUT_S = 180
+# More is a hang: nothing here takes so long on a machine that is busy with other work, and a run whose other process is gone
+# would wait twice as long (--wait_minutes).
+TIMEOUT_S = 300
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the network
 
-# Importing torch and transformers takes five seconds. A server process does it once and forks for each command; the
-# process that runs the command is otherwise as `python -m` makes it: own arguments, own output, `__main__` run.
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["layerwise_nb.extraction.engine", "transformers.models.hubert.modeling_hubert"])
+# Math threads share the cores with the other pytest workers: oversubscribed they spin, and the run takes twice as long. Set
+# before the server of forks starts, from which all commands and notebooks come.
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // _WORKERS)))
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # where there are more threads than one, they do not spin
+
+# Importing torch, transformers, the notebook's libraries and the package takes eight seconds. A server process does it once
+# and forks for each command and each notebook: threads, seeds, environment variables and imports of one do not reach the
+# next. Commands are not imported: a fork runs its own as `__main__`.
+_PACKAGE = Path(__file__).resolve().parents[1] / "layerwise_nb"
+_MODULES = sorted(p for p in _PACKAGE.glob("*/*.py") if p.stem != "__init__")
+PRELOADED = [
+    "torch", "torchaudio", "transformers.models.hubert.modeling_hubert", "transformers.models.whisper.modeling_whisper",
+    "scipy.stats", "scipy.signal", "sklearn.linear_model", "matplotlib.pyplot", "plotly.graph_objects", "ipywidgets",
+    "soundfile", "nbdev.test", "fastcore.test", *(f"layerwise_nb.{p.parent.name}.{p.stem}" for p in _MODULES),
+]  # fmt: skip
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(PRELOADED)
 
 
 @dataclass
@@ -49,7 +66,7 @@ class Command:
         for name in ("out", "err"):
             Path(self._output.name, name).touch()  # it may be killed before it says anything
         arguments = (module, list(map(str, flags)), self._output.name, os.getcwd(), env, prepare)
-        self.process = _FORKS.Process(target=_run_module, args=arguments)
+        self.process = FORKS.Process(target=_run_module, args=arguments)
         self.process.start()
 
     def kill(self, number: int = signal.SIGKILL) -> None:
@@ -74,7 +91,8 @@ class Command:
         self.process.join(TIMEOUT_S)
         if self.process.exitcode is None:
             self.process.kill()
-            raise TimeoutError(f"still running after {TIMEOUT_S} s")
+            said = Path(self._output.name, "err").read_text(encoding="utf-8")
+            raise TimeoutError(f"still running after {TIMEOUT_S} s; it said {said[-2000:]!r}")
         out, err = (Path(self._output.name, name).read_text(encoding="utf-8") for name in ("out", "err"))
         self._output.cleanup()
         return Result(self.process.exitcode, out, err)
@@ -87,6 +105,7 @@ class Command:
 
 
 def _run_module(module: str, flags: list[str], output: str, folder: str, env: dict, prepare: Callable | None) -> None:
+    gc.freeze()  # what the server has imported is not looked through again
     for descriptor, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(f"{output}/{name}", os.O_WRONLY | os.O_CREAT), descriptor)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a suite that runs in the background ignores
@@ -116,8 +135,24 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
+def start_ranks(count: int, module: str, *flags, prepare: Callable | None = None, **env: str) -> list[Command]:
+    """The processes that a launcher starts, in the environment that it gives them; each a fork, so they start at once."""
+    env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "ACCELERATE_USE_CPU": "true"}
+    env |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
+    ranks = [env | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)]
+    return [Command(module, *flags, prepare=prepare, **of_rank) for of_rank in ranks]
+
+
+def run_ranks(count: int, module: str, *flags, **options) -> list[Result]:
+    """The results of all, by rank."""
+    return [command.wait() for command in start_ranks(count, module, *flags, **options)]
+
+
 def start_launch(num_processes: int, *flags, stderr: int = subprocess.PIPE, **options) -> subprocess.Popen:
-    """`accelerate launch` on a machine without GPUs (`--cpu --num_processes 2` would start one process)."""
+    """`accelerate launch` on a machine without GPUs (`--cpu --num_processes 2` would start one process).
+
+    `slowly=True`: each file takes a second, so that there is time to end it.
+    """
     machines = f"--num_machines 1 --main_process_port {free_port()}"
     return _start(machines, num_processes, *flags, stderr=stderr, **options)
 
@@ -129,13 +164,17 @@ def _start(
     module: str = "extract",
     within: Sequence[str] = (),
     stderr: int = subprocess.PIPE,
+    slowly: bool = False,
     **env,
 ):
     launch = f"launch --multi_gpu {machines} --num_processes {num_processes} --mixed_precision no --dynamo_backend no"
-    launch += f" -m layerwise_nb.{module}" + (" --device cpu" if module in ("extract", "similarity") else "")
+    launch += f" -m slowly {module}" if slowly else f" -m layerwise_nb.{module}"
+    launch += (" --device cpu" if module in ("extract", "similarity") else "")
     command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", *launch.split(), *map(str, flags)]
     # a session of its own, so that Ctrl-C can be sent to all of its processes, as a terminal does
     options = {"stdout": subprocess.PIPE, "text": True, "encoding": "utf-8", "start_new_session": True}
+    if slowly:
+        env["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.Popen([*within, *command], stderr=stderr, env=os.environ | env, **options)
 
 
@@ -278,13 +317,13 @@ def noises(folder: Path, seconds: Sequence[float]) -> Path:
 
 def interrupt_while_loading() -> None:
     """What to do before a command so that Ctrl-C comes while it loads the model."""
-    from layerwise_nb.models import load as models
+    from layerwise_nb.extraction import run as extraction
 
     def load_model(*args):
         signal.raise_signal(signal.SIGINT)  # to this thread: another would leave this one asleep
         time.sleep(TIMEOUT_S)
 
-    models.load_model = load_model
+    extraction.load_model = load_model
 
 
 def interrupt_while_reading() -> None:
@@ -306,12 +345,20 @@ def kill_at(number: int, where: str) -> Callable:
     return functools.partial(_signal_at, signal.SIGKILL, number, where)
 
 
-def stop_at(number: int) -> Callable:
-    """What to do before a command so that it stops itself after its n-th file, until SIGCONT: no test races with it."""
-    return functools.partial(_signal_at, signal.SIGSTOP, number, "after")
+def stop_at(number: int, then_s: float = 0.0) -> Callable:
+    """What to do before a command so that it stops itself after its n-th file, until SIGCONT: no test races with it.
+
+    Each file from then on takes `then_s` seconds.
+    """
+    return functools.partial(_signal_at, signal.SIGSTOP, number, "after", then_s)
 
 
-def _signal_at(what: int, number: int, where: str) -> None:
+def slow_files(each_s: float) -> None:
+    """What to do before a command so that it takes so long after each file, without work."""
+    _signal_at(signal.SIGSTOP, 0, "after", each_s)
+
+
+def _signal_at(what: int, number: int, where: str, then_s: float = 0.0) -> None:
     from layerwise_nb.features import npz
 
     real_write, real_replace, counts = npz._FeatureZip.write_array, os.replace, {"arrays": 0, "files": 0}
@@ -320,6 +367,8 @@ def _signal_at(what: int, number: int, where: str) -> None:
         counts[key] += 1
         if counts[key] == number:
             os.kill(os.getpid(), what)
+        if counts[key] >= number:
+            time.sleep(then_s)
 
     def write_array(archive, name, array):
         if where == "inside" and name == "conv_3":

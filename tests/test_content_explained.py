@@ -7,6 +7,7 @@ import pytest
 
 from layerwise_nb.probing.clusters import pnmi
 from layerwise_nb.probing.pasad import pasad_cca
+from layerwise_nb.probing.subspaces import subspace_angles
 
 PAGE = (Path(__file__).parent.parent / "nbs/explanations/content.md").read_text(encoding="utf-8")
 
@@ -36,6 +37,14 @@ def test_cosines_with_an_offset():
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     cosine = (x @ x.T)[np.triu_indices(400, 1)].mean()
     assert f"{cosine:.2f}".removeprefix("0") in PAGE and "cosine of unrelated frames is .99" in PAGE
+
+
+def test_angles_by_chance():
+    rng = np.random.default_rng(0)
+    x, first, second = rng.normal(size=(4000, 20)), rng.integers(6, size=4000), rng.integers(9, size=4000)
+    found = subspace_angles(x, first, second, None, 50, 1 - 1e-9)
+    assert found.directions == (5, 8) and abs(found.null.mean() - 52) < 1.5
+    assert "Five and eight random directions in 20 dimensions have a mean angle of 52°" in PAGE
 
 
 @pytest.mark.parametrize("name", ["target_r2", "target_cca", "probe_accuracy", "pnmi", "abx", "word_map", "subspace_angles"])

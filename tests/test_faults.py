@@ -11,7 +11,6 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 
 import faults
 import numpy as np
@@ -30,14 +29,14 @@ from running import (
     process_of_rank,
     run,
     start_launch,
+    start_ranks,
     stop_at,
     temporaries,
     wait_for_files,
 )
 
 TINY = ("--device", "cpu", "--model", "random:tiny")
-# Slow to compute, small on the disk: time enough to be interrupted.
-SLOW = ("--device", "cpu", "--model", "random", "--feature_type", "projection")
+FEW = (*TINY, "--feature_type", "projection")  # little on the disk
 
 
 def new_files(result) -> int:
@@ -96,7 +95,7 @@ def test_killed_at_any_file(audio, undisturbed, tmp_path, where, number):
 
 @pytest.fixture(scope="session")
 def long_audio(tmp_path_factory):
-    """Fourteen utterances that keep HuBERT-base busy for some seconds."""
+    """Fourteen utterances."""
     durations = random.Random(0).choices([2.0, 2.5, 3.0, 4.0], k=14)
     return noises(tmp_path_factory.mktemp("long_audio"), durations)
 
@@ -104,32 +103,53 @@ def long_audio(tmp_path_factory):
 @pytest.fixture(scope="session")
 def long_undisturbed(long_audio, tmp_path_factory):
     save_dir = tmp_path_factory.mktemp("long_undisturbed")
-    result = extract("--audio_dir", long_audio, "--save_dir", save_dir, *SLOW)
+    result = extract("--audio_dir", long_audio, "--save_dir", save_dir, *FEW)
     assert result.status == 0
     return hashes(save_dir)
 
 
+LOST = "another process of this run exited unexpectedly (killed, or out of memory?)"
+
+
 @pytest.mark.parametrize("killed_rank", [0, 1])
 def test_one_process_of_two_is_killed(long_audio, long_undisturbed, tmp_path, killed_rank):
-    flags = ("--audio_dir", long_audio, "--save_dir", tmp_path, *SLOW)
-    launched = start_launch(2, *flags)
-    wait_for_files(tmp_path, 4 + killed_rank, lambda: launched.poll() is None)
-    os.kill(process_of_rank(launched.pid, killed_rank), signal.SIGKILL)
-    start = time.monotonic()
+    flags = ("--audio_dir", long_audio, "--save_dir", tmp_path, *FEW)
+    ranks = start_ranks(2, "extract", *flags, prepare=stop_at(1))
+    for rank in ranks:
+        rank.wait_to_stop()
+    ranks[killed_rank].kill()
+    assert ranks[killed_rank].wait().status == -signal.SIGKILL
+    left = ranks[1 - killed_rank]
+    left.kill(signal.SIGCONT)
+    result = left.wait()
+    assert result.status not in (0, -signal.SIGKILL) and LOST in result.err and "Traceback" not in result.err, result
+    finished = hashes(tmp_path)
+    assert 2 <= len(finished) and finished.items() < long_undisturbed.items()
+    check_goes_on(flags, tmp_path, finished, long_undisturbed)
+
+
+def test_one_launched_process_of_two_is_killed(long_audio, long_undisturbed, tmp_path):
+    flags = ("--audio_dir", long_audio, "--save_dir", tmp_path, *FEW)
+    launched = start_launch(2, *flags, slowly=True)
+    wait_for_files(tmp_path, 4, lambda: launched.poll() is None)
+    os.kill(process_of_rank(launched.pid, 0), signal.SIGKILL)
     result = finish_launch(launched)
-    assert result.status != 0 and time.monotonic() - start < 60
-    assert "another process of this run exited unexpectedly (killed, or out of memory?)" in result.err
+    assert result.status != 0 and LOST in result.err
     assert "layerwise_nb/extraction" not in result.err  # no traceback of ours
     finished = hashes(tmp_path)
     assert finished.items() < long_undisturbed.items()
+    check_goes_on(flags, tmp_path, finished, long_undisturbed)
 
-    again = extract(*flags)  # the number of processes may change
-    assert again.status == 0 and new_files(again) == len(long_undisturbed) - len(finished)
-    check_complete(tmp_path, long_undisturbed)
+
+def check_goes_on(flags, save_dir, finished, expected) -> None:
+    """The same command does what is missing; the number of processes may change."""
+    again = extract(*flags)
+    assert again.status == 0 and new_files(again) == len(expected) - len(finished)
+    check_complete(save_dir, expected)
 
 
 def test_one_shard_of_two_is_killed(long_audio, long_undisturbed, tmp_path):
-    flags = ("--audio_dir", long_audio, "--save_dir", tmp_path, *SLOW)
+    flags = ("--audio_dir", long_audio, "--save_dir", tmp_path, *FEW)
     with (
         Command("extract", *flags, "--shard", "1/2", prepare=stop_at(1)) as one,
         Command("extract", *flags, "--shard", "2/2", prepare=stop_at(1)) as two,
@@ -155,24 +175,20 @@ def test_one_shard_of_two_is_killed(long_audio, long_undisturbed, tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 def test_interrupted(long_audio, long_undisturbed, tmp_path, number):
-    flags = ("--audio_dir", long_audio, "--save_dir", tmp_path, *SLOW)
-    with Command("extract", *flags, prepare=stop_at(3)) as command:
+    flags = ("--audio_dir", long_audio, "--save_dir", tmp_path, *FEW)
+    with Command("extract", *flags, prepare=stop_at(3, then_s=0.5)) as command:
         command.wait_to_stop()
         command.kill(number)
         command.kill(signal.SIGCONT)
-        start = time.monotonic()
         result = command.wait()
-    assert result.status == 130 and time.monotonic() - start < 60
+    assert result.status == 130
     assert result.err == "\nstopping when what is under way is finished; Ctrl-C once more stops at once\n"
     assert "\nstopped      interrupted; the same command goes on where this one stopped\n" in result.out
     finished = hashes(tmp_path)
     assert 3 <= len(finished) < len(long_undisturbed) and finished.items() < long_undisturbed.items()
     assert set(manifest(tmp_path)) == set(finished)
     assert temporaries(tmp_path) == [] and list(tmp_path.rglob("manifest.rank*")) == []
-
-    again = extract(*flags)
-    assert again.status == 0 and new_files(again) == len(long_undisturbed) - len(finished)
-    check_complete(tmp_path, long_undisturbed)
+    check_goes_on(flags, tmp_path, finished, long_undisturbed)
 
 
 def test_interrupted_before_the_first_file(audio, tmp_path):
@@ -183,8 +199,8 @@ def test_interrupted_before_the_first_file(audio, tmp_path):
 
 
 def test_interrupted_twice_stops_at_once(long_audio, tmp_path):
-    flags = ("--audio_dir", long_audio, "--save_dir", tmp_path, *SLOW)
-    with Command("extract", *flags, prepare=stop_at(1)) as command:
+    flags = ("--audio_dir", long_audio, "--save_dir", tmp_path, *FEW)
+    with Command("extract", *flags, prepare=stop_at(1, then_s=30)) as command:
         command.wait_to_stop()
         command.kill(signal.SIGINT)
         command.kill(signal.SIGCONT)
@@ -195,37 +211,32 @@ def test_interrupted_twice_stops_at_once(long_audio, tmp_path):
 
 
 def test_interrupted_under_a_launcher(long_audio, long_undisturbed, tmp_path):
-    flags = ("--audio_dir", long_audio, "--save_dir", tmp_path, *SLOW)
-    launched = start_launch(2, *flags)
+    flags = ("--audio_dir", long_audio, "--save_dir", tmp_path, *FEW)
+    launched = start_launch(2, *flags, slowly=True)
     wait_for_files(tmp_path, 3, lambda: launched.poll() is None)
     os.killpg(launched.pid, signal.SIGINT)  # as a terminal does
-    start = time.monotonic()
     result = finish_launch(launched)
-    assert result.status != 0 and time.monotonic() - start < 60
+    assert result.status != 0
     assert "\nstopped      interrupted; the same command goes on where this one stopped\n" in result.out
     finished = hashes(tmp_path)
     assert set(manifest(tmp_path)) == set(finished) and list(tmp_path.rglob("manifest.rank*")) == []
-
-    again = extract(*flags)
-    assert again.status == 0 and new_files(again) == len(long_undisturbed) - len(finished)
-    check_complete(tmp_path, long_undisturbed)
+    check_goes_on(flags, tmp_path, finished, long_undisturbed)
 
 
 @pytest.mark.parametrize("module", ["similarity", "temporal", "visualize"])
 def test_an_analysis_interrupted(audio, tmp_path, module):
     assert extract("--audio_dir", audio, "--save_dir", tmp_path / "features", *TINY).status == 0
     flags = ("--features_dir", tmp_path / "features", "--output_dir", tmp_path / "results")
-    start = time.monotonic()
     result = Command(module, *flags, prepare=interrupt_while_reading).wait()
-    assert result.status == 130 and time.monotonic() - start < 60
+    assert result.status == 130
     command = f"layerwise_{module.removesuffix('_analysis')}"
     assert result.err.splitlines()[-1].startswith(f"{command}: interrupted; ") and "Traceback" not in result.err
     assert [path for path in tmp_path.glob("results/**/*") if path.is_file()] == []
 
 
 def test_the_whole_run_interrupted(long_audio, tmp_path):
-    flags = ("--audio_dir", long_audio, "--output_dir", tmp_path, "--device", "cpu", "--model", "random")
-    with Command("run", *flags, prepare=stop_at(1)) as command:
+    flags = ("--audio_dir", long_audio, "--output_dir", tmp_path, *TINY)
+    with Command("run", *flags, prepare=stop_at(1, then_s=0.5)) as command:
         command.wait_to_stop()
         command.kill(signal.SIGINT)
         command.kill(signal.SIGCONT)
@@ -478,7 +489,7 @@ def test_other_settings_are_refused(audio, saved_tiny, tmp_path):
 
 
 def test_a_second_run_at_the_same_time(long_audio, tmp_path):
-    flags = ("--audio_dir", long_audio, "--save_dir", tmp_path, *SLOW)
+    flags = ("--audio_dir", long_audio, "--save_dir", tmp_path, *FEW)
     with Command("extract", *flags, prepare=stop_at(1)) as first:
         first.wait_to_stop()  # it holds the folder for as long as the second needs
         second = extract(*flags)

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 import soundfile as sf
-from running import TIMEOUT_S, Command, extract, features_dir, finish_launch, load, noises, run, start_launch
+from running import TIMEOUT_S, Command, extract, features_dir, load, noises, run, run_ranks
 
 TINY = ("--model", "random:tiny")
 SUMS = (*TINY, "--store", "none", "--moments")
@@ -94,8 +94,8 @@ def test_the_same_as_from_stored_features(audio, stored, tmp_path):
 
 
 def test_two_processes(audio, stored, tmp_path):
-    result = finish_launch(start_launch(2, "--audio_dir", audio, "--save_dir", tmp_path, *SUMS, "--threads", 1))
-    assert result.status == 0, result.err
+    results = run_ranks(2, "extract", "--device", "cpu", "--audio_dir", audio, "--save_dir", tmp_path, *SUMS, "--threads", 1)
+    assert [r.status for r in results] == [0, 0], results
     check_complete(tmp_path, stored)
     ranks = {json.loads(line)["rank"] for line in (features_dir(tmp_path) / "manifest.jsonl").read_text().splitlines()}
     assert ranks == {0, 1}
@@ -163,10 +163,10 @@ def test_sums_after_files(audio, stored, tmp_path):
 
 def checkpoint_always(kill_at_rename: int = 0) -> None:
     """A checkpoint after every utterance; killed just before the n-th renaming of a folder."""
-    from layerwise_nb.extraction import plan
+    from layerwise_nb.extraction import run as extraction
     from layerwise_nb.summaries import accumulate
 
-    plan.plan_lanes = lambda *args: 1
+    extraction.plan_lanes = lambda *args: 1
     accumulate.CorpusAccumulator.due = property(lambda self: True)
     real_rename, calls = os.rename, []
 
@@ -227,7 +227,7 @@ def test_interrupted(audio, stored, tmp_path):
 
 def one_at_a_time() -> None:
     """Half a second for each utterance, one lane."""
-    from layerwise_nb.extraction import plan
+    from layerwise_nb.extraction import run as extraction
     from layerwise_nb.summaries import accumulate
 
     real_add = accumulate.CorpusAccumulator.add
@@ -237,7 +237,7 @@ def one_at_a_time() -> None:
         real_add(self, utterance, features, waveform)
 
     accumulate.CorpusAccumulator.add = add
-    plan.plan_lanes = lambda *args: 1
+    extraction.plan_lanes = lambda *args: 1
 
 
 def test_another_audio_under_a_counted_name(audio, tmp_path):

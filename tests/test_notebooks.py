@@ -1,5 +1,6 @@
 """Every notebook, run top to bottom as nbdev_test does, one case a notebook."""
 
+import gc
 import multiprocessing
 import os
 import subprocess
@@ -10,29 +11,19 @@ from pathlib import Path
 import pytest
 from execnb.nbio import mk_cell, new_nb, write_nb
 from nbdev.config import get_config
+from running import FORKS
 
 ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT / "nbs"
 NOTEBOOKS = sorted(p for p in NBS.rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
 TIMEOUT_S = 900
-# Math threads share the cores with the other pytest workers: oversubscribed they spin, and the run takes twice as long.
-THREADS = max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)))
-
-# A process for each notebook: threads, seeds, environment variables and imports of one must not reach the next. They are
-# forks of a server that has imported the libraries already (importing them takes five seconds), and nothing of the package.
-PRELOADED = [
-    "torch", "torchaudio", "transformers.models.hubert.modeling_hubert", "transformers.models.whisper.modeling_whisper",
-    "scipy.stats", "scipy.signal", "sklearn.linear_model", "matplotlib.pyplot", "plotly.graph_objects", "ipywidgets",
-    "soundfile", "nbdev.test",
-]  # fmt: skip
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(PRELOADED)
 
 
 def _test(path: Path, said: Path) -> None:
     """In the fork: run the notebook as nbdev_test does, its output into a file; exit status 1 if it fails."""
     from nbdev.test import test_nb
 
+    gc.freeze()  # what the server has imported is not looked through again
     multiprocessing.set_start_method(None, force=True)  # processes of the notebook start as they do anywhere
     os.chdir(ROOT)
     with said.open("wb") as file:
@@ -46,7 +37,6 @@ def _test(path: Path, said: Path) -> None:
 
 def run_notebook(path: Path) -> subprocess.CompletedProcess:
     """Run a notebook in a process of its own; on failure its output names the notebook and the cell and has the traceback."""
-    os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
     with tempfile.TemporaryDirectory() as folder:
         said = Path(folder, "said")
         said.touch()

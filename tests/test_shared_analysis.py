@@ -16,9 +16,9 @@ from running import (
     finish_launch,
     load,
     noises,
-    process_of_rank,
     run,
-    start_launch,
+    run_ranks,
+    start_ranks,
 )
 
 METRICS = ("--metrics", "linear_cka,mean_squared_cca", "--bootstrap", 0, "--formats", "png")
@@ -74,9 +74,9 @@ def contents(output_dir: Path) -> dict[str, bytes]:
 def test_processes_agree_and_repeat(features, alone, tmp_path):
     for name, count in {"two": 2, "three": 3, "three again": 3}.items():
         flags = ("--features_dir", features, "--output_dir", tmp_path / name, *METRICS)
-        result = finish_launch(start_launch(count, *flags, module="similarity"))
-        assert result.status == 0, result.err
-        assert result.out.count("written to") == 1  # process 0 speaks for all
+        results = run_ranks(count, "similarity", *flags)
+        assert [r.status for r in results] == [0] * count, results
+        assert [r.out.count("written to") for r in results] == [1] + [0] * (count - 1)  # process 0 speaks for all
         check_same(tmp_path / name, alone)
     once, again = contents(tmp_path / "three"), contents(tmp_path / "three again")
     assert once == again and len(once) >= 4
@@ -90,8 +90,8 @@ def test_dynamics_by_two_processes(features, tmp_path):
     flags = ("--bootstrap", 40, "--formats", "png", "--max_utterances", 1, "--animations", "")
     for name in ("one", "two"):
         where = ("--features_dir", features, "--output_dir", tmp_path / name, *flags)
-        done = run("temporal", *where) if name == "one" else finish_launch(start_launch(2, *where, module="temporal"))
-        assert done.status == 0, done.err
+        done = [run("temporal", *where)] if name == "one" else run_ranks(2, "temporal", *where)
+        assert {r.status for r in done} == {0}, done
     one, two = (tmp_path / name / "clean_analysis/temporal_analysis" for name in ("one", "two"))
     for file in ("statistics.npz", "measures.csv"):
         assert (one / file).read_bytes() == (two / file).read_bytes()
@@ -99,9 +99,9 @@ def test_dynamics_by_two_processes(features, tmp_path):
 
 def test_an_error_is_told_once(features, tmp_path):
     flags = ("--features_dir", features, "--output_dir", tmp_path, "--layers", "conv_9")
-    result = finish_launch(start_launch(2, *flags, module="similarity"))
-    assert result.status != 0 and result.err.count("layerwise_similarity: ") == 1
-    assert "has no layer conv_9" in result.err
+    results = run_ranks(2, "similarity", *flags)
+    assert results[0].status == 2 and [r.err.count("layerwise_similarity: ") for r in results] == [1, 0]
+    assert "has no layer conv_9" in results[0].err
 
 
 def test_two_machines(features, alone, tmp_path, machines):
@@ -176,21 +176,15 @@ def wait_for_part(output_dir: Path, running) -> None:
 
 
 def test_one_process_of_two_is_killed(features, alone, tmp_path):
-    flags = ("--features_dir", features, "--output_dir", tmp_path, *METRICS)
-    launch = start_launch(2, *flags, module="similarity")
-    end = time.monotonic() + TIMEOUT_S
-    while not list(tmp_path.glob("clean_analysis/sums/*/about.json")):  # both are there, and the work is being shared out
-        assert launch.poll() is None and time.monotonic() < end
-        time.sleep(0.002)
-    os.kill(process_of_rank(launch.pid, 1), signal.SIGKILL)
-    start = time.monotonic()
-    result = finish_launch(launch)
-    assert result.status != 0 and time.monotonic() - start < 60
-    told = ("another process of this run exited unexpectedly", "interrupted; ", "Signal 9 (SIGKILL) received by PID")
-    assert any(words in result.err for words in told), result.err  # the last: the launcher's words, where it was faster
-    assert "layerwise_nb/corpus" not in result.err  # no traceback of ours
+    flags = ("--features_dir", features, "--output_dir", tmp_path, *METRICS, "--device", "cpu")
+    ranks = start_ranks(2, "similarity", *flags, prepare=slow_and_saved)
+    wait_for_part(tmp_path, lambda: all(rank.process.is_alive() for rank in ranks))
+    ranks[1].kill()
+    left, killed = (rank.wait() for rank in ranks)
+    assert killed.status == -signal.SIGKILL and left.status not in (0, -signal.SIGKILL)
+    assert "another process of this run exited unexpectedly" in left.err and "Traceback" not in left.err, left.err
     assert matrices(tmp_path) == {}
-    again = run("similarity", *flags, "--device", "cpu")  # the number of processes may change
+    again = run("similarity", *flags)  # the number of processes may change
     assert again.status == 0, again.err
     found = matrices(tmp_path)
     for name, arrays in found.items():
@@ -230,9 +224,9 @@ def tables(output_dir: Path) -> dict[str, bytes]:
 @pytest.mark.slow
 def test_content_by_processes_gives_the_bytes_of_one(labeled, content_alone, tmp_path):
     flags = ("--features_dir", labeled, "--output_dir", tmp_path, *CONTENT)
-    result = finish_launch(start_launch(3, *flags, module="content"))
-    assert result.status == 0, result.err
-    assert result.out.count("written to") == 1
+    results = run_ranks(3, "content", *flags)
+    assert [r.status for r in results] == [0, 0, 0], results
+    assert [r.out.count("written to") for r in results] == [1, 0, 0]
     assert tables(tmp_path) == content_alone and "content.csv" in content_alone
 
 
@@ -251,14 +245,15 @@ def test_content_by_shards(labeled, content_alone, tmp_path):
 
 def test_content_after_the_loss_of_a_process(labeled, content_alone, tmp_path):
     flags = ("--features_dir", labeled, "--output_dir", tmp_path, *CONTENT)
-    launched = start_launch(2, *flags, module="content")
+    ranks = start_ranks(2, "content", *flags)
     parts, end = tmp_path / "clean_analysis/content/parts", time.monotonic() + TIMEOUT_S
     while not list(parts.glob("*.json")):
-        assert launched.poll() is None and time.monotonic() < end
+        assert all(rank.process.is_alive() for rank in ranks) and time.monotonic() < end
         time.sleep(0.01)
-    os.kill(process_of_rank(launched.pid, 1), signal.SIGKILL)
-    result = finish_launch(launched)
-    assert result.status != 0 and "another process of this run exited unexpectedly" in result.err
+    ranks[1].kill()
+    left, killed = (rank.wait() for rank in ranks)
+    assert killed.status == -signal.SIGKILL and left.status != 0
+    assert "another process of this run exited unexpectedly" in left.err
     assert run("content", *flags).status == 0 and tables(tmp_path) == content_alone
 
 

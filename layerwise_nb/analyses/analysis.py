@@ -18,8 +18,8 @@ from typing import Any
 from .page import Card
 from .study import Study, check_settings
 from ..core.commands import FailedError, PartDone, UsageError, split_list
+from ..extraction.join import join_processes
 from ..extraction.launch import Alone
-from ..summaries.shared import join_processes
 
 # %% ../../nbs/14_analyses/analysis.ipynb #3a547d74
 @dataclass(frozen=True, eq=False)

@@ -59,7 +59,7 @@ def check_content(
         given = split_list(settings.get(name, ""))
         if unknown := [value for value in given if value not in allowed]:
             raise ValueError(f"--{name} must be among {', '.join(allowed)}; got {', '.join(unknown)}")
-    if settings.get("nulls", 1) < 0:
+    if (settings.get("nulls") or 0) < 0:
         raise ValueError(f"--nulls must be 0 or more; got {settings['nulls']}")
 
 # %% ../../nbs/15_content_analysis/analyze.ipynb #2525f773
@@ -90,7 +90,8 @@ def _prepare(study: Study, settings: Mapping[str, Any]) -> _Content:
     sample = sample_of(source, labels, effort, settings["by"] or "speaker", seed)
     path = study.folder / f"content/parts/sound{shard_name(study.settings['shard'])}.npy"
     wanted, baselines, more = targets_of(source, sample, names, path, study.team)
-    shared = Shared(sample, wanted, names, settings["nulls"], seed)
+    nulls = effort.n_nulls if settings["nulls"] is None else settings["nulls"]
+    shared = Shared(sample, wanted, names, nulls, seed)
     return _Content(source, shared, labels, baselines, [*notes, *more], effort.name)
 
 # %% ../../nbs/15_content_analysis/analyze.ipynb #38491c8b
@@ -238,7 +239,7 @@ def make_content(
     targets: str = "",  # properties, separated by commas: phone, word, speaker, mel, log_f0, energy, …; empty: all
     control: str = None,  # features of the same audio by untrained weights of the same architecture
     by: str = "",  # group to resample (content: to hold out): utterance, speaker, chapter; empty: utterance (content: speaker)
-    nulls: int = 20,  # number of null label sets (labels shifted or permuted)
+    nulls: int = None,  # number of null label sets (labels shifted or permuted); default: 20, with --quick 5
     quick: bool = False,  # in content: look at fewer frames and segments
     full: bool = False,  # in content: look at all frames and segments
 ) -> Outcome:

@@ -14,7 +14,7 @@ import numpy as np
 from .sample import LayerFrames
 from .shared import ContentValue, Shared
 from ..probing.clusters import unit_scores
-from ..probing.folds import Estimate, folds_of, shifted
+from ..probing.folds import folds_of, shifted
 from ..probing.probes import ProbeResult, probe_accuracy
 from layerwise_nb.probing.subspaces import (
     TargetCca,
@@ -217,15 +217,16 @@ def variance_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]
 # %% ../../nbs/15_content_analysis/frame_measures.ipynb #954c2276
 def angle_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
     "Angles between the directions of phones and speakers, and phones without those of speakers."
-    frames = shared.sample.frames
-    if not shared.sample.phones or len(np.unique(frames.speakers)) < 2:
+    frames, known = shared.sample.frames, shared.sample.frames.speakers != ""
+    x, phones, who = data.frames[known], shared.phone_names[known], frames.speakers[known]
+    if not shared.sample.phones or len(np.unique(who)) < 2:
         return
-    angles = subspace_angles(data.frames, shared.phone_names, frames.speakers)
-    common = {"n": len(frames.phones), "unit": "frames", "classes": len(shared.sample.phones), "folds": 0}
-    yield ContentValue("subspace_angles", "phone_speaker", "speaker", data.name, data.kind, Estimate(float(angles.mean())),
-                       np.empty(0), chance=90.0, details={"degrees": angles.tolist()}, **common)  # fmt: skip
-    left = project_out(data.frames, class_directions(data.frames, frames.speakers))
-    found = probe_accuracy(left, shared.phone_names, frames.groups, folds=shared.folds, what=shared.sample.what)
-    common["folds"] = len(np.unique(shared.folds))
-    yield ContentValue("probe_accuracy", "without_speaker", "phone", data.name, data.kind, found.accuracy, np.empty(0),
-                       chance=found.chance, **common)  # fmt: skip
+    found = subspace_angles(x, phones, who, who, shared.n_nulls, seed=shared.seed)
+    common = {"unit": "frames", "classes": len(shared.sample.phones)}
+    details = {"degrees": found.degrees.tolist(), "directions": list(found.directions)}
+    yield ContentValue("subspace_angles", "phone_speaker", "speaker", data.name, data.kind, found.mean, found.null, len(x),
+                       folds=0, details=details, **common)  # fmt: skip
+    left = project_out(data.frames, class_directions(x, who))
+    probe = probe_accuracy(left, shared.phone_names, frames.groups, folds=shared.folds, what=shared.sample.what)
+    yield ContentValue("probe_accuracy", "without_speaker", "phone", data.name, data.kind, probe.accuracy, np.empty(0),
+                       probe.n, folds=len(np.unique(shared.folds)), chance=probe.chance, **common)  # fmt: skip

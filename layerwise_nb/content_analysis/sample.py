@@ -43,10 +43,11 @@ class Effort:
     max_phones: int | None = 4_000  # phones in all
     max_words: int | None = 1_500  # words in all
     word_kinds: int = 500  # kinds of words
+    n_nulls: int = 20  # sets of labels that mean nothing, unless another number is asked for
 
 
 EFFORTS = {
-    "quick": Effort("quick", 4_000, 8, 8, UnitSettings(50, seeds=(0,)), 5, 2, max_words=800),
+    "quick": Effort("quick", 4_000, 8, 8, UnitSettings(50, seeds=(0,)), 5, 2, 2_000, 400, n_nulls=5),
     "default": Effort("default", 10_000, 20, 15, UnitSettings(), 10, 5),
     "full": Effort("full", 10**9, None, None, FULL_UNITS, None, None, None, None),
 }

@@ -33,8 +33,8 @@ def pool_segments(
         starts, stops = middle_third(np.asarray(starts), np.asarray(stops))
     if np.any(np.asarray(stops) <= starts) or np.any(np.asarray(stops) > len(frames)):
         raise ValueError(f"expected segments of one frame or more within the {len(frames)} of the utterance")
-    sums = np.concatenate([np.zeros((1, frames.shape[1])), np.cumsum(frames, axis=0, dtype=np.float64)])
-    return (sums[stops] - sums[starts]) / (np.asarray(stops) - starts)[:, None]
+    means = [frames[start:stop].mean(0, dtype=np.float64) for start, stop in zip(starts, stops, strict=True)]
+    return np.array(means).reshape(-1, frames.shape[1])
 
 # %% ../../nbs/10_corpus/segments.ipynb #182316e2
 @dataclass(frozen=True, eq=False)

@@ -91,7 +91,7 @@ def _check_source(s: ExtractionSettings) -> None:
     if not s.dataset and (named := next((name for name in ("dataset_config", "streaming") if getattr(s, name)), None)):
         raise UsageError(f"--{named} is of a Hugging Face dataset: give --dataset too, or leave it out")
 
-
+# %% ../../nbs/06_extraction/settings.ipynb #4f41b1e7
 def _check_needed(s: ExtractionSettings) -> None:
     _check_source(s)
     if not s.save_dir:

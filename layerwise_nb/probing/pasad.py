@@ -29,12 +29,12 @@ def _inverse_root(view: np.ndarray, epsilon: float) -> np.ndarray:
 
 
 def _trial(train: tuple, test: tuple, white: np.ndarray, epsilon: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    "Projections a and b (n, k) of the test views by the training views (x, y), and weights (k,); `white` is the whitening of x."
+    "Projections a and b (n, k) of the test views by the training views, of which x is whitened, and weights (k,)."
     (x, y), (x_test, y_test) = train, test
     other = _inverse_root(y, epsilon)
-    u, _, vt = np.linalg.svd(((x - x.mean(0)) @ white).T @ ((y - y.mean(0)) @ other), full_matrices=False)
+    u, _, vt = np.linalg.svd(x.T @ ((y - y.mean(0)) @ other), full_matrices=False)
     a, b = (x_test - x_test.mean(0)) @ (white @ u), (y_test - y_test.mean(0)) @ (other @ vt.T)
-    projections, view = (a, x_test) if x.shape[1] < y.shape[1] else (b, y_test)
+    projections, view = (a, x_test) if x_test.shape[1] < y.shape[1] else (b, y_test)
     weights = np.abs(np.linalg.qr(projections)[0].T @ view).sum(1)
     return a[:, : len(weights)], b[:, : len(weights)], weights / weights.sum()
 
@@ -77,9 +77,10 @@ def pasad_cca(
     for part in _parts(codes, n_trials, seed):
         train, test = part < 8, part == 9
         white = _inverse_root(x[train], _EPSILON)
+        whitened = (x[train] - x[train].mean(0)) @ white  # once for all labels
         for own, order in zip(found, [slice(None), *nulls], strict=True):
             y = np.eye(len(classes))[codes[order]]
-            trial = _trial((x[train], y[train]), (x[test], y[test]), white, _EPSILON)
+            trial = _trial((whitened, y[train]), (x[test], y[test]), white, _EPSILON)
             own.append(_resampled(*trial, group[test], len(names)))
     means = [lambda w, own=own: np.mean([value(w) for value in own], axis=0) for own in found]
     every = np.ones((1, len(names)))

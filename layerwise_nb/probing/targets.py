@@ -97,7 +97,8 @@ class TargetSums:
         if (fold, there) not in self._parts:
             part = {"n": np.zeros(()), "t": np.zeros(q), "T": np.zeros((q, q))}
             for name, dim in self.layers.items():
-                part |= {f"s {name}": np.zeros(dim), f"G {name}": np.zeros((dim, dim)), f"C {name}": np.zeros((dim, q))}
+                gram = np.zeros((dim, dim), order="F")  # its upper half
+                part |= {f"s {name}": np.zeros(dim), f"G {name}": gram, f"C {name}": np.zeros((dim, q))}
             self._parts[fold, there] = part
         return self._parts[fold, there]
 
@@ -108,6 +109,8 @@ class TargetSums:
         fold: int,  # of its speaker
     ) -> None:
         "Add frames."
+        from scipy.linalg.blas import dsyrk
+
         y = self._checked(frames, targets)
         starts = np.cumsum([0, *self.targets.values()])[:-1]
         there = np.isfinite(y[:, starts]) @ (1 << np.arange(len(starts)))
@@ -120,7 +123,7 @@ class TargetSums:
             for name in self.layers:
                 x = frames[name][rows].astype(np.float64)
                 part[f"s {name}"] += x.sum(0)
-                part[f"G {name}"] += x.T @ x
+                part[f"G {name}"] = dsyrk(1.0, x.T, beta=1.0, c=part[f"G {name}"], overwrite_c=True)
                 part[f"C {name}"] += x.T @ own
 
 # %% ../../nbs/08_probing/targets.ipynb #97fb03ec
@@ -163,6 +166,8 @@ def of(
 
     widths = np.cumsum([self.targets[name] for name in targets])
     blocks = {name: slice(int(w) - self.targets[name], int(w)) for name, w in zip(targets, widths, strict=True)}
+    half = np.triu(add(f"G {layer}"))
+    gram = half + np.triu(half, 1).transpose(0, 2, 1)
     whole = add("T")[:, columns[:, None], columns]
-    return FoldSums(add("n"), add(f"s {layer}"), add("t")[:, columns], add(f"G {layer}"), add(f"C {layer}")[:, :, columns],
+    return FoldSums(add("n"), add(f"s {layer}"), add("t")[:, columns], gram, add(f"C {layer}")[:, :, columns],
                     whole, blocks)  # fmt: skip

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['VERSION', 'LITTLE', 'share_names', 'pass_key', 'PassPart', 'read_parts', 'write_part', 'raise_if', 'work_together',
-           'Gathered', 'join_processes', 'read_corpus']
+           'Gathered', 'read_corpus']
 
 # %% ../../nbs/11_summaries/shared.ipynb #85f69eb7
 import hashlib
@@ -25,7 +25,7 @@ from fastcore.basics import patch
 
 from ..core.files import recover_folder, replace_folder, write_text
 from ..corpus.aligned import AlignedCorpus
-from ..extraction.launch import Alone, interruptible, launched, read_shard, shard_name, wait_and_listen
+from ..extraction.launch import Alone, interruptible, read_shard, shard_name, wait_and_listen
 from ..features.run_folder import StoreError, lock_folder
 from .passes import Pass, part_of, reader_count, take
 
@@ -315,17 +315,6 @@ def _forget_others(place: Path, what: Pass, corpus: AlignedCorpus) -> None:
             if other != place and about["features_dir"] == str(corpus.path):
                 with lock_folder(other):
                     shutil.rmtree(other)
-
-# %% ../../nbs/11_summaries/shared.ipynb #d2d5f58c
-def join_processes(
-    wait_minutes: float = 10.0,  # for the others to come
-) -> Alone:
-    "The processes of the launch, if there is one; else this one alone."
-    if not launched():
-        return Alone()
-    from layerwise_nb.extraction.distributed import Processes
-
-    return Processes("cpu", wait_minutes)
 
 # %% ../../nbs/11_summaries/shared.ipynb #6338c8aa
 def read_corpus(
