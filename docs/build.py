@@ -270,10 +270,16 @@ def api() -> dict[str, str]:
     return {name: full for name, full in found.items() if full and name not in COMMANDS}
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    "A module's syntax tree; many names of each are asked for."
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def source_url(module: str, name: str) -> str | None:
     "Where GitHub shows a function, class or method."
     path = ROOT / f"{module.replace('.', '/')}.py"
-    nodes = ast.parse(path.read_text(encoding="utf-8")).body
+    nodes = parsed(path).body
     if any(f"{patched(node)}.{getattr(node, 'name', '')}" == name for node in nodes):
         name = name.split(".")[1]
     for part in name.split("."):

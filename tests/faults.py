@@ -29,7 +29,7 @@ from recording_faults import judge
 from running import Command, extract, features_dir, hashes, load, noises, run, temporaries
 
 TINY = ("--device", "cpu", "--model", "random:tiny", "--batch_seconds", 2)
-BOUND_S = 120  # nothing here takes that long: more is a hang
+BOUND_S = 300  # nothing here takes that long: more is a hang
 
 
 def check_whole(save_dir: Path, expected: dict[str, str]) -> None:
@@ -492,7 +492,7 @@ def labels(number: int, corpus: Corpus, folder: Path, rng: random.Random) -> str
                 said = _what_it_says(kind, data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n"))
                 assert _as_said(found, said), (path.name, utterance, data, found)
                 told["read as they say"] += 1
-            assert time.monotonic() - start < 5, "a hang"
+            assert time.monotonic() - start < BOUND_S, "a hang"
             if kind in ("textgrid", "phn", "words"):
                 break
     return f"{dict(told)}; 0 read as something else, 0 hangs"

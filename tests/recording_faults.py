@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
-RATE, BOUND_S = 16_000, 20
+RATE, BOUND_S = 16_000, 300
 WIDTHS = {"PCM_S8": 1, "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8, "ULAW": 1, "ALAW": 1}
 CHUNKED = {  # suffix, format, subtypes
     "wav": ("WAV", ("PCM_16", "PCM_24", "FLOAT", "ULAW")),

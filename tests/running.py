@@ -79,12 +79,13 @@ class Command:
             assert self.process.is_alive() and time.monotonic() < end, "it ended, or never stopped"
             time.sleep(0.01)
 
-    def wait_to_say(self, words: str) -> None:
-        """Until it has said something on its standard error."""
+    def wait_to_say(self, words: str, where: str = "err") -> str:
+        """What it has said on its standard error (or `out`put) when these words are there."""
         end = time.monotonic() + TIMEOUT_S
-        while words not in Path(self._output.name, "err").read_text(encoding="utf-8"):
-            assert self.process.is_alive() and time.monotonic() < end, f"it never said {words!r}"
+        while words not in (said := Path(self._output.name, where).read_text(encoding="utf-8")):
+            assert self.process.is_alive() and time.monotonic() < end, f"it never said {words!r}, but {said!r}"
             time.sleep(0.01)
+        return said
 
     def wait(self) -> Result:
         """Its result; whatever happens, nothing is left running."""

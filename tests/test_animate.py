@@ -7,6 +7,7 @@ from time import monotonic, sleep
 
 import numpy as np
 import pytest
+from running import TIMEOUT_S
 
 from layerwise_nb.animations.render import activity_animation, matrix_animation, trajectory_animation
 
@@ -76,7 +77,7 @@ def open_page(browser, tmp_path):
 
 def wait(page, condition: str) -> None:
     """Until something is so; Playwright's own waiting uses eval, which the page forbids."""
-    end = monotonic() + 20
+    end = monotonic() + TIMEOUT_S
     while not page.evaluate(condition):
         assert monotonic() < end, f"it never came to be: {condition}"
         sleep(0.02)
@@ -145,16 +146,19 @@ def test_play_moves_the_cursor(open_page, view):
 
 def test_playing_keeps_time(open_page):
     page = open_page(ANIMATIONS["matrix"])
-    pairs = page.evaluate(
-        """async () => {
-      const pairs = []; await audio.play();
-      while (audio.currentTime < 1.2) { await new Promise(requestAnimationFrame); pairs.push([audio.currentTime, shown]); }
-      audio.pause(); return pairs;
-    }"""
-    )
-    assert len(pairs) > 15  # it moves, it does not jump
-    late = [abs(ANIMATIONS["matrix"].frame_at(at) - shown) for at, shown in pairs]
-    assert max(late) <= 1 and np.mean(late) < 0.3  # a screen refresh, at the border of two frames
+    for _ in range(5):  # where the machine has no time for the page, once more
+        pairs = page.evaluate(
+            """async () => {
+          const pairs = []; seek(0); await audio.play();
+          while (audio.currentTime < 1.2) { await new Promise(requestAnimationFrame); pairs.push([audio.currentTime, shown]); }
+          audio.pause(); return pairs;
+        }"""
+        )
+        late = [abs(ANIMATIONS["matrix"].frame_at(at) - shown) for at, shown in pairs]
+        # it moves, it does not jump; a screen refresh late, at the border of two frames
+        if len(pairs) > 15 and max(late) <= 1 and np.mean(late) < 0.3:
+            return
+    pytest.fail(f"{len(pairs)} pictures in 1.2 s, {late} frames late")
 
 
 def test_ends_and_starts_again(open_page):
@@ -268,7 +272,7 @@ def test_light_and_dark(open_page):
     light = pixel(page, "still", x, y)
     page.emulate_media(color_scheme="dark")
     wait(page, "getComputedStyle(document.body).backgroundColor !== 'rgb(255, 255, 255)'")
-    end = monotonic() + 20
+    end = monotonic() + TIMEOUT_S
     while sum(pixel(page, "still", x, y)) <= sum(light):  # until the waveform is drawn anew, lighter
         assert monotonic() < end, "the waveform stayed as dark as on a light page"
         sleep(0.02)

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from urllib.error import HTTPError
@@ -14,7 +15,7 @@ from urllib.request import urlopen
 import numpy as np
 import pytest
 from playwright.sync_api import sync_playwright
-from running import extract, features_dir, free_port, noises
+from running import TIMEOUT_S, Command, extract, features_dir, free_port, noises, run
 
 from layerwise_nb.benchmarks.explorers import BROWSER_OPTIONS, BROWSERS, find_browser
 from layerwise_nb.explorers.views import Reader
@@ -38,17 +39,19 @@ def app(tmp_path_factory):
         yield re.search(r"http://\S+", "".join(said))[0], features, "".join(said)
     finally:
         os.killpg(server.pid, signal.SIGTERM)
-        server.wait(20)
+        server.wait(TIMEOUT_S)
 
 
 def wait_until_up(address: str) -> None:
-    for _ in range(100):
+    end = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < end:
         try:
-            urlopen(address, timeout=5)
+            urlopen(address, timeout=TIMEOUT_S)
         except HTTPError:
             return
         except OSError:
-            time.sleep(0.2)
+            time.sleep(0.1)
+    raise TimeoutError(f"nothing answered at {address} for {TIMEOUT_S} s")
 
 
 def test_refused_without_the_token(app):
@@ -58,7 +61,7 @@ def test_refused_without_the_token(app):
     wait_until_up(bare)
     for url in (bare, f"{bare}?token=wrong"):
         with pytest.raises(HTTPError) as refused:
-            urlopen(url, timeout=20)
+            urlopen(url, timeout=TIMEOUT_S)
         assert refused.value.code == 403
 
 
@@ -82,7 +85,7 @@ def test_explorers(app):
         page.route("**/*", local_only)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(address)
-        page.set_default_timeout(90_000)
+        page.set_default_timeout(1000 * TIMEOUT_S)
         page.wait_for_function(f"{PICTURE}?.data?.[1]?.x?.length > 3")
         handle = page.locator(".widget-slider .noUi-handle").first
         handle.click()
@@ -109,11 +112,10 @@ def test_through_the_proxy_of_a_hub(app, tmp_path):
              f"--port={hub.rpartition(':')[2]}", "--ServerApp.base_url=/user/ann/", f"--ServerApp.root_dir={tmp_path}",
              "--IdentityProvider.token=of-the-hub", "--log-level=ERROR"]  # fmt: skip
     there = {"JUPYTERHUB_SERVICE_PREFIX": "/user/ann/", "JUPYTERHUB_PUBLIC_URL": f"{hub}/user/ann/"}
-    command = [sys.executable, "-m", "layerwise_nb.explore", app[1], "--port", str(free_port())]
-    servers = [subprocess.Popen(start, start_new_session=True)]
-    servers.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | there, start_new_session=True))
+    hub_server = subprocess.Popen(start, start_new_session=True)
+    explore = Command("explore", app[1], "--port", free_port(), prepare=without_display, **there)
     try:
-        said = "".join(servers[1].stdout.readline() for _ in range(6))
+        said = explore.wait_to_say("Ctrl-C ends the explorers", "out")
         assert "LayerExplorer(" in said and "ssh" not in said
         address, port = re.search(r"http://\S+", said)[0], re.search(r"/proxy/(\d+)/", said)[1]
         wait_until_up(f"http://127.0.0.1:{port}/")
@@ -121,7 +123,7 @@ def test_through_the_proxy_of_a_hub(app, tmp_path):
         with sync_playwright() as p:
             browser = p.chromium.launch(executable_path=find_browser(), args=BROWSER_OPTIONS)
             page = browser.new_page(viewport={"width": 1366, "height": 768})
-            page.set_default_timeout(90_000)
+            page.set_default_timeout(1000 * TIMEOUT_S)
             page.goto(f"{hub}/user/ann/api/me?token=of-the-hub")
             page.goto(address)
             page.wait_for_function(f"{PICTURE}?.data?.[1]?.x?.length > 3")
@@ -129,26 +131,33 @@ def test_through_the_proxy_of_a_hub(app, tmp_path):
             assert '"type"' in page.content(), "the hub still knows its user"
             browser.close()
     finally:
-        for server in servers:
-            os.killpg(server.pid, signal.SIGTERM)
-            server.wait(20)
+        explore.kill(signal.SIGTERM)
+        os.killpg(hub_server.pid, signal.SIGTERM)
+        assert explore.wait().status == 143
+        hub_server.wait(TIMEOUT_S)
 
 
-@pytest.mark.parametrize("flags", [["nowhere"], ["."]])
-def test_a_folder_without_features_is_said(flags, tmp_path):
-    run = subprocess.run([sys.executable, "-m", "layerwise_nb.explore", *flags], capture_output=True, text=True, cwd=tmp_path)
-    assert run.returncode == 2 and "expected" in run.stderr
+@pytest.mark.parametrize("folder", ["nowhere", "."])
+def test_a_folder_without_features_is_said(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run("explore", folder)
+    assert result.status == 2 and "expected" in result.err
+
+
+def without_display() -> None:
+    """What to do before a command so that it finds a machine without a display, and its own folder for temporary files."""
+    for name in ("DISPLAY", "BROWSER", "WAYLAND_DISPLAY"):
+        os.environ.pop(name, None)
+    tempfile.tempdir = None  # it is looked for again
 
 
 def test_no_server_and_no_token_outlive_the_command(app, tmp_path):
-    command = [sys.executable, "-m", "layerwise_nb.explore", app[1], "--port", str(free_port())]
-    env = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "BROWSER", "WAYLAND_DISPLAY")} | {"TMPDIR": str(tmp_path)}
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
-    address = re.search(r"http://[^?]+", "".join(server.stdout.readline() for _ in range(4)))[0]
+    explore = Command("explore", app[1], "--port", free_port(), prepare=without_display, TMPDIR=str(tmp_path))
+    address = re.search(r"http://[^?]+", explore.wait_to_say("Ctrl-C ends the explorers", "out"))[0]
     wait_until_up(address)
     assert list(tmp_path.glob("layerwise_explore_*/config"))
-    server.send_signal(signal.SIGTERM)
-    assert server.wait(20) == 143
+    explore.kill(signal.SIGTERM)
+    assert explore.wait().status == 143
     assert list(tmp_path.glob("layerwise_explore_*")) == []
     with pytest.raises(OSError, match="refused"):
-        urlopen(address, timeout=5)
+        urlopen(address, timeout=TIMEOUT_S)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import sync_playwright
 from plotly.offline import get_plotlyjs
-from running import extract, features_dir, free_port, noises
+from running import TIMEOUT_S, extract, features_dir, free_port, noises
 from test_families import checkpoint
 
 from layerwise_nb.audio.synthetic import made_up_features, make_corpus
@@ -98,15 +98,17 @@ def lab(folder):
                f"--ServerApp.base_url={BASE_URL}",
                "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--log-level=ERROR"]  # fmt: skip
     server = subprocess.Popen(command, cwd=folder, start_new_session=True)
-    for _ in range(150):
+    end = time.monotonic() + TIMEOUT_S
+    while True:
         try:
-            urlopen(f"http://127.0.0.1:{port}{BASE_URL}api?token={TOKEN}", timeout=5)
+            urlopen(f"http://127.0.0.1:{port}{BASE_URL}api?token={TOKEN}", timeout=TIMEOUT_S)
             break
         except OSError:
-            time.sleep(0.2)
+            assert server.poll() is None and time.monotonic() < end, "JupyterLab never answered"
+            time.sleep(0.1)
     yield f"http://127.0.0.1:{port}{BASE_URL}lab/tree"
     os.killpg(server.pid, signal.SIGTERM)
-    server.wait(20)
+    server.wait(TIMEOUT_S)
 
 
 class Page:
@@ -114,7 +116,7 @@ class Page:
 
     def __init__(self, page, address: str):
         self.page, self.errors, self.elsewhere = page, [], []
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(1000 * TIMEOUT_S)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
         page.route("**/*", self._local_only)
@@ -149,8 +151,8 @@ class Page:
 
     def shows(self, plot: int, trace: int, key: str, expected, atol: float = 1e-4) -> None:
         "Wait until a figure shows these numbers."
-        expected, found = np.asarray(expected, float), None
-        for _ in range(300):
+        expected, end, found = np.asarray(expected, float), time.monotonic() + TIMEOUT_S, None
+        while time.monotonic() < end:
             found = self.drawn(plot, trace, key)
             if found.shape == expected.shape and np.allclose(found, expected, rtol=1e-4, atol=atol, equal_nan=True):
                 return
@@ -172,7 +174,8 @@ class Page:
 
     def moves_to(self, time_s: float, plot: int = 0, within: float = 0.03) -> None:
         "Wait until the cursor of a figure is at a moment."
-        for _ in range(200):
+        end = time.monotonic() + TIMEOUT_S
+        while time.monotonic() < end:
             if abs(self.cursor(plot) - time_s) < within:
                 return
             time.sleep(0.1)
@@ -527,7 +530,7 @@ def test_no_click_is_lost_while_a_figure_is_drawn():
             page.wait_for_timeout(100)
             page.mouse.up()
             page.wait_for_timeout(500)  # not a double click
-        assert page.evaluate("clicks") >= 8
+        page.wait_for_function("clicks >= 8", timeout=1000 * TIMEOUT_S)
         browser.close()
 
 

@@ -19,8 +19,8 @@ from tqdm.auto import tqdm
 from .page import Card
 from ..audio.speakers import assign_speakers
 from ..core.commands import results_folder, split_list
-from ..core.files import write_text
-from ..corpus.aligned import AlignedCorpus, UtteranceFrames, context_line
+from ..core.machine import available_memory
+from ..corpus.aligned import AlignedCorpus, Kept, UtteranceFrames, context_line
 from ..dynamics.statistics import TemporalStatistics
 from ..extraction.launch import Alone, read_shard
 from ..features.store import FeatureStore
@@ -119,6 +119,9 @@ def check_settings(
         check_utterance(FeatureStore(settings["features_dir"]), settings["utterance"])
 
 # %% ../../nbs/14_analyses/study.ipynb #23e0f188
+_KEPT_BYTES = 500_000_000  # three minutes of HuBERT-base
+
+
 class Study:
     "A features folder, and what all analyses of it share."
 
@@ -155,6 +158,7 @@ class Study:
         self.formats = split_list(formats)
         self.folder = results_folder(output_dir)
         self._summary: CorpusSummary | None = None
+        self.kept = Kept(min(_KEPT_BYTES, available_memory() // 8))  # frames that several analyses ask for
         self.prepared: dict[str, Any] = {}  # analysis -> what it has made ready while processes shared the work
 
     @property
@@ -204,6 +208,7 @@ class Study:
         "Utterances by name, all layers on one time grid."
         corpus = AlignedCorpus(self.store.path, self.layers)
         corpus.speakers |= self.speakers
+        corpus.kept = self.kept
         return corpus
 
     @cached_property
@@ -219,6 +224,20 @@ class Study:
 
 # %% ../../nbs/14_analyses/study.ipynb #81afe892
 @patch
+def _fits(
+    self: Study,
+    corpus: AlignedCorpus,
+) -> bool:
+    "Whether all frames of a corpus are those that analyses ask for later, and can stay in memory."
+    if (corpus.path, corpus.method, list(corpus.catalogue)) != (self.store.path, self.corpus.method, list(self.corpus.catalogue)):
+        return False
+    n_frames = sum(corpus.grid.n_frames(corpus.store.manifest[name]["samples"]) for name in corpus.names)
+    same_as = copies(corpus.catalogue)
+    dims = sum(f.dim for name, f in corpus.catalogue.items() if name not in same_as)
+    return not corpus.own_grid and 4 * n_frames * dims <= self.kept.room
+
+# %% ../../nbs/14_analyses/study.ipynb #9f4e86c3
+@patch
 def gather(
     self: Study,
     what: Pass,  # what to collect
@@ -229,6 +248,8 @@ def gather(
         import torch
 
         what = replace(what, device=f"cuda:{self.team.local_rank % torch.cuda.device_count()}")
+    if what.name == "summary" and what.device == "numpy" and self._fits(corpus):
+        corpus.kept = self.kept
     found = read_corpus(what, corpus, self.folder / "sums", self.team, self.settings["shard"])
     if found:
         self.left_out |= found.failed
@@ -268,14 +289,13 @@ def save(
     files: Sequence[Path] = (),  # what else belongs to it
 ) -> Card:
     "A figure in the formats asked for, as data and as CSV of its numbers: a card for the page."
+    from layerwise_nb.figures.drawing import keep_and_draw
     from layerwise_nb.figures.words import alternative_text
 
     path = self.folder / stem
     numbers = [] if path.with_name(f"{path.name}.csv") in files else ["csv"]  # a table of its own says more
-    made = figure.save(path, dict.fromkeys([*self.formats, *numbers]))
-    kept = path.with_name(f"{path.name}.figure.json")
-    write_text(kept, figure.to_json())
-    return Card(title, caption, [*made, kept, *files], alternative_text(figure), list(figure.details))
+    made = keep_and_draw(figure, path, list(dict.fromkeys([*self.formats, *numbers])))
+    return Card(title, caption, [*made, *files], alternative_text(figure), list(figure.details))
 
 # %% ../../nbs/14_analyses/study.ipynb #560db27a
 @patch
