@@ -16,7 +16,7 @@ import numpy as np
 from .analysis import Analysis, Outcome, analysis_flags, gather_all, open_study
 from .finished import make_one, with_films
 from .page import Card
-from .study import Study
+from .study import Study, check_utterance
 from .temporal import TEMPORAL
 from ..core.arrays import write_arrays
 from ..core.commands import attempt, split_list
@@ -34,8 +34,8 @@ def choose_utterance(
 ) -> UtteranceFrames:
     "The utterance that is seen and heard: the one asked for, or a whole one of about median length."
     names = study.corpus.names
-    if asked and asked not in names:
-        raise ValueError(f"no utterance {asked!r} in {study.corpus.path}; it has {len(names)}, such as {', '.join(names[:2])}")
+    if asked:
+        check_utterance(study.store, asked)
     seconds = {name: study.store.manifest[name]["seconds"] for name in names}
     middle = sorted(seconds.values())[len(names) // 2]
     for name in [asked] if asked else sorted(names, key=lambda name: abs(seconds[name] - middle)):

@@ -15,7 +15,7 @@ from typing import Any
 
 from fastcore.docments import docments
 
-from ..analyses.analysis import Analysis, analysis_flags, open_study
+from ..analyses.analysis import Analysis, analysis_flags, check_measures, open_study
 from ..analyses.findings import all_findings, best_layers
 from ..analyses.finished import make_all
 from ..analyses.layers import LAYERS
@@ -74,6 +74,7 @@ def check_choices(
 ) -> None:
     "A ValueError for invalid settings, whatever the features: before hours of work."
     check_settings(settings)
+    check_measures(settings.get("metrics", ""), list(ANALYSES.values()))
     _check_report(settings.get("report"))
     for analysis in _chosen(settings.get("only", "")):
         analysis.check(settings)
