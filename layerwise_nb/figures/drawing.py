@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from queue import SimpleQueue
@@ -40,10 +40,11 @@ def serve() -> None:
     "Draw figures until standard input ends."
     import layerwise_nb.figures.figure  # noqa: F401 (what takes long, before the first order)
 
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    answers = os.dup(1)
     os.dup2(2, 1)  # what libraries print is no answer
-    for line in sys.stdin:
-        print(json.dumps(_drawn(json.loads(line))), file=answers, flush=True)
+    with suppress(BrokenPipeError):  # whoever asked was killed
+        for line in sys.stdin:
+            os.write(answers, f"{json.dumps(_drawn(json.loads(line)))}\n".encode())
 
 
 _SERVE = "from layerwise_nb.figures.drawing import serve; serve()"
