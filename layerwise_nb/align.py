@@ -179,6 +179,10 @@ def layerwise_align(
             raise UsageError(f"expected one of {given}: give one of them")
         if not audio_dir and not output_dir:
             raise UsageError("--output_dir is needed: there is no folder of audio beside which TextGrids could go")
+        if processes < 0:
+            raise UsageError(f"--processes must be 0 (one for each processor) or more; got {processes}")
+        if output_dir and Path(output_dir).is_file():
+            raise UsageError(f"--output_dir: expected a folder; {output_dir} is a file: choose another")
         of_dataset = {"dataset": dataset, "dataset_config": dataset_config, "dataset_split": dataset_split}
         columns = {"id_column": id_column, "text_column": text_column}
         source = audio_dir or open_source(manifest=manifest, **of_dataset, **columns)

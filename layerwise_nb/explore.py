@@ -52,16 +52,19 @@ def layerwise_explore(
 
     Example: layerwise_explore features
     """
-    from layerwise_nb.explorers.server import app_notebook, free_port, invitation, proxy_path, served, server_settings
-
     with command_ending("layerwise_explore"):
-        folders, port = check_folders(features_dir, audio_dir, against, labels), free_port(port)
+        folders = check_folders(features_dir, audio_dir, against, labels)
+        if not 0 < port < 65_536:
+            raise ValueError(f"--port must be from 1 to 65535; got {port}")
+        from layerwise_nb.explorers import server as app  # imports Jupyter
+
+        port = app.free_port(port)
         token = secrets.token_urlsafe(24)
-        said, opens = invitation(port, token, os.environ, features_dir)
-        settings = server_settings(token, proxy_path(port, os.environ))
+        said, opens = app.invitation(port, token, os.environ, features_dir)
+        settings = app.server_settings(token, app.proxy_path(port, os.environ))
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         print(said, flush=True)
-        with served(app_notebook(**folders, save_dir=os.getcwd()), port, settings, opens) as server:
+        with app.served(app.app_notebook(**folders, save_dir=os.getcwd()), port, settings, opens) as server:
             try:
                 status = server.wait()
             except KeyboardInterrupt:  # how it is meant to end

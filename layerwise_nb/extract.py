@@ -15,7 +15,7 @@ from ._moved import door
 from .core.commands import command_ending, flags_of
 from .extraction.join import join_processes
 from .extraction.progress import INTERRUPTED, format_summary
-from .extraction.settings import ExtractionSettings, speech_source
+from .extraction.settings import ExtractionSettings, check_inputs
 
 # %% ../nbs/19_commands/extract.ipynb #d002extr
 __getattr__ = door("extract")  # the names of release 0.1
@@ -26,7 +26,8 @@ def _checked_settings(**settings: Any) -> ExtractionSettings:
 
     def check() -> ExtractionSettings:
         checked = ExtractionSettings(**settings)
-        speech_source(checked)  # a split or a table that is not there
+        if team.rank == 0:
+            check_inputs(checked)
         return checked
 
     with closing(join_processes(settings.get("wait_minutes", 10.0))) as team:

@@ -156,6 +156,8 @@ def _select(root: Path, formats: list[str], speakers: list[str], table: str | No
     if not paths:
         kinds = " or ".join(sorted(name.upper() for name in formats))
         raise ValueError(f"expected {kinds} files below {root}; found {len(found.paths)} audio files, none of them {kinds}")
+    if not speakers and (table or pattern):
+        raise ValueError("--speaker_table and --speaker_pattern say who speaks: name some with --speakers, or leave them out")
     if not speakers:
         return paths
     below = {path.relative_to(root).as_posix(): path for path in paths}

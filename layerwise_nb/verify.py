@@ -185,5 +185,7 @@ def layerwise_verify(
     Example: layerwise_verify features --against other_features --tolerance 1e-5
     """
     with command_ending("layerwise_verify", "nothing was changed"):
+        if against:
+            _files(against)  # is there, or an error before hours of reading
         if not _verify(folder, against, tolerance):
             raise SystemExit(1)

@@ -163,6 +163,28 @@ def test_a_sound_is_found_again(corpus, of_folder, tmp_path):
     assert (heard.waveform == load_audio(second)[0][4_000:16_000]).all()
 
 
+def test_labels_of_a_dataset_are_found_by_its_ids(corpus, tmp_path):
+    """TextGrids named by id, and one table of all ids, for the rows of a dataset: the same labels of the same utterances."""
+    from layerwise_nb.corpus.recording import read_corpus_labels
+    from layerwise_nb.labels.intervals import Interval
+    from layerwise_nb.labels.textgrid import write_textgrid
+
+    (tmp_path / "as").mkdir()
+    source, cache = as_saved_dataset(corpus, tmp_path / "as"), {"HF_DATASETS_CACHE": str(tmp_path / "cache")}
+    assert extract(*source, "--save_dir", tmp_path / "out", *TINY, **cache).status == 0
+    store, table = FeatureStore(tmp_path / "out"), tmp_path / "phones.ctm"
+    spoken = [Interval(0.1 * i, 0.1 * i + 0.1, phone, "phones") for i, phone in enumerate(("AA", "S", "IY"))]
+    (tmp_path / "grids").mkdir()
+    for name in store.names:
+        write_textgrid(tmp_path / "grids" / f"{name}.TextGrid", spoken, 0.5)
+    table.write_text("".join(f"{name} 1 {i.start_s} 0.1 {i.label}\n" for name in store.names for i in spoken))
+    for labels in (tmp_path / "grids", table):
+        found = read_corpus_labels(store, labels)
+        assert found.utterances == store.names and not found.missing
+        for name in store.names:
+            assert found.segments(store.catalogue["transformer_input"], "phones", [name]).labels.tolist() == ["AA", "S", "IY"]
+
+
 def test_one_bad_line_stops_nothing(corpus, tmp_path):
     first = next(iter(ids(corpus).values()))
     marker = tmp_path / "it_ran"

@@ -1,5 +1,6 @@
 """Nothing keeps a person waiting who only asks: importing the package, and the help of every command."""
 
+import json
 import os
 import resource
 import subprocess
@@ -7,6 +8,8 @@ import sys
 
 import pytest
 from test_project import COMMANDS, ROOT
+
+from layerwise_nb.audio.synthetic import made_up_features
 
 
 def processor_time(*arguments: str) -> tuple[float, str]:
@@ -39,31 +42,72 @@ def test_help_answers_at_once_and_gives_an_example(command):
     assert within(1.0, *arguments)  # half of it where nothing else runs; torch alone would take three
 
 
-INVALID = {  # what is wrong -> the call; each is found before torch or a model is loaded
-    "extract: no such folder": ("extract", "--audio_dir", "/no/such/folder", "--save_dir", "x"),
-    "extract: no such kind of number": ("extract", "--audio_dir", "synthetic", "--save_dir", "x", "--dtype", "int8"),
-    "run: no such folder": ("run", "--audio_dir", "/no/such/folder", "--output_dir", "x"),
-    "run: no such analysis": ("run", "--output_dir", "x", "--only", "nope"),
-    "run: no such flag": ("run", "--nope"),
-    "similarity: no such folder": ("similarity", "--features_dir", "/no/such/folder", "--output_dir", "x"),
-    "temporal: no such folder": ("temporal", "--features_dir", "/no/such/folder", "--output_dir", "x"),
-    "content: no such folder": ("content", "--features_dir", "/no/such/folder", "--output_dir", "x"),
-    "visualize: no such folder": ("visualize", "--features_dir", "/no/such/folder", "--output_dir", "x"),
-}
+NOT_THERE, SPEECH = "/no/such/folder", ("--audio_dir", "synthetic", "--save_dir", "x", "--model", "random:tiny")
+INVALID = {  # command -> flags, each wrong in another way
+    "extract": [
+        ("--nope",), ("--threads", "two"), ("--save_dir", "x"), ("--audio_dir", "synthetic"),
+        ("--audio_dir", NOT_THERE, "--save_dir", "x"), ("--audio_dir", "empty", "--save_dir", "x"),
+        ("--audio_dir", "corpus", "--dataset_split", "nope", "--save_dir", "x"),
+        ("--manifest", "a_file", "--save_dir", "x"), ("--manifest", "no_path.tsv", "--save_dir", "x"),
+        ("--dataset", NOT_THERE, "--save_dir", "x"), (*SPEECH, "--save_dir", "a_file"),
+        *((*SPEECH, "--model", name) for name in ("random:huge", NOT_THERE, "empty", "bert", "a_file", "a/b/c", "")),
+        *((*SPEECH, flag, value) for flag, value in {
+            "--dtype": "int8", "--store": "some", "--threads": "0", "--shard": "5/4", "--device": "tpu", "--feature_type": "x",
+            "--labels": NOT_THERE, "--alignments": NOT_THERE, "--speaker_table": NOT_THERE, "--speaker_pattern": "(",
+            "--revision": "main"}.items()),
+    ],
+    "run": [
+        ("--nope",), ("--model", "random:tiny"), ("--output_dir", "x", "--audio_dir", NOT_THERE),
+        *(("--output_dir", "x", flag, value) for flag, value in {
+            "--only": "nope", "--model": "random:huge", "--metrics": "nope", "--targets": "nope", "--align": "nope",
+            "--by": "nope", "--formats": "bmp", "--labels": NOT_THERE, "--config": NOT_THERE, "--report": "x.pdf",
+            "--against": NOT_THERE, "--control": NOT_THERE, "--window_s": "0", "--fps": "0"}.items()),
+    ],
+    "similarity": [("--layers", "nope"), ("--metrics", "nope"), ("--against", NOT_THERE), ("--by", "nope"), ("--device", "tpu")],
+    "temporal": [("--layers", "nope"), ("--utterance", "nope"), ("--labels", NOT_THERE), ("--animations", "avi")],
+    "content": [("--layers", "nope"), ("--targets", "nope"), ("--control", NOT_THERE), ("--quick", "--full"),
+                ("--labels", NOT_THERE)],
+    "visualize": [("--only", "nope"), ("--metrics", "nope"), ("--utterance", "nope"), ("--config", NOT_THERE),
+                  ("--report", "x.pdf")],
+    "export": [("--layers", "nope"), ("--format", "csv"), ("--dtype", "int8"), ("--grid", "nope"), ("--labels", NOT_THERE)],
+    "explore": [(), (NOT_THERE,), ("empty",), ("features", "--port", "99999"), ("features", "--audio_dir", NOT_THERE),
+                ("features", "--against", NOT_THERE), ("features", "--labels", NOT_THERE)],
+    "bench": [(), ("nope",), ("extract", "--work_dir", NOT_THERE), ("extract", "--nope")],
+    "bench_audio": [(), ("--audio_dir", NOT_THERE), ("--audio_dir", "empty"), ("--audio_dir", "corpus", "--cache", "hot")],
+    "align": [(), ("--audio_dir", NOT_THERE), ("--audio_dir", "empty"), ("--audio_dir", "empty", "--processes", "-1"),
+              ("--manifest", "no_path.tsv", "--output_dir", "x")],
+    "to_wav": [(), ("--audio_dir", NOT_THERE), ("--audio_dir", "empty"), ("--audio_dir", "corpus", "--formats", "docx")],
+    "download": [(), ("nope", "x"), ("dev-clean", "a_file")],
+    "verify": [(), (NOT_THERE,), ("empty",), ("features", "--tolerance", "x"), ("features", "--against", NOT_THERE)],
+    "status": [(), (NOT_THERE,), ("empty",), ("a_file",)],
+}  # fmt: skip
+OF_FEATURES = ("similarity", "temporal", "content", "visualize", "export")  # which also fail without folders, or with none
 
 
-@pytest.mark.parametrize("call", INVALID.values(), ids=INVALID)
-def test_invalid_arguments_are_answered_at_once(call, tmp_path):
-    def used():
-        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return usage.ru_utime + usage.ru_stime
+def invalid_calls() -> list[tuple[str, ...]]:
+    calls = [(command, *flags) for command, wrong in INVALID.items() if command not in OF_FEATURES for flags in wrong]
+    for command in OF_FEATURES:
+        folders = ("--features_dir", "features", "--output_dir", "x")
+        calls += [(command, *folders, *flags) for flags in INVALID[command]]
+        calls += [(command, "--nope"), (command, *folders[:2]), (command, *folders[2:])]
+        calls += [(command, "--features_dir", folder, *folders[2:]) for folder in (NOT_THERE, "empty", "a_file")]
+    return calls
 
-    times = []
-    while not times or (min(times) >= 1 and len(times) < 3):
-        before = used()
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        run = subprocess.run([sys.executable, "-m", f"layerwise_nb.{call[0]}", *call[1:]], cwd=tmp_path, env=environment,
-                             capture_output=True, text=True)  # fmt: skip
-        times.append(used() - before)
-        assert run.returncode == 2 and run.stderr.strip(), run.stderr
-    assert min(times) < 1, times
+
+def test_invalid_arguments_load_nothing_large(tmp_path):
+    """Whatever is wrong is said with status 2 before torch, transformers, matplotlib or Jupyter is imported."""
+    assert {f"layerwise_{command}" for command in INVALID} == set(COMMANDS)
+    made_up_features(tmp_path / "features", n_utterances=1)
+    for folder in ("empty", "bert", "corpus/dev-clean"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "a_file").write_text("x")
+    (tmp_path / "no_path.tsv").write_text("length\tspeaker\n1\t2\n")
+    (tmp_path / "bert/config.json").write_text('{"model_type": "bert"}')
+    calls, environment = invalid_calls(), {**os.environ, "PYTHONPATH": str(ROOT)}
+    asked = subprocess.run([sys.executable, ROOT / "tests/asked.py"], input=json.dumps(calls), cwd=tmp_path, env=environment,
+                           capture_output=True, text=True)  # fmt: skip
+    assert asked.returncode == 0, asked.stderr
+    answers = json.loads(asked.stdout)
+    wrong = [f"{' '.join(call)}: {answer}" for call, answer in zip(calls, answers, strict=True)
+             if answer["status"] != 2 or answer["loaded"] or not answer["said"].strip()]  # fmt: skip
+    assert not wrong, "\n".join(wrong)

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fastcore.basics import patch
+
 from .page import Card
 from .study import Study, check_settings
 from ..core.commands import FailedError, PartDone, UsageError, split_list
@@ -29,6 +31,12 @@ class Outcome(Mapping):
     cards: list[Card]  # its figures, in reading order
     problems: list[str] = field(default_factory=list)  # what could not be made, and why
     results: dict[str, Any] = field(default_factory=dict)  # name -> numbers, for a notebook
+    later: Callable[[], "Outcome"] | None = None  # makes what takes long and nobody has to wait for: films
+
+    def plus(self, more: "Outcome") -> "Outcome":
+        "With what was made later."
+        problems = list(dict.fromkeys([*self.problems, *more.problems]))
+        return Outcome([*self.cards, *more.cards], problems, {**self.results, **more.results})
 
     def __getitem__(self, name: str) -> Any:
         "A result by its name; also `figures` and `problems`, as release 0.1 gave them."
@@ -60,6 +68,12 @@ class Analysis:
         "The names of its own settings: the parameters of `make` that have a default."
         found = inspect.signature(self.make).parameters.values()
         return [p.name for p in found if p.default is not p.empty]
+
+# %% ../../nbs/14_analyses/analysis.ipynb #9c28f4df
+@patch
+def whole(self: Outcome) -> Outcome:
+    "With what takes long."
+    return self.plus(self.later()) if self.later else self
 
 # %% ../../nbs/14_analyses/analysis.ipynb #4601d726
 _ALWAYS = ("features_dir", "output_dir", "speaker_table", "speaker_pattern", "shard", "wait_minutes")  # of every analysis
@@ -177,4 +191,4 @@ def run_analysis(
     "Make one analysis, whether it is finished or not; what goes wrong is raised."
     with open_study([analysis], settings) as (study, settings):
         gather_all(study, [analysis], settings)
-        return analysis.make(study, **{name: settings[name] for name in analysis.settings})
+        return analysis.make(study, **{name: settings[name] for name in analysis.settings}).whole()

@@ -207,9 +207,11 @@ def save_with_numbers(
     formats: Sequence[str],
 ) -> list[Path]:
     "A figure, the figure as data, and all its numbers with their intervals: `<stem>.csv` is the matrix."
-    kept = stem.with_name(f"{stem.name}.figure.json")
-    write_text(kept, figure.to_json())
-    return [*figure.save(stem, formats), kept, *figure.save(stem.with_name(f"{stem.name}_numbers"), ["csv"])]
+    from layerwise_nb.figures.drawing import keep_and_draw
+
+    numbers = stem.with_name(f"{stem.name}_numbers.csv")
+    write_text(numbers, figure.numbers())
+    return [*keep_and_draw(figure, stem, formats), numbers]
 
 # %% ../../nbs/14_analyses/matrices.ipynb #38d5b8af
 def analyze_summary(

@@ -8,15 +8,15 @@ __all__ = ['UTTERANCE', 'choose_utterance', 'make_utterance', 'analyze_time']
 # %% ../../nbs/14_analyses/utterance.ipynb #3593f20c
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
 from .analysis import Analysis, Outcome, analysis_flags, gather_all, open_study
-from .finished import make_one
+from .finished import make_one, with_films
 from .page import Card
-from .study import Study
+from .study import Study, check_utterance
 from .temporal import TEMPORAL
 from ..core.arrays import write_arrays
 from ..core.commands import attempt, split_list
@@ -34,8 +34,8 @@ def choose_utterance(
 ) -> UtteranceFrames:
     "The utterance that is seen and heard: the one asked for, or a whole one of about median length."
     names = study.corpus.names
-    if asked and asked not in names:
-        raise ValueError(f"no utterance {asked!r} in {study.corpus.path}; it has {len(names)}, such as {', '.join(names[:2])}")
+    if asked:
+        check_utterance(study.store, asked)
     seconds = {name: study.store.manifest[name]["seconds"] for name in names}
     middle = sorted(seconds.values())[len(names) // 2]
     for name in [asked] if asked else sorted(names, key=lambda name: abs(seconds[name] - middle)):
@@ -183,16 +183,17 @@ def _animations(shown: _Shown) -> dict[str, tuple[str, str, Callable]]:
     }  # fmt: skip
 
 # %% ../../nbs/14_analyses/utterance.ipynb #3ee2b15e
-def _animate(shown: _Shown) -> None:
+def _animate(shown: _Shown) -> Outcome:
     "The animations, in the formats asked for, with a still from the middle for the page."
-    kinds = split_list(shown.settings["animations"])
-    for stem, (title, caption, make) in _animations(shown).items() if kinds else ():
-        with attempt(f"animation {stem}", shown.problems):
+    kinds, cards, problems = split_list(shown.settings["animations"]), [], []
+    for stem, (title, caption, make) in _animations(shown).items():
+        with attempt(f"animation {stem}", problems):
             animation, folder = make(), shown.study.folder / shown.path("")
             files = [animation.save(folder / f"{stem}.{kind}", fps=shown.settings["fps"]) for kind in kinds]
             still = folder / f"{stem}.png"
             animation.figure(shown.utterance.seconds / 2, dpi=75).savefig(still)
-            shown.cards.append(Card(title, caption, [*files, still]))
+            cards.append(Card(title, caption, [*files, still]))
+    return Outcome(cards, problems)
 
 # %% ../../nbs/14_analyses/utterance.ipynb #63628d3c
 def make_utterance(
@@ -216,9 +217,8 @@ def make_utterance(
     for what, save in (figures | {"self-similarity": _save_self_similarity}).items():
         with attempt(what, problems):
             save(shown)
-    if recording:
-        _animate(shown)
-    return Outcome(shown.cards, list(dict.fromkeys(problems)))
+    films = recording and split_list(animations)
+    return Outcome(shown.cards, list(dict.fromkeys(problems)), later=partial(_animate, shown) if films else None)
 
 # %% ../../nbs/14_analyses/utterance.ipynb #3d02fa2e
 UTTERANCE = Analysis(
@@ -240,5 +240,5 @@ def analyze_time(
     analyses = (TEMPORAL, UTTERANCE)
     with open_study(analyses, {"features_dir": features_dir, "output_dir": output_dir, **kwargs}) as (study, settings):
         gather_all(study, analyses, settings)
-        outcomes = [make_one(study, each, settings) for each in analyses if not each.missing(study, settings)]
+        outcomes = [with_films(make_one(study, each, settings)) for each in analyses if not each.missing(study, settings)]
     return Outcome([c for o in outcomes for c in o.cards], list(dict.fromkeys(p for o in outcomes for p in o.problems)))

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['AUDIO_SUFFIXES', 'OTHER_SUFFIXES', 'FoundAudio', 'check_audio_folder', 'search_audio', 'describe_left_out',
-           'find_audio', 'name_files']
+           'find_audio', 'check_has_audio', 'name_files']
 
 # %% ../../nbs/03_audio/files.ipynb #5d74b953
 import os
@@ -127,6 +127,14 @@ def find_audio(
         there = "; ".join(describe_left_out(found.left_out, Path(audio_dir))) or "none"
         raise ValueError(f"expected audio files ({', '.join(AUDIO_SUFFIXES)}) below {audio_dir}; found {there}")
     return found.paths
+
+
+def check_has_audio(
+    root: Path,  # a folder; its subfolders are searched
+) -> None:
+    "The same error, for a folder that is searched no further than to its first audio file."
+    if not any(entry and path.suffix.lower() in AUDIO_SUFFIXES for entry, path in _walk(root)):
+        find_audio(root)
 
 # %% ../../nbs/03_audio/files.ipynb #33eab3a2
 def _stem(path: Path) -> Path:

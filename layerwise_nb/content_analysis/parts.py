@@ -78,7 +78,7 @@ class _Part:
         shared: Shared,
         say: Callable[[str], None] = lambda what: None,
         data: LayerFrames | None = None,  # what was kept of features that are not stored; None: they are read
-    ) -> tuple[str, list[ContentValue], list[str]]:
+    ) -> None:
         "Measure it with one math thread, so that the bytes are the same beside other layers and alone."
         from threadpoolctl import threadpool_limits
 
@@ -87,7 +87,6 @@ class _Part:
             values, problems = measure_layer(shared, data, self.measures, say)
         part = {"key": self.key, "values": [value_to_json(v) for v in values], "problems": problems}
         write_text(self.path, json.dumps(part))
-        return self.name, values, problems
 
 # %% ../../nbs/15_content_analysis/parts.ipynb #3028d582
 _WORTH = 20_000_000  # numbers in the frames of all layers: below, processes would take longer to start than they save
@@ -106,10 +105,8 @@ def n_workers(
     return max(1, min(processors, n_parts, memory // _LAYER_BYTES))
 
 # %% ../../nbs/15_content_analysis/parts.ipynb #53f2fa26
-def _make_parts(
-    parts: Sequence[_Part], shared: Shared, workers: int, source: ContentSource
-) -> Iterator[tuple[str, list[ContentValue], list[str]]]:
-    "Measure layers, in this process or in several; as they get ready."
+def _make_parts(parts: Sequence[_Part], shared: Shared, workers: int, source: ContentSource) -> None:
+    "Measure layers, in this process or in several."
     sums = source.held is not None and not why_no_sums(source, shared.sample)
 
     def held(part: _Part) -> LayerFrames | None:
@@ -125,9 +122,8 @@ def _make_parts(
         shared.prepare()
         run = Parallel(workers, backend="loky", return_as="generator_unordered", max_nbytes=None, pre_dispatch=workers + 1)
         found = run(delayed(part.make)(shared, data=held(part)) for part in parts)
-    for each in found:
+    for _ in found:
         bar.update()
-        yield each
     bar.close()
     if workers > 1:
         get_reusable_executor().shutdown()  # idle, they would keep their memory, and the end of this process, for minutes
@@ -165,10 +161,6 @@ def measure_folder(
         dims = (source.store.catalogue[part.name].dim for part in mine if part.kind == "layer")
         workers = n_workers(sum(map(len, shared.sample.codes.values())) * sum(dims), len(mine), team.local_count)
 
-    def work() -> None:
-        for _ in _make_parts(mine, shared, workers, source):
-            pass
-
-    work_together(team, work, {rank: folder for rank in range(team.count)})
+    work_together(team, lambda: _make_parts(mine, shared, workers, source), {rank: folder for rank in range(team.count)})
     found = [ready for part in parts if (ready := _read_part(part.path, part.key))]
     return [v for values, _ in found for v in values], [p for _, problems in found for p in problems]

@@ -26,7 +26,7 @@ from ..probing.targets import TargetSums, one_hot
 from ..summaries.content_sums import LayerSums
 from ..summaries.labeled_frames import choose_counts, first_rows
 from ..summaries.labeled_summary import LabeledSummary
-from ..summaries.segment_reservoir import choose_keys, segment_priority
+from ..summaries.segment_reservoir import as_half, choose_keys, segment_priority
 
 # %% ../../nbs/15_content_analysis/sample.ipynb #ce87724a
 @dataclass(frozen=True)
@@ -262,12 +262,6 @@ class LayerFrames:
     words: np.ndarray  # (n_words, dim), the mean frame of each word
 
 # %% ../../nbs/15_content_analysis/sample.ipynb #3e2e2856
-def _half(x: np.ndarray) -> np.ndarray:
-    "float16, as the segment reservoir keeps segments."
-    limit = np.finfo(np.float16).max
-    return x.clip(-limit, limit).astype(np.float16)
-
-
 def _rows_of(segments: Segments) -> dict[str, np.ndarray]:
     "Utterance -> numbers of its segments."
     return {name: np.flatnonzero(segments.utterances == name) for name in np.unique(segments.utterances).tolist()}
@@ -332,9 +326,9 @@ def collect(
             kept[utterance] = x[sample.frames.positions[utterance]].astype(np.float32)
         for i in by_utterance[0].get(utterance, ()):
             start, stop = sample.phone_segments.starts[i], sample.phone_segments.stops[i]
-            phones[i] = _half(x[start:stop])
+            phones[i] = as_half(x[start:stop])
         if len(own := by_utterance[1].get(utterance, ())):
-            pooled = pool_segments(_half(x), sample.word_segments.starts[own], sample.word_segments.stops[own])
+            pooled = pool_segments(as_half(x), sample.word_segments.starts[own], sample.word_segments.stops[own])
             words |= dict(zip(own.tolist(), pooled.astype(np.float32), strict=True))
     if lost := [u for u in sample.speakers if u in sample.frames.positions and u not in kept]:
         raise ValueError(f"{name}: {len(lost)} utterances with labels could not be read ({lost[0]}): extract them again")

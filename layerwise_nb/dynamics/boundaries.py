@@ -54,9 +54,10 @@ _EXACT_S = 1e-9  # 0.5 + 0.02 is a little less than 0.52
 
 def _hits(found_s: np.ndarray, true_s: np.ndarray, tolerance_s: float) -> int:
     "Pairs of a found and a true boundary within the tolerance, each in one pair only; both ascending."
-    i = j = hits = 0
-    while i < len(found_s) and j < len(true_s):
-        apart = found_s[i] - true_s[j]
+    found, true = found_s.tolist(), true_s.tolist()  # the same numbers; one by one, NumPy's take several times as long
+    n_found, n_true, i, j, hits = len(found), len(true), 0, 0, 0
+    while i < n_found and j < n_true:
+        apart = found[i] - true[j]
         if abs(apart) <= tolerance_s + _EXACT_S:
             i, j, hits = i + 1, j + 1, hits + 1
         elif apart < 0:

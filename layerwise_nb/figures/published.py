@@ -28,13 +28,15 @@ def published_curve(
     corpus: str,  # as its features folder is called: "librispeech_dev-clean_sample1"
     layers: Sequence[str],  # names
     measure: str,  # of content.csv
-    variant: str = "",  # of content.csv: "within", "k256", …
-    context: str = "any",  # of ABX: "both" or "any"
+    variant: str = "",  # of content.csv: "within_context", "k256", …
 ) -> dict[str, np.ndarray]:  # who -> (n_layers,) values, NaN where there are none; empty where nothing matches
     "The published values of the same model, measure, setting and part of the corpus."
     if model.rstrip("/").rpartition("/")[2] != MODEL or weights.startswith("random"):
         return {}
-    words, setting = set(corpus.replace("_", " ").split()), f"context {context}" if measure == "abx" else ""
+    words, setting = set(corpus.replace("_", " ").split()), ""
+    if measure == "abx":
+        setting = "context both" if variant.endswith("_context") else "context any"
+        variant = variant.removesuffix("_context")
     found = {
         row["layer"]: float(row["value"])
         for row in published_rows()

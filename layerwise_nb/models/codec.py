@@ -134,7 +134,6 @@ def _facts(speech: SpeechModel) -> dict:
 # %% ../../nbs/05_models/codec.ipynb #a0dd973c
 CODEC = Family(
     name="Mimi, EnCodec",
-    model_types=("mimi", "encodec"),
     catalogue=catalogue,
     layer_outputs=layer_outputs,
     modules=modules,

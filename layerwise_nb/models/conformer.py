@@ -88,7 +88,6 @@ def _untrained(**settings: Any) -> Any:
 
 CONFORMER = Family(
     name="wav2vec 2.0 conformer",
-    model_types=("wav2vec2-conformer",),
     catalogue=catalogue,
     layer_outputs=layer_outputs,
     modules=modules,

@@ -65,7 +65,6 @@ def _untrained(**settings: Any) -> Any:
 
 DATA2VEC = Family(
     name="data2vec-audio",
-    model_types=("data2vec-audio",),
     catalogue=catalogue,
     layer_outputs=layer_outputs,
     modules=modules,

@@ -20,14 +20,14 @@ from fastcore.basics import patch
 from transformers.masking_utils import create_bidirectional_mask
 
 from ..features.catalogue import Feature, of_type
+from .names import MODEL_TYPES
 
 # %% ../../nbs/05_models/family.ipynb #2b3b1e85
 @dataclass(frozen=True)
 class Family:
     "How to get every layer out of one kind of speech encoder."
 
-    name: str  # for people: "Whisper"
-    model_types: tuple[str, ...]  # `model_type` of Hugging Face's configurations
+    name: str  # for people, and its place in `MODEL_TYPES`: "Whisper"
     catalogue: Callable[[Any], dict[str, Feature]]  # configuration -> features, bottom to top
     layer_outputs: Callable[["SpeechModel", Sequence[np.ndarray], Collection[str]], list[dict]]  # for the groups asked for
     modules: Callable[[torch.nn.Module], dict[str, torch.nn.Module]]  # model -> the modules whose outputs are features
@@ -36,6 +36,11 @@ class Family:
     unused: tuple[str, ...] = ()  # beginnings of the names of weights that are not needed
     padded_to: Callable[[Any], int] = lambda config: 0  # samples that every waveform is padded to, if it is
     facts: Callable[["SpeechModel"], dict] = lambda speech: {}  # which hidden states these are, for the provenance
+
+    @property
+    def model_types(self) -> tuple[str, ...]:
+        "`model_type` of Hugging Face's configurations."
+        return MODEL_TYPES[self.name]
 
 # %% ../../nbs/05_models/family.ipynb #57f76f3d
 def _is_grouped(module: torch.nn.Module) -> bool:

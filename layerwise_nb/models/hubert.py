@@ -122,7 +122,6 @@ _OTHERS = {"wav2vec2": Wav2Vec2Config, "wavlm": WavLMConfig, "unispeech-sat": Un
 
 HUBERT = Family(
     name="HuBERT, wav2vec 2.0, WavLM, UniSpeech",
-    model_types=("hubert", "wav2vec2", "wavlm", "unispeech", "unispeech-sat"),
     catalogue=catalogue,
     layer_outputs=layer_outputs,
     modules=modules,

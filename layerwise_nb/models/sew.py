@@ -102,7 +102,6 @@ _TINY = {"hidden_size": 384, "num_attention_heads": 6, "intermediate_size": 1536
 
 SEW = Family(
     name="SEW, SEW-D",
-    model_types=("sew", "sew-d"),
     catalogue=catalogue,
     layer_outputs=layer_outputs,
     modules=modules,

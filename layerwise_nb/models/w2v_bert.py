@@ -75,7 +75,6 @@ def _facts(speech: SpeechModel) -> dict:
 
 W2V_BERT = Family(
     name="w2v-BERT 2.0",
-    model_types=("wav2vec2-bert",),
     catalogue=catalogue,
     layer_outputs=layer_outputs,
     modules=modules,

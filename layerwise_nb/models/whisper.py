@@ -131,7 +131,6 @@ def _facts(speech: SpeechModel) -> dict:
 # %% ../../nbs/05_models/whisper.ipynb #e2d43d29
 WHISPER = Family(
     name="Whisper",
-    model_types=("whisper",),
     catalogue=catalogue,
     layer_outputs=layer_outputs,
     modules=modules,

@@ -103,6 +103,7 @@ class _Block:
     speaker: int  # of A and B
     rows: np.ndarray  # items X, sorted by their speaker and phone
     columns: np.ndarray  # items A and B, sorted by phone
+    within: bool  # X are these items, too: one is not compared with itself
 
 
 def _limited(codes: np.ndarray, most: int | None, rng: np.random.Generator) -> np.ndarray:
@@ -119,7 +120,7 @@ def _blocks(phone, speaker, context, keep, across: bool, max_x: int | None, rng)
         speakers = {s: own[np.argsort(phone[own], kind="stable")] for s, own in _by(speaker, here)}
         for s, columns in speakers.items():
             if not across:
-                yield _Block(s, columns, columns)
+                yield _Block(s, columns, columns, within=True)
                 continue
             for a in np.unique(phone[columns]):
                 others = {x: own[phone[own] == a] for x, own in speakers.items() if x != s}
@@ -127,16 +128,16 @@ def _blocks(phone, speaker, context, keep, across: bool, max_x: int | None, rng)
                 if max_x is not None and len(others) > max_x:
                     others = [others[i] for i in sorted(rng.permutation(len(others))[:max_x])]
                 if others:
-                    yield _Block(s, np.concatenate(others), columns)
+                    yield _Block(s, np.concatenate(others), columns, within=False)
 
 # %% ../../nbs/08_probing/abx.ipynb #4f524270
 def _scores(block: _Block, d: np.ndarray, phone, speaker, n_phones: int) -> Iterator[tuple]:
     "(speaker of X, pair, *errors) of every cell in a block, of distances (sets, n_rows, n_columns)."
-    within, column_phone = block.rows is block.columns, phone[block.columns]
+    column_phone = phone[block.columns]
     names, starts, sizes = np.unique(column_phone, return_index=True, return_counts=True)
     for row_phone, row_speaker, rows in _runs(phone[block.rows], speaker[block.rows]):
         mine, own = column_phone == row_phone, d[:, rows]
-        n_a = mine.sum() - within
+        n_a = mine.sum() - block.within
         if n_a < 1 or len(names) < 2:
             continue
         wins = _wins(own[..., mine].reshape(-1, mine.sum()), own.reshape(-1, len(mine))).reshape(own.shape)
@@ -158,13 +159,12 @@ _DISTANCES = 8_000_000  # of a block and its nulls at a time
 
 def _with_nulls(block: _Block, d: np.ndarray, nulls: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     "Distances (sets, n_rows, n_columns): of the block, then with its segments A and B (within: X, too) in other orders."
-    within = block.rows is block.columns
-    if within:
+    if block.within:
         np.fill_diagonal(d, np.inf)
     orders = [np.arange(d.shape[1]), *(rng.permutation(d.shape[1]) for _ in range(nulls))]
     at = max(1, _DISTANCES // d.size)
     for some in (orders[start : start + at] for start in range(0, len(orders), at)):
-        yield np.array([(d[order] if within else d)[:, order] for order in some])
+        yield np.array([(d[order] if block.within else d)[:, order] for order in some])
 
 # %% ../../nbs/08_probing/abx.ipynb #1f185022
 def abx(

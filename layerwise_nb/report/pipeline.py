@@ -15,7 +15,7 @@ from typing import Any
 
 from fastcore.docments import docments
 
-from ..analyses.analysis import Analysis, analysis_flags, open_study
+from ..analyses.analysis import Analysis, analysis_flags, check_measures, open_study
 from ..analyses.findings import all_findings, best_layers
 from ..analyses.finished import make_all
 from ..analyses.layers import LAYERS
@@ -63,13 +63,9 @@ def visualize(
     _check_report(report)
     given = {"features_dir": features_dir, "output_dir": output_dir, **kwargs}
     with open_study(analyses, given, list(ANALYSES.values())) as (study, settings):
-        found = make_all(study, analyses, settings, asked=bool(only))
+        found = make_all(study, analyses, settings, bool(only), lambda records: _write(study, records, settings)["page"])
         problems = {name: found.records[name]["problems"] for name in ANALYSES if found.records.get(name, {}).get("problems")}
-        page = _page(study, found.records, settings)
-        page = replace(page, notebook=_notebook(study, found.records, settings, page.title).name)
-        pages = {"page": write_page(study.folder / "index.html", page)}
-        if report:
-            pages["report"] = write_page(Path(report).expanduser(), page, inline=True)
+        pages = _write(study, found.records, settings, report)
     return {**pages, "made": found.made, "kept": found.kept, "problems": problems}
 
 # %% ../../nbs/16_report/pipeline.ipynb #68e1b89e
@@ -78,6 +74,7 @@ def check_choices(
 ) -> None:
     "A ValueError for invalid settings, whatever the features: before hours of work."
     check_settings(settings)
+    check_measures(settings.get("metrics", ""), list(ANALYSES.values()))
     _check_report(settings.get("report"))
     for analysis in _chosen(settings.get("only", "")):
         analysis.check(settings)
@@ -85,7 +82,8 @@ def check_choices(
 # %% ../../nbs/16_report/pipeline.ipynb #29ba1a06
 def _section(analysis: Analysis, record: dict, folder: Path) -> Section:
     facts = [{**figure, "files": [folder / file for file in figure["files"]]} for figure in record["figures"]]
-    return Section(analysis.title, analysis.text, [Card(**f) for f in facts], record["problems"], analysis.name)
+    text = analysis.text + (" Its films are made last: load this page again in a while." if record.get("films_left") else "")
+    return Section(analysis.title, text, [Card(**f) for f in facts], record["problems"], analysis.name)
 
 
 def _facts(study: Study) -> dict[str, str]:
@@ -137,6 +135,16 @@ def _notebook(study: Study, records: Mapping[str, dict], settings: Mapping[str, 
     own = {key: str(value) if isinstance(value, Path) else value for key, value in settings.items()}
     own = {key: value for key, value in own.items() if key not in ("features_dir", "output_dir")}
     return write_notebook(study.folder, title, study.store.path, own, sections)
+
+
+def _write(study: Study, records: Mapping[str, dict], settings: Mapping[str, Any], report: str | None = None) -> dict[str, Path]:
+    "The page, the notebook beside it and, if asked for, the report."
+    page = _page(study, records, settings)
+    page = replace(page, notebook=_notebook(study, records, settings, page.title).name)
+    pages = {"page": write_page(study.folder / "index.html", page)}
+    if report:
+        pages["report"] = write_page(Path(report).expanduser(), page, inline=True)
+    return pages
 
 # %% ../../nbs/16_report/pipeline.ipynb #eec32f48
 def _parameters() -> dict:
