@@ -29,12 +29,6 @@ import soundfile as sf
 TIMEOUT_S = 300
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the network
 
-# Math threads share the cores with the other pytest workers: oversubscribed they spin, and the run takes twice as long. Set
-# before the server of forks starts, from which all commands and notebooks come.
-_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
-os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // _WORKERS)))
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # where there are more threads than one, they do not spin
-
 # Importing torch, transformers, the notebook's libraries and the package takes eight seconds. A server process does it once
 # and forks for each command and each notebook: threads, seeds, environment variables and imports of one do not reach the
 # next. Commands are not imported: a fork runs its own as `__main__`.
@@ -47,6 +41,21 @@ PRELOADED = [
 ]  # fmt: skip
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(PRELOADED)
+
+
+def forked(target: Callable, *args) -> multiprocessing.Process:
+    """A process of the server that runs a function.
+
+    Math threads share the cores with the other pytest workers: oversubscribed they spin, and the run takes several times as
+    long. Their number is set here, before the server starts, and not when this file is imported: pytest's own process
+    imports it too, is no worker, and would hand its number on to the workers.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # where there are more threads than one, they do not spin
+    process = FORKS.Process(target=target, args=args)
+    process.start()
+    return process
 
 
 @dataclass
@@ -65,9 +74,7 @@ class Command:
         self._output = tempfile.TemporaryDirectory()
         for name in ("out", "err"):
             Path(self._output.name, name).touch()  # it may be killed before it says anything
-        arguments = (module, list(map(str, flags)), self._output.name, os.getcwd(), env, prepare)
-        self.process = FORKS.Process(target=_run_module, args=arguments)
-        self.process.start()
+        self.process = forked(_run_module, module, list(map(str, flags)), self._output.name, os.getcwd(), env, prepare)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         os.kill(self.process.pid, number)

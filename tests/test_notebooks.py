@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from execnb.nbio import mk_cell, new_nb, write_nb
 from nbdev.config import get_config
-from running import FORKS
+from running import forked
 
 ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT / "nbs"
@@ -40,8 +40,7 @@ def run_notebook(path: Path) -> subprocess.CompletedProcess:
     with tempfile.TemporaryDirectory() as folder:
         said = Path(folder, "said")
         said.touch()
-        process = FORKS.Process(target=_test, args=(path, said))
-        process.start()
+        process = forked(_test, path, said)
         process.join(TIMEOUT_S)
         if process.exitcode is None:
             process.kill()
