@@ -118,7 +118,7 @@ def extraction(utterances: int, folder: Path) -> list[Row]:
 
 
 def records(number: int, folder: Path) -> dict[str, float]:
-    """Seconds that a manifest of so many utterances takes."""
+    """Processor seconds that a manifest of so many utterances takes."""
     from layerwise_nb.core.files import write_text
     from layerwise_nb.features.run_folder import Journal, merge_journals
     from layerwise_nb.status import read_status
@@ -135,9 +135,9 @@ def records(number: int, folder: Path) -> dict[str, float]:
         file.close()
 
     return {
-        "journal": timed(journal)[0],
-        "merge": timed(merge_journals, folder)[0],
-        "status": timed(read_status, folder)[0],
+        "journal": worked(journal)[0],
+        "merge": worked(merge_journals, folder)[0],
+        "status": worked(read_status, folder)[0],
     }
 
 

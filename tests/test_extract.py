@@ -252,7 +252,7 @@ def test_an_error_under_a_launcher_is_told_once(tmp_path):
     result = finish_launch(start_launch(2, *flags))
     assert result.status != 0
     assert "layerwise_extract: expected a folder of audio files" in result.err
-    assert result.err.count("layerwise_extract: ") == 1
+    assert result.err.count("layerwise_extract: ") == 1, result.err
     assert "layerwise_nb/extraction" not in result.err  # the traceback is the launcher's, not ours
 
 
