@@ -85,8 +85,7 @@ class _FoldLayer:
     @classmethod
     def of(cls, sums: FoldSums, total: tuple, f: int, ridge: float, rows: np.ndarray | None) -> "_FoldLayer":
         n, x, gram = (whole - own[f] for whole, own in zip(total, (sums.n, sums.x, sums.xx), strict=True))
-        mean = x / n
-        gram = _centered(gram, n, x, x, mean, mean)
+        gram, mean = _centered(gram, n, x, x, x / n, x / n), x / n
         few = rows is not None and len(rows) < len(mean)
         held = rows - mean if few else _centered(sums.xx[f], sums.n[f], sums.x[f], sums.x[f], mean, mean)
         diagonal = np.diag(gram)
@@ -112,8 +111,7 @@ class _LabelSets:
         "Products of projections (sets, 3, k) of fold f, and weights (sets, k); total is the sum of yx over folds."
         (n, n_f), (x, x_f), y_f, y = layer.n, layer.x, self.y[f], self.y.sum(0) - self.y[f]
         means, k, p = (y / n, x / n), len(total), layer.gram.shape[0]
-        train = _centered(total - self.yx[f], n, y, x, *means)
-        held = _centered(self.yx[f], n_f, y_f, x_f, *means)
+        train, held = _centered(total - self.yx[f], n, y, x, *means), _centered(self.yx[f], n_f, y_f, x_f, *means)
         whole, own = (_centered(g, m, t, t, means[0], means[0]) for g, m, t in
                       ((self.yy.sum(0) - self.yy[f], n, y), (self.yy[f], n_f, y_f)))  # fmt: skip
         b = _whitening(whole, 0)
@@ -122,8 +120,7 @@ class _LabelSets:
         values, v = values[:, ::-1][:, : m.shape[2]], v[:, :, ::-1][:, :, : m.shape[2]]
         u = (v.transpose(0, 2, 1) @ m) / np.sqrt(np.maximum(values, 1e-300))[..., None]
         a, b = u.reshape(-1, u.shape[2]) @ layer.white.T, b @ v
-        weights = np.abs(a @ layer.gram).sum(1).reshape(k, -1)
-        squares = layer.squares(a).reshape(k, -1)
+        weights, squares = (own.reshape(k, -1) for own in (np.abs(a @ layer.gram).sum(1), layer.squares(a)))
         across = np.einsum("skp,skp->sk", a.reshape(k, -1, p), b.transpose(0, 2, 1) @ held)
         parts = np.stack([across, squares, np.einsum("sqk,sqk->sk", b, own @ b)], axis=1)
         return parts, weights / weights.sum(1, keepdims=True)
@@ -177,7 +174,7 @@ def null_cca(
             found += [TargetCca.of(*each, len(x)) for each in zip(parts, weights, strict=True)]
     return np.array([own.mean.value for own in found]), np.array([own.pwcca.value for own in found])
 
-
+# %% ../../nbs/08_probing/subspaces.ipynb #12e03a41
 def _moved(y: np.ndarray, move: np.ndarray, rows_of: Sequence[np.ndarray], across: Sequence[np.ndarray]) -> _LabelSets:
     "The sums of one set of labels; across: its products with the layer."
     own = [y[move[rows]] for rows in rows_of]
@@ -241,7 +238,7 @@ def class_directions(
     sums, counts = _class_sums(frames, codes, np.zeros(len(codes), int))
     return _directions(sums.sum(0), counts.sum(0), variance)
 
-
+# %% ../../nbs/08_probing/subspaces.ipynb #5dcd5f43
 def _class_sums(frames: np.ndarray, codes: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     "Sums (groups, classes, dim) and numbers (groups, classes) of frames."
     from scipy.sparse import csr_array
@@ -277,6 +274,13 @@ class SubspaceAngles:
     directions: tuple[int, int]  # of the first property, and of the second
 
 
+def _angles(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    "Principal angles in degrees, ascending, of orthonormal directions (dim, k)."
+    from scipy.linalg import subspace_angles as angles
+
+    return np.sort(np.degrees(angles(first, second)))
+
+# %% ../../nbs/08_probing/subspaces.ipynb #079908b4
 def subspace_angles(
     frames: np.ndarray,  # (n, dim)
     first: np.ndarray,  # (n,) class of each frame
@@ -301,13 +305,6 @@ def subspace_angles(
     return SubspaceAngles(angles, estimate, np.array(found), k)
 
 # %% ../../nbs/08_probing/subspaces.ipynb #f40cad9f
-def _angles(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    "Principal angles in degrees, ascending, of orthonormal directions (dim, k)."
-    from scipy.linalg import subspace_angles as angles
-
-    return np.sort(np.degrees(angles(first, second)))
-
-
 def _without_each(x: np.ndarray, codes: Sequence[np.ndarray], k: tuple[int, int], groups: np.ndarray, value: float) -> Estimate:
     "The mean angle with an interval: without one speaker after the other, from sums of each."
     names, group = np.unique(groups, return_inverse=True)
