@@ -214,7 +214,8 @@ def _check_save_dir(folder: Path) -> None:
     if not there.is_dir():
         raise UsageError(f"--save_dir: expected a folder; {there} is a file: choose another")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise UsageError(f"--save_dir: {there} cannot be written to: give access, or choose another")
+        why = "its file system is read-only" if os.statvfs(there).f_flag & os.ST_RDONLY else "no permission"
+        raise UsageError(f"--save_dir: {there} cannot be written to ({why}): choose another")
 
 
 def check_inputs(
