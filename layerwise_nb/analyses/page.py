@@ -107,7 +107,14 @@ def _table(path: Path) -> dict | None:
     return {"columns": [first[k] for k in kept], "rows": [[_short(row[k]) for k in kept] for row in rows]}
 
 # %% ../../nbs/14_analyses/page.ipynb #25aba5b6
-_WIDE = 900  # pixels of an interactive figure that gets the width of the page
+_WIDE, _HALF = 900, 600  # pixels of an interactive figure that gets the width of the page, and of half a page
+
+
+def _is_wide(layout: Mapping) -> bool:
+    "Whether a figure needs the width of the page: beside its labels, half of it leaves less than half of its width."
+    width, margin = layout.get("width", 0), layout.get("margin", {})
+    beside = margin.get("l", 60) + margin.get("r", 20)
+    return width > _WIDE or _HALF - beside < (width - beside) / 2
 
 
 def _order(path: Path) -> int:
@@ -120,7 +127,7 @@ def _interactive(files: Sequence[Path]) -> tuple[str, bool]:
 
     for path in files:
         if path.suffix == ".html" and (data := interactive_data(path)):
-            return data, json.loads(data)["layout"].get("width", 0) > _WIDE
+            return data, _is_wide(json.loads(data)["layout"])
     return "", False
 
 

@@ -1,5 +1,6 @@
 // Figures become interactive when they come into view. The picture stays in the page: for print, and where there is no script.
 const LEAST = 480  // pixels that an interactive figure needs
+const LEAST_SCALE = 0.6  // of cells, whose labels keep their size; a figure that needs more room is scrolled
 const dark = matchMedia('(prefers-color-scheme: dark)')
 const said = document.getElementById('said')
 const color = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim()
@@ -9,11 +10,18 @@ const ground = () => ({
   hoverlabel: { bgcolor: color('--page'), bordercolor: color('--line'), font: { color: color('--text'), size: 12 } },
 })
 
+const ofCells = figure => figure.data.some(d => d.type === 'heatmap' && d.xgap)
+
+function widthOf(figure, room) {
+  const { width = room, margin: { l = 60, r = 20 } = {} } = figure.layout
+  return Math.min(Math.max(room, LEAST, ofCells(figure) ? l + r + LEAST_SCALE * (width - l - r) : 0), width)
+}
+
 // The heading stands in the page; what was drawn for a wide figure is fitted into the room there is.
 function fit(figure, room) {
   const layout = structuredClone(figure.layout), data = figure.data
   const { l = 60, r = 20, t = 60, b = 60 } = layout.margin ?? {}
-  const width = Math.min(Math.max(room, LEAST), layout.width ?? room), cells = data.some(d => d.type === 'heatmap' && d.xgap)
+  const width = widthOf(figure, room), cells = ofCells(figure)
   const scale = (width - l - r) / (layout.width - l - r), top = Math.min(t, cells || layout.annotations?.length ? 40 : 24)
   layout.height = (layout.height - t - b) * (cells ? scale : 1) + top + b
   Object.assign(layout, ground(), { width, title: undefined, margin: { ...layout.margin, t: top } })
@@ -70,7 +78,7 @@ async function draw(card) {
   picture.querySelector('button')?.remove()
   picture.append(plot)
   picture.classList.add('drawn')
-  holder.style.width = `${Math.min(Math.max(room, LEAST), figure.layout.width ?? room)}px`
+  holder.style.width = `${widthOf(figure, room)}px`
   await Plotly.newPlot(holder, ...fit(figure, room), { ...figure.config, responsive: false })
   walk(holder)
   card.redraw = () => Plotly.react(holder, ...fit(figure, picture.clientWidth)).then(() => {
