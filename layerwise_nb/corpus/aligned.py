@@ -47,6 +47,9 @@ class Kept:
     ):
         self.room, self._found, self._lock = room, {}, Lock()
 
+    def __reduce__(self):
+        return Kept, ()  # another process keeps nothing: each would need the same memory again
+
     def get(self, name: str) -> dict[str, np.ndarray] | None:
         "The frames of an utterance, if they were kept."
         return self._found.get(name)

@@ -125,7 +125,8 @@ def _across(spec: FigureSpec, width: float | None) -> tuple[float, list[float], 
     if spec.exact:
         (panel,) = spec.panels
         columns, rows = len(panel.x.names), len(panel.y.names)
-        pixels = float(np.clip(700 / max(rows, columns), 14, 76))
+        least = 24 if rows > columns else 14  # rows have long labels, which stand side by side with their cells
+        pixels = float(np.clip(700 / max(rows, columns), least, 76))
         left, below = (14 + 7 * max(map(len, axis.labels)) + 24 * bool(axis.title) for axis in (panel.y, panel.x))
         across, down = columns * pixels, [rows * pixels]
         right = max(120, 480 - left - across)
