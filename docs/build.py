@@ -458,13 +458,20 @@ def write_pages(folder: Path):
 
 def build(output: Path) -> int:
     "Make the site; a warning is an error."
+    if output.is_dir() and any(output.iterdir()) and not (output / ".buildinfo").exists():
+        expected = "expected a folder for the site, new or of an earlier build"
+        print(f"{expected}; {output} holds other files: choose another", file=sys.stderr)
+        return 2
     with TemporaryDirectory() as folder:
-        pages, doctrees = Path(folder, "pages"), Path(folder, "doctrees")
+        pages, doctrees, site = Path(folder, "pages"), Path(folder, "doctrees"), Path(folder, "site")
         pages.mkdir()
         write_pages(pages)
-        shutil.rmtree(output, ignore_errors=True)
         options = ["-b", "html", "-c", HERE, "-d", doctrees, "-q", "-W", "--keep-going"]
-        return sphinx_build([*map(str, options), str(pages), str(output)])
+        if status := sphinx_build([*map(str, options), str(pages), str(site)]):
+            return status
+        shutil.rmtree(output, ignore_errors=True)
+        shutil.copytree(site, output)
+    return 0
 
 
 if __name__ == "__main__":

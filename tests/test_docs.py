@@ -47,6 +47,13 @@ def site(tmp_path_factory) -> Path:
     return folder
 
 
+def test_only_a_site_is_replaced(tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    run = subprocess.run([sys.executable, "docs/build.py", tmp_path], cwd=ROOT, capture_output=True, text=True)
+    assert (run.returncode, [p.name for p in tmp_path.iterdir()]) == (2, ["thesis.tex"])
+    assert "holds other files: choose another" in run.stderr
+
+
 # ---- What the pages say ----
 
 
