@@ -106,7 +106,7 @@ def _table(path: Path) -> dict | None:
     kept = [k for k in range(len(first)) if any(row[k] for row in rows) and first[k] != "panel"]
     return {"columns": [first[k] for k in kept], "rows": [[_short(row[k]) for k in kept] for row in rows]}
 
-# %% ../../nbs/14_analyses/page.ipynb #25aba5b6
+# %% ../../nbs/14_analyses/page.ipynb #7d86b767
 _WIDE, _HALF = 900, 600  # pixels of an interactive figure that gets the width of the page, and of half a page
 
 
@@ -116,7 +116,7 @@ def _is_wide(layout: Mapping) -> bool:
     beside = margin.get("l", 60) + margin.get("r", 20)
     return width > _WIDE or _HALF - beside < (width - beside) / 2
 
-
+# %% ../../nbs/14_analyses/page.ipynb #25aba5b6
 def _order(path: Path) -> int:
     return [".png", ".svg"].index(path.suffix) if path.suffix in (".png", ".svg") else 2
 

@@ -217,7 +217,7 @@ def _check_save_dir(folder: Path) -> None:
         why = "its file system is read-only" if os.statvfs(there).f_flag & os.ST_RDONLY else "no permission"
         raise UsageError(f"--save_dir: {there} cannot be written to ({why}): choose another")
 
-
+# %% ../../nbs/06_extraction/settings.ipynb #cdde23ba
 def check_inputs(
     s: ExtractionSettings,  # what is asked for
 ) -> None:
@@ -227,8 +227,10 @@ def check_inputs(
         check_has_audio(source.path)
     if not (is_synthetic(s) or s.streaming) and (s.manifest or s.dataset or s.speaker_table or s.speaker_pattern):
         listing = source.list()
+    made = audio_folder(s) if is_synthetic(s) else None  # with its labels, on the spot
     for labels in filter(None, (s.labels, s.alignments)):
-        Alignments(labels)
+        if made not in (Path(labels), *Path(labels).parents):
+            Alignments(labels)
     paths = {entry.name: entry.below for entry in listing.entries} if listing else {}
     assign_speakers(paths, {}, s.speaker_table, s.speaker_pattern)
     if check_model(s.model):
