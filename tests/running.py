@@ -53,9 +53,14 @@ def forked(target: Callable, *args) -> multiprocessing.Process:
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # where there are more threads than one, they do not spin
-    process = FORKS.Process(target=target, args=args)
+    process = FORKS.Process(target=_in_fork, args=(target, *args))
     process.start()
     return process
+
+
+def _in_fork(target: Callable, *args) -> None:
+    gc.freeze()  # what the server has imported is not looked through again
+    target(*args)
 
 
 @dataclass
@@ -113,7 +118,6 @@ class Command:
 
 
 def _run_module(module: str, flags: list[str], output: str, folder: str, env: dict, prepare: Callable | None) -> None:
-    gc.freeze()  # what the server has imported is not looked through again
     for descriptor, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(f"{output}/{name}", os.O_WRONLY | os.O_CREAT), descriptor)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a suite that runs in the background ignores

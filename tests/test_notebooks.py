@@ -1,6 +1,5 @@
 """Every notebook, run top to bottom as nbdev_test does, one case a notebook."""
 
-import gc
 import multiprocessing
 import os
 import subprocess
@@ -23,7 +22,6 @@ def _test(path: Path, said: Path) -> None:
     """In the fork: run the notebook as nbdev_test does, its output into a file; exit status 1 if it fails."""
     from nbdev.test import test_nb
 
-    gc.freeze()  # what the server has imported is not looked through again
     multiprocessing.set_start_method(None, force=True)  # processes of the notebook start as they do anywhere
     os.chdir(ROOT)
     with said.open("wb") as file:

@@ -168,9 +168,9 @@ def test_killed_and_repeated(features, alone, tmp_path):
     check_same(tmp_path / "killed", alone)
 
 
-def wait_for_part(output_dir: Path, running) -> None:
+def wait_for_part(output_dir: Path, running, part: str = "sums/*/part-*/part.json") -> None:
     end = time.monotonic() + TIMEOUT_S
-    while not list(output_dir.glob("clean_analysis/sums/*/part-*/part.json")):
+    while not list(output_dir.glob(f"clean_analysis/{part}")):
         assert running() and time.monotonic() < end, "no part was written"
         time.sleep(0.01)
 
@@ -246,10 +246,7 @@ def test_content_by_shards(labeled, content_alone, tmp_path):
 def test_content_after_the_loss_of_a_process(labeled, content_alone, tmp_path):
     flags = ("--features_dir", labeled, "--output_dir", tmp_path, *CONTENT)
     ranks = start_ranks(2, "content", *flags)
-    parts, end = tmp_path / "clean_analysis/content/parts", time.monotonic() + TIMEOUT_S
-    while not list(parts.glob("*.json")):
-        assert all(rank.process.is_alive() for rank in ranks) and time.monotonic() < end
-        time.sleep(0.01)
+    wait_for_part(tmp_path, lambda: all(rank.process.is_alive() for rank in ranks), "content/parts/*.json")
     ranks[1].kill()
     left, killed = (rank.wait() for rank in ranks)
     assert killed.status == -signal.SIGKILL and left.status != 0

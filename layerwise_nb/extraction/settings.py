@@ -19,7 +19,7 @@ from .launch import read_shard
 from ..features.catalogue import FEATURE_TYPES
 from ..features.npz import COMPRESSIONS
 from ..labels.alignment import Alignments
-from ..models.names import check_model, check_on_hub
+from ..models.names import check_model, check_on_hub, random_size
 from ..sources.opening import open_source
 
 # %% ../../nbs/06_extraction/settings.ipynb #d19d0002
@@ -100,7 +100,7 @@ def _check_needed(s: ExtractionSettings) -> None:
         raise UsageError("--store none: nothing would be kept: add --moments")
     if s.store == "none" and s.dtype:
         raise UsageError("--store none: there are no stored numbers: leave out --dtype")
-    if s.revision and s.model.partition(":")[0] == "random":
+    if s.revision and random_size(s.model):
         raise UsageError("--revision is of a model on the hub, and the weights are random: leave it out")
     if s.single_gpu and s.max_gpus > 1:
         raise UsageError(f"--single_gpu and --max_gpus {s.max_gpus} say different things: give one of them")
@@ -197,9 +197,8 @@ def features_dir(
     s: ExtractionSettings,  # what is asked for
 ) -> Path:  # `<save_dir>/<model>_<complete|cnn|…>/<dataset>_<split>_sample<k>`
     "Where the features go."
-    random, _, size = s.model.partition(":")
-    if random == "random":
-        model = f"{'hubert-' * (size in ('base', 'large', 'tiny', ''))}{size or 'base'}-random-seed{s.seed}"
+    if size := random_size(s.model):
+        model = f"{'hubert-' * (size in ('base', 'large', 'tiny'))}{size}-random-seed{s.seed}"
     else:
         model = Path(model_name(s.model)).name
     kind = "complete" if s.feature_type == "all" else s.feature_type
