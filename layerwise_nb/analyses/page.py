@@ -8,7 +8,6 @@ __all__ = ['LIMIT', 'Card', 'Section', 'Page', 'write_page', 'write_dashboard']
 # %% ../../nbs/14_analyses/page.ipynb #3dfc7688
 import base64
 import csv
-import functools
 import io
 import json
 import mimetypes
@@ -59,7 +58,7 @@ class Page:
     notebook: str = ""  # that lies beside the page
 
 # %% ../../nbs/14_analyses/page.ipynb #def4149f
-_WIDTH = 1200  # pixels of a picture
+_WIDTH = 1200  # pixels of a picture in the page
 _ALONE = {".mp4", ".gif"}  # shown by the browser itself
 
 
@@ -67,23 +66,23 @@ def _uri(data: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-@functools.lru_cache(256)
-def _small(path: Path, changed_ns: int) -> tuple[bytes, tuple[int, int]]:
-    "A PNG small enough to be inside the page, and its size; asked for again, it is not made again."
+def _beside(path: Path, page: Path) -> str:
+    "A link from the page to a file."
+    return quote(os.path.relpath(path, page.parent).replace(os.sep, "/"))
+
+
+def _picture(path: Path, page: Path, inline: bool) -> tuple[str, tuple[int, int] | None]:
+    "A picture as a link or a data URI, and its size in pixels."
     from PIL import Image
 
+    if path.suffix == ".svg":
+        return _uri(path.read_bytes(), "image/svg+xml") if inline else _beside(path, page), None
     with Image.open(path) as image:
+        if not inline:
+            return _beside(path, page), image.size
         image.thumbnail((_WIDTH, 4 * _WIDTH))
         image.convert("RGB").save(small := io.BytesIO(), "WEBP", quality=80, method=2)  # half the time of 4, 4 % larger
-    return small.getvalue(), image.size
-
-
-def _picture(path: Path) -> tuple[str, tuple[int, int] | None]:
-    "A picture as a data URI, and its size in pixels."
-    if path.suffix == ".svg":
-        return _uri(path.read_bytes(), "image/svg+xml"), None
-    data, size = _small(path, path.stat().st_mtime_ns)
-    return _uri(data, "image/webp"), size
+    return _uri(small.getvalue(), "image/webp"), image.size
 
 # %% ../../nbs/14_analyses/page.ipynb #99d93d67
 _ROWS = 100
@@ -130,11 +129,6 @@ def _interactive(files: Sequence[Path]) -> tuple[str, bool]:
             return data, _is_wide(json.loads(data)["layout"])
     return "", False
 
-
-def _beside(path: Path, page: Path) -> str:
-    "A link from the page to a file."
-    return quote(os.path.relpath(path, page.parent).replace(os.sep, "/"))
-
 # %% ../../nbs/14_analyses/page.ipynb #9381bf4a
 def _links(files: Sequence[Path], page: Path, inline: bool) -> list[dict]:
     "What leads to the files: themselves, or in a page that holds everything those that are numbers."
@@ -166,7 +160,7 @@ def _content(figure: Card, page: Path, inline: bool) -> dict:
     paths = sorted(map(Path, figure.files), key=_order)
     if not paths:
         raise ValueError(f"expected files of the figure {figure.title!r}; found none")
-    picture, size = _picture(paths[0]) if paths[0].suffix in (".png", ".svg") else ("", None)
+    picture, size = _picture(paths[0], page, inline) if paths[0].suffix in (".png", ".svg") else ("", None)
     film = next((path for path in paths if path.suffix in _ALONE), None)
     data, wide = _interactive(paths)
     tables = [table for path in paths if path.suffix == ".csv" and (table := _table(path))]
