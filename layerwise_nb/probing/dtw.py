@@ -171,7 +171,7 @@ def block_distances(
     frames = segments if isinstance(segments, SegmentFrames) else SegmentFrames(segments, distance)
     waiting, counts, cells = [], [], 0
     if frames.distance != distance:
-        raise ValueError(f"expected frames made ready for {distance} distances; got {frames.distance}: make them with {distance!r}")
+        raise ValueError(f"expected frames made ready for {distance}; got {frames.distance}: make them with {distance!r}")
 
     def done() -> Iterator[np.ndarray]:
         found = iter(_flush(frames, waiting) if waiting else ())
@@ -195,7 +195,7 @@ def block_distances(
 
 # %% ../../nbs/08_probing/dtw.ipynb #f107e4c7
 def dtw_distances(
-    segments: Sequence[np.ndarray],  # (n_frames, dim) each
+    segments: Sequence[np.ndarray] | SegmentFrames,  # (n_frames, dim) each
     distance: str = "angular",  # of frames: "angular" or "euclidean"
 ) -> np.ndarray:  # (n_segments, n_segments) float32
     "DTW distances of all segments."

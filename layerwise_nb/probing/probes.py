@@ -67,9 +67,10 @@ def _by_weights(x: np.ndarray, y, own: list[np.ndarray], ridge: float) -> Iterat
     from scipy.linalg import cho_solve
 
     cross, counts = [(y[rows].T @ x[rows]).astype(np.float64) for rows in own], [y[rows].sum(0) for rows in own]
+    total = sum(cross)
     for i, (rows, k, s, scale, factor) in enumerate(_fitted(x, own, ridge)):
         mean = (sum(counts) - counts[i]) / k
-        c = sum(part for j, part in enumerate(cross) if j != i)
+        c = total - cross[i]
         c -= np.outer(mean, s)
         w = cho_solve(factor, (c / scale).T, overwrite_b=True).astype(np.float32)
         yield rows, ((x[rows] - s / k) / scale).astype(np.float32) @ w + mean.astype(np.float32)
