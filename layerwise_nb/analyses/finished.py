@@ -119,7 +119,8 @@ def _record(key: str, plain: str, outcome: Outcome, folder: Path) -> dict:
     "What `parts.json` keeps of an analysis."
     shown = [{**asdict(c), "files": [Path(file).relative_to(folder).as_posix() for file in c.files]} for c in outcome.cards]
     films = {"films_left": True} if outcome.later else {}
-    return {"key": key, "plain": plain, "figures": shown, "problems": list(outcome.problems), **films}
+    texts = {"problems": list(outcome.problems), "notes": list(outcome.notes)}
+    return {"key": key, "plain": plain, "figures": shown, **texts, **films}
 
 
 def _without(outcome: Outcome, lost: Mapping[Path, str]) -> Outcome:

@@ -42,6 +42,7 @@ class Section:
     figures: Sequence[Card]  # in reading order
     problems: Sequence[str] = ()  # what could not be made, and why
     analysis: str = ""  # whose figures they are: findings lead to them
+    notes: Sequence[str] = ()  # what a reader has to know of what was made
 
 # %% ../../nbs/14_analyses/page.ipynb #f5a6d412
 @dataclass(frozen=True)

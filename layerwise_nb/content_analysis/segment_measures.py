@@ -94,7 +94,7 @@ def _middle(frames: np.ndarray) -> np.ndarray:
 
 # %% ../../nbs/15_content_analysis/segment_measures.ipynb #21eeb470
 def pasad_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
-    "Pasad's variant, of up to 200 segments a phone and 15 a word, or of what the sample holds; no value for fewer than needed."
+    "Pasad's variant, of up to 200 segments a phone and 15 a word, or of what the sample holds; undefined for fewer than needed."
     phones, words = shared.sample.phone_segments, shared.sample.word_segments
     rng = np.random.default_rng(shared.seed)
     for target, segments, unit, most in (("phone", phones, "phones", 200), ("word", words, "words", 15)):
@@ -103,7 +103,10 @@ def pasad_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
         order = np.lexsort((rng.random(len(segments)), segments.labels))
         rank = np.arange(len(order)) - np.searchsorted(segments.labels[order], segments.labels[order])
         rows = np.sort(order[rank < most])
-        if 0.8 * len(rows) <= data.frames.shape[1] or len(np.unique(segments.labels[rows])) < 2:
+        if 0.8 * len(rows) <= (width := data.frames.shape[1]) or len(np.unique(segments.labels[rows])) < 2:
+            few = f"{0.8 * len(rows):.0f} {unit} to fit on, for {width} features: with so few it is 1 whatever the labels"
+            none = Estimate(np.nan, note=few)
+            yield ContentValue("target_cca", "pasad", target, data.name, data.kind, none, np.empty(0), len(rows), unit, 0, 0)
             continue
         x = data.words[rows] if target == "word" else np.array([_middle(data.phones[i]) for i in rows])
         nulls = [rng.permutation(len(rows)) for _ in range(min(shared.n_nulls, _NULLS))]
