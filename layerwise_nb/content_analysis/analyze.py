@@ -7,7 +7,7 @@ __all__ = ['CONTENT', 'check_content', 'make_content', 'analyze_content']
 
 # %% ../../nbs/15_content_analysis/analyze.ipynb #1119f0ac
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 
 # %% ../../nbs/15_content_analysis/analyze.ipynb #e31c0403
 from ..analyses.analysis import Analysis, Outcome, analysis_flags, own_measures, run_analysis
+from ..analyses.findings import in_runs
 from ..analyses.page import Card
 from ..analyses.study import Study, check_control
 from .parts import measure_folder
@@ -208,6 +209,18 @@ def _cards(study: Study, rows: list[dict], best: list[BestLayer], values: list[C
             cards.append(study.save(f"content/{stem}", title, caption, property_curve(own, context, known)))
     return cards + _variance_card(study, values) + _confusion_cards(study, best, values)
 
+# %% ../../nbs/15_content_analysis/analyze.ipynb #ca25d2d7
+def _undefined(values: Sequence[ContentValue]) -> list[str]:
+    "What has no value in which layers, and why."
+    from layerwise_nb.figures.content import property_name
+
+    found: dict[tuple, list[str]] = {}
+    for v in values:
+        if v.kind == "layer" and not np.isfinite(v.estimate.value):
+            found.setdefault((v.target, v.measure, v.variant, v.estimate.note), []).append(v.layer)
+    told = ((property_name(*which), in_runs(layers), why) for (*which, why), layers in found.items())
+    return [f"{name} has no value in {where}" + f": {why}" * bool(why) for name, where, why in told]
+
 # %% ../../nbs/15_content_analysis/analyze.ipynb #6cee9fec
 def _outcome(study: Study, values, untrained, problems: list[str], facts: dict, same_as: dict, notes: list[str]) -> Outcome:
     "Tables and figures."
@@ -216,7 +229,9 @@ def _outcome(study: Study, values, untrained, problems: list[str], facts: dict, 
     cards = _cards(study, rows, best, values) if any(v.kind == "layer" for v in values) else []
     if cards:
         cards[0] = replace(cards[0], files=list(dict.fromkeys([*cards[0].files, *files])))
-    return Outcome(cards, problems, {"values": values, "control": untrained, "which_layer": best, "notes": notes})
+    notes = [*notes, *_undefined(values)]
+    results = {"values": values, "control": untrained, "which_layer": best, "notes": notes}
+    return Outcome(cards, problems, results, notes)
 
 # %% ../../nbs/15_content_analysis/analyze.ipynb #d9803f26
 def _speakers_left_out(left_out: Mapping[str, str]) -> list[str]:
