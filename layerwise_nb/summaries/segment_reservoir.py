@@ -93,7 +93,8 @@ def _prune(self: SegmentReservoir, tier: str) -> None:
     if self._scratch.is_worn(held):
         self._scratch = Scratch(self._scratch.folder)
         for own in self._kept.values():
-            own.update({key: (facts, self._scratch.keep(rows)) for key, (facts, rows) in own.items() if rows is not None})
+            kept = {key: (facts, rows) for key, (facts, rows) in own.items() if rows is not None}
+            own.update({key: (facts, self._scratch.keep(rows)) for key, (facts, rows) in kept.items()})
 
 # %% ../../nbs/11_summaries/segment_reservoir.ipynb #dd3cd4b2
 @patch
