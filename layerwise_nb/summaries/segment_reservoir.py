@@ -58,7 +58,8 @@ class SegmentReservoir:
         scratch: Scratch | None = None,  # where frames lie; None: in memory
     ):
         self.layers, self.same_as, self.identity = dict(layers), dict(same_as or {}), dict(identity or {})
-        self._scratch, self.seed, self.limits = scratch or Scratch(), seed, {"phones": (per_phone, max_phones), "words": (per_word, max_words)}
+        self._scratch, self.seed = scratch or Scratch(), seed
+        self.limits = {"phones": (per_phone, max_phones), "words": (per_word, max_words)}
         self._dims = {name: dim for name, dim in self.layers.items() if name not in self.same_as}
         self._kept: dict[str, dict[tuple, tuple]] = {
             tier: {} for tier in TIERS
