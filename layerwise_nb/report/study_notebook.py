@@ -54,7 +54,7 @@ def _cells(
     yield "markdown", "## Settings\n\nChange one, run this cell, then ask for a figure: what depends on it is made again."
     yield "code", f"features_dir = {features_dir!r}\noutput_dir = '..'  # this notebook lies in its folder clean_analysis"
     yield "code", _settings_cell(settings)
-    yield "markdown", "## Explore\n\nOne moment of an utterance, the similarity of layers, time, and with labels what layers encode."
+    yield "markdown", "## Explore\n\nOne moment of an utterance, the similarity of layers, time; with labels, what they encode."
     yield "code", "lw.LayerExplorer(features_dir, labels=settings['labels'])"
     for explorer in ("SimilarityExplorer", "TemporalExplorer"):
         yield "code", f"lw.{explorer}(features_dir)"
