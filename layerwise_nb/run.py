@@ -75,7 +75,8 @@ def layerwise_run(
     extraction = {"dataset_split": dataset_split, "model": model, "num_files": num_files, "dtype": dtype, "device": device,
                   "seed": weights_seed, "alignments": cut_alignments, "tier": cut_tier, "manifest": manifest,
                   "id_column": id_column, "speaker_column": speaker_column, "text_column": text_column,
-                  "dataset": dataset, "dataset_config": dataset_config, "streaming": streaming}  # fmt: skip
+                  "dataset": dataset, "dataset_config": dataset_config, "streaming": streaming,
+                  "compression": "none"}  # fmt: skip
     audio_dir = audio_dir if audio_dir or manifest or dataset else "synthetic"
     with command_ending("layerwise_run"):
         if not output_dir:

@@ -31,12 +31,13 @@ class Outcome(Mapping):
     cards: list[Card]  # its figures, in reading order
     problems: list[str] = field(default_factory=list)  # what could not be made, and why
     results: dict[str, Any] = field(default_factory=dict)  # name -> numbers, for a notebook
+    notes: list[str] = field(default_factory=list)  # what a reader has to know of what was made
     later: Callable[[], "Outcome"] | None = None  # makes what takes long and nobody has to wait for: films
 
     def plus(self, more: "Outcome") -> "Outcome":
         "With what was made later."
         problems = list(dict.fromkeys([*self.problems, *more.problems]))
-        return Outcome([*self.cards, *more.cards], problems, {**self.results, **more.results})
+        return Outcome([*self.cards, *more.cards], problems, {**self.results, **more.results}, [*self.notes, *more.notes])
 
     def __getitem__(self, name: str) -> Any:
         "A result by its name; also `figures` and `problems`, as release 0.1 gave them."

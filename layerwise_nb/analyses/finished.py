@@ -26,7 +26,7 @@ from ..features.store import FeatureStore
 from ..labels.alignment import label_suffix
 
 # %% ../../nbs/14_analyses/finished.ipynb #7c708f75
-RESULTS_VERSION = 5  # raised with every change of a number or file that an analysis writes: older results are then made again
+RESULTS_VERSION = 6  # raised with every change of a number or file that an analysis writes: older results are then made again
 _FILES = ("labels", "speaker_table", "phone_map")  # settings that name files or folders of them
 
 
@@ -119,7 +119,8 @@ def _record(key: str, plain: str, outcome: Outcome, folder: Path) -> dict:
     "What `parts.json` keeps of an analysis."
     shown = [{**asdict(c), "files": [Path(file).relative_to(folder).as_posix() for file in c.files]} for c in outcome.cards]
     films = {"films_left": True} if outcome.later else {}
-    return {"key": key, "plain": plain, "figures": shown, "problems": list(outcome.problems), **films}
+    texts = {"problems": list(outcome.problems), "notes": list(outcome.notes)}
+    return {"key": key, "plain": plain, "figures": shown, **texts, **films}
 
 
 def _without(outcome: Outcome, lost: Mapping[Path, str]) -> Outcome:

@@ -8,7 +8,6 @@ __all__ = ['LIMIT', 'Card', 'Section', 'Page', 'write_page', 'write_dashboard']
 # %% ../../nbs/14_analyses/page.ipynb #3dfc7688
 import base64
 import csv
-import functools
 import io
 import json
 import mimetypes
@@ -42,6 +41,7 @@ class Section:
     figures: Sequence[Card]  # in reading order
     problems: Sequence[str] = ()  # what could not be made, and why
     analysis: str = ""  # whose figures they are: findings lead to them
+    notes: Sequence[str] = ()  # what a reader has to know of what was made
 
 # %% ../../nbs/14_analyses/page.ipynb #f5a6d412
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Page:
     notebook: str = ""  # that lies beside the page
 
 # %% ../../nbs/14_analyses/page.ipynb #def4149f
-_WIDTH = 1200  # pixels of a picture
+_WIDTH = 1200  # pixels of a picture in the page
 _ALONE = {".mp4", ".gif"}  # shown by the browser itself
 
 
@@ -67,23 +67,23 @@ def _uri(data: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-@functools.lru_cache(256)
-def _small(path: Path, changed_ns: int) -> tuple[bytes, tuple[int, int]]:
-    "A PNG small enough to be inside the page, and its size; asked for again, it is not made again."
+def _beside(path: Path, page: Path) -> str:
+    "A link from the page to a file."
+    return quote(os.path.relpath(path, page.parent).replace(os.sep, "/"))
+
+
+def _picture(path: Path, page: Path, inline: bool) -> tuple[str, tuple[int, int] | None]:
+    "A picture as a link or a data URI, and its size in pixels."
     from PIL import Image
 
+    if path.suffix == ".svg":
+        return _uri(path.read_bytes(), "image/svg+xml") if inline else _beside(path, page), None
     with Image.open(path) as image:
+        if not inline:
+            return _beside(path, page), image.size
         image.thumbnail((_WIDTH, 4 * _WIDTH))
         image.convert("RGB").save(small := io.BytesIO(), "WEBP", quality=80, method=2)  # half the time of 4, 4 % larger
-    return small.getvalue(), image.size
-
-
-def _picture(path: Path) -> tuple[str, tuple[int, int] | None]:
-    "A picture as a data URI, and its size in pixels."
-    if path.suffix == ".svg":
-        return _uri(path.read_bytes(), "image/svg+xml"), None
-    data, size = _small(path, path.stat().st_mtime_ns)
-    return _uri(data, "image/webp"), size
+    return _uri(small.getvalue(), "image/webp"), image.size
 
 # %% ../../nbs/14_analyses/page.ipynb #99d93d67
 _ROWS = 100
@@ -130,17 +130,9 @@ def _interactive(files: Sequence[Path]) -> tuple[str, bool]:
             return data, _is_wide(json.loads(data)["layout"])
     return "", False
 
-
-def _beside(path: Path, page: Path) -> str:
-    "A link from the page to a file."
-    return quote(os.path.relpath(path, page.parent).replace(os.sep, "/"))
-
 # %% ../../nbs/14_analyses/page.ipynb #9381bf4a
-def _links(files: Sequence[Path], page: Path, inline: bool) -> list[dict]:
-    "What leads to the files: themselves, or in a page that holds everything those that are numbers."
-    if inline:
-        tables = [path for path in files if path.suffix == ".csv"]
-        return [{"href": _uri(p.read_bytes(), "text/csv"), "text": p.name, "download": p.name} for p in tables]
+def _links(files: Sequence[Path], page: Path) -> list[dict]:
+    "What leads to the files."
     has_poster = any(path.suffix in _ALONE for path in files)
     rest = [p for p in files if not (p.suffix == ".png" and has_poster) and not p.name.endswith(".figure.json")]
     named = {suffix: sum(p.suffix == suffix for p in rest) > 1 for suffix in {p.suffix for p in rest}}
@@ -166,19 +158,20 @@ def _content(figure: Card, page: Path, inline: bool) -> dict:
     paths = sorted(map(Path, figure.files), key=_order)
     if not paths:
         raise ValueError(f"expected files of the figure {figure.title!r}; found none")
-    picture, size = _picture(paths[0]) if paths[0].suffix in (".png", ".svg") else ("", None)
+    picture, size = _picture(paths[0], page, inline) if paths[0].suffix in (".png", ".svg") else ("", None)
     film = next((path for path in paths if path.suffix in _ALONE), None)
     data, wide = _interactive(paths)
     tables = [table for path in paths if path.suffix == ".csv" and (table := _table(path))]
     return {
         "title": figure.title, "caption": figure.caption, "alt": figure.alt or figure.title, "details": figure.details,
-        "links": _links(paths, page, inline), "picture": picture, "size": size or ("", ""), "data": data, "wide": wide,
+        "links": [] if inline else _links(paths, page), "picture": picture, "size": size or ("", ""), "data": data, "wide": wide,
         "film": "" if film is None or inline else _beside(film, page),
-        "video": film, "table": tables[0] if tables else None,
+        "attached": [path for path in paths if path.suffix in {".csv", *_ALONE}], "table": tables[0] if tables else None,
     }  # fmt: skip
 
 # %% ../../nbs/14_analyses/page.ipynb #404a4f58
 LIMIT = 20_000_000  # bytes of a page that holds everything
+_NAMES = 100_000  # of these for what was left out
 
 
 def _plotly(folder: Path, inline: bool) -> dict[str, str]:
@@ -190,18 +183,32 @@ def _plotly(folder: Path, inline: bool) -> dict[str, str]:
     return {"library": plotly_beside(folder), "inlined": ""}
 
 # %% ../../nbs/14_analyses/page.ipynb #512aa91d
-def _put_videos(shown: Sequence[dict], room: int) -> list[str]:  # names of those left out
-    "Put as many videos into the page as there is room for."
-    videos = sorted((f for f in shown if f["video"]), key=lambda f: f["video"].stat().st_size)
+def _attach(shown: Sequence[dict], room: int) -> list[str]:  # names of those left out
+    "Put as many tables and videos into the page as there is room for, the smallest first."
     left_out = []
-    for figure in videos:
-        kind = mimetypes.guess_type(figure["video"].name)[0]
-        room -= 4 * figure["video"].stat().st_size // 3 + 100
-        if room > 0:
-            figure["film"] = _uri(figure["video"].read_bytes(), kind)
+    for path, figure in sorted(((p, f) for f in shown for p in f["attached"]), key=lambda pair: pair[0].stat().st_size):
+        needed = 4 * path.stat().st_size // 3 + 300
+        if needed > room:
+            left_out.append(path.name)
+            continue
+        room -= needed
+        uri = _uri(path.read_bytes(), mimetypes.guess_type(path.name)[0] or "application/octet-stream")
+        if path.suffix in _ALONE:
+            figure["film"] = uri
         else:
-            left_out.append(figure["video"].name)
+            figure["links"].append({"href": uri, "text": path.name, "download": path.name})
     return left_out
+
+
+def _still(shown: Sequence[dict], over: int) -> list[str]:  # what this leaves out
+    "Show the largest figures as pictures only, until so many bytes are saved."
+    titles = []
+    for figure in sorted(shown, key=lambda figure: -len(figure["data"])):
+        if over > 0 and figure["data"] and figure["picture"]:
+            over -= len(figure["data"].encode())
+            figure["data"] = ""
+            titles.append(f"{figure['title']} (a picture here)")
+    return titles
 
 # %% ../../nbs/14_analyses/page.ipynb #bd8851c3
 def _render(page: Page, shown: Sequence[dict], **more: Any) -> str:
@@ -214,6 +221,21 @@ def _render(page: Page, shown: Sequence[dict], **more: Any) -> str:
     return template.render(**facts, style=static_file("analyses", "page.css"), script=static_file("analyses", "page.js"), **more)
 
 # %% ../../nbs/14_analyses/page.ipynb #23f92c35
+def _in_one(page: Page, shown: Sequence[dict], folder: Path, **more: Any) -> str:
+    "The text of a page that holds everything, or as much of it as `LIMIT` allows."
+    every, page = [figure for section in shown for figure in section["figures"]], replace(page, notebook="")
+
+    def size(left_out: list[str]) -> int:
+        return len(_render(page, shown, left_out=left_out, **more).encode())
+
+    still = _still(every, size([]) - LIMIT)
+    if (alone := size(still)) > LIMIT:
+        what = f"expected a page of at most {LIMIT / 1e6:.0f} MB; its pictures alone take {alone / 1e6:.0f} MB"
+        raise ValueError(f"{what}: make fewer (--only, --metrics), or send {folder.resolve()} as a whole")
+    left_out = still + _attach(every, LIMIT - alone - _NAMES)
+    return _render(page, shown, left_out=left_out, **more)
+
+
 def write_page(
     path: str | Path,  # of the page, beside or above the files it shows
     page: Page,
@@ -225,17 +247,9 @@ def write_page(
         figures = [_content(figure, path, inline) for figure in section.figures]
         figures = [f | {"id": f"s{len(shown) + 1}f{i}"} for i, f in enumerate(figures, start=1)]
         shown.append(vars(section) | {"figures": figures})
-    every = [figure for section in shown for figure in section["figures"]]
-    interactive = any(figure["data"] for figure in every)
+    interactive = any(figure["data"] for section in shown for figure in section["figures"])
     more = _plotly(path.parent, inline) if interactive else {"library": "", "inlined": ""}
-    left_out = []
-    if inline:
-        page = replace(page, notebook="")
-        left_out = _put_videos(every, LIMIT - len(_render(page, shown, left_out=[], **more).encode()))
-    text = _render(page, shown, left_out=left_out, **more)
-    if inline and len(text.encode()) > LIMIT:
-        what = f"expected a page of at most {LIMIT / 1e6:.0f} MB; its figures alone take {len(text.encode()) / 1e6:.0f} MB"
-        raise ValueError(f"{what}: make fewer (--only, --metrics), or send the folder of {path.parent} as a whole")
+    text = _in_one(page, shown, path.parent, **more) if inline else _render(page, shown, left_out=[], **more)
     write_text(path, text)
     return path
 

@@ -189,10 +189,8 @@ def _animate(shown: _Shown) -> Outcome:
     for stem, (title, caption, make) in _animations(shown).items():
         with attempt(f"animation {stem}", problems):
             animation, folder = make(), shown.study.folder / shown.path("")
-            files = [animation.save(folder / f"{stem}.{kind}", fps=shown.settings["fps"]) for kind in kinds]
-            still = folder / f"{stem}.png"
-            animation.figure(shown.utterance.seconds / 2, dpi=75).savefig(still)
-            cards.append(Card(title, caption, [*files, still]))
+            files = [animation.save(folder / f"{stem}.{kind}", fps=shown.settings["fps"]) for kind in (*kinds, "png")]
+            cards.append(Card(title, caption, files))
     return Outcome(cards, problems)
 
 # %% ../../nbs/14_analyses/utterance.ipynb #63628d3c

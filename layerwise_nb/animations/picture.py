@@ -83,16 +83,22 @@ def _layer_axis(animation: AnimationData, axis, rotation: float) -> None:
 # %% ../../nbs/13_animations/picture.ipynb #9317fddd
 def _now_matrix(animation: AnimationData, ax) -> tuple[list, Callable[[int], None]]:
     cmap, norm = _colors(animation)
-    image = ax.imshow(animation.values[0], cmap=cmap, norm=norm, interpolation="nearest")
+    edges = np.arange(len(animation.names) + 1) - 0.5
+    cells = ax.pcolormesh(edges, edges, animation.values[0], cmap=cmap, norm=norm)  # an image is scaled anew each time
+    ax.set(aspect="equal", ylim=_upwards(animation, len(animation.names)))
     _layer_axis(animation, ax.xaxis, 90)
     _layer_axis(animation, ax.yaxis, 0)
     ax.spines[:].set_visible(False)
-    return [image], lambda i: image.set_data(animation.values[i])
+    return [cells], lambda i: cells.set_array(animation.values[i])
 
 
 def _now_activity(animation: AnimationData, ax) -> tuple[list, Callable[[int], None]]:
+    from matplotlib.collections import PolyCollection
+
     cmap, norm = _colors(animation)
-    bars = ax.barh(range(len(animation.names)), np.zeros(len(animation.names)), height=0.75)
+    bars = PolyCollection([], edgecolor="#8a8f96", lw=0.5)
+    ax.add_collection(bars, autolim=False)
+    bottom, left = np.arange(len(animation.names)) - 0.375, np.zeros(len(animation.names))
     ax.axvline(0, color=_SOFT, lw=0.8)
     ax.set(xlim=(norm.vmin, norm.vmax), ylim=_upwards(animation, len(animation.names)))
     ax.set_xlabel(animation.scale.label)
@@ -100,10 +106,11 @@ def _now_activity(animation: AnimationData, ax) -> tuple[list, Callable[[int], N
     ax.spines[["top", "right"]].set_visible(False)
 
     def move(i: int) -> None:
-        for bar, value in zip(bars, animation.values[i], strict=True):
-            bar.set(width=0 if np.isnan(value) else value, facecolor=cmap(norm(value)), edgecolor="#8a8f96", lw=0.5)
+        right, top = np.nan_to_num(animation.values[i]), bottom + 0.75
+        corners = np.stack([[left, bottom], [right, bottom], [right, top], [left, top]]).transpose(2, 0, 1)
+        bars.set(verts=corners, facecolor=cmap(norm(animation.values[i])))
 
-    return list(bars), move
+    return [bars], move
 
 # %% ../../nbs/13_animations/picture.ipynb #6e911bf8
 def _now_trajectory(animation: AnimationData, ax) -> tuple[list, Callable[[int], None]]:

@@ -29,12 +29,14 @@ from ..figures.specification import Scale
 from ..figures.style import DIVERGING, MISSING, layer_labels
 
 # %% ../../nbs/13_animations/render.ipynb #78898ac2
-def _pictures(
+def _painter(
     animation: AnimationData,
-    times_s: Sequence[float],  # one picture each, seconds
     dpi: float,  # pixels per inch of 12.8 x 7.2
-) -> Iterator[memoryview]:  # (height, width, 4) bytes, valid until the next
-    "The animation at some times: what stands still is drawn once."
+) -> Callable[[float], memoryview]:  # seconds to (height, width, 4) bytes, valid until the next
+    "Paints the animation at a time: what stands still is drawn once, for all formats."
+    painters = vars(animation).setdefault("_painters", {})
+    if dpi in painters:
+        return painters[dpi]
     figure, move = draw_animation(animation, dpi)
     canvas, moving = figure.canvas, move(0.0)
     for artist in moving:
@@ -43,11 +45,14 @@ def _pictures(
     still, renderer = canvas.copy_from_bbox(figure.bbox), canvas.get_renderer()
     for artist in moving:
         artist.set_visible(True)
-    for time_s in times_s:
+
+    def paint(time_s: float) -> memoryview:
         canvas.restore_region(still)
         for artist in move(time_s):
             artist.draw(renderer)
-        yield canvas.buffer_rgba()
+        return canvas.buffer_rgba()
+
+    return painters.setdefault(dpi, paint)
 
 # %% ../../nbs/13_animations/render.ipynb #168e1c6c
 @contextmanager
@@ -81,7 +86,7 @@ def _write_mp4(animation: AnimationData, path: Path, fps: float, dpi: float, bar
     from imageio_ffmpeg import count_frames_and_secs, write_frames
 
     times = _picture_times(animation.duration_s, fps)
-    pictures = _pictures(animation, times, dpi)
+    pictures = map(_painter(animation, dpi), times)
     first = next(pictures)
     with tempfile.TemporaryDirectory(prefix="layerwise_animation_") as folder:
         sound = Path(folder, "sound.flac")
@@ -142,7 +147,7 @@ def _write_gif(animation: AnimationData, path: Path, fps: float, dpi: float, bar
     nearest = _nearest(palette)
 
     def frames() -> Iterator[Image.Image]:
-        for picture in bar(_pictures(animation, times, dpi), total=len(times)):
+        for picture in bar(map(_painter(animation, dpi), times), total=len(times)):
             frame = Image.fromarray(nearest[_bucket(np.asarray(picture))])  # one byte a pixel: the color's number
             frame.putpalette(palette.tobytes())
             yield frame
@@ -156,7 +161,15 @@ def _write_html(animation: AnimationData, path: Path, fps: float, dpi: float, ba
     path.write_text(animation_page(animation), encoding="utf-8")
 
 
-_WRITERS = {".html": _write_html, ".mp4": _write_mp4, ".gif": _write_gif}
+def _write_png(animation: AnimationData, path: Path, fps: float, dpi: float, bar: Callable) -> None:
+    "A still, from the middle."
+    from PIL import Image
+
+    picture = _painter(animation, dpi)(animation.duration_s / 2)
+    Image.fromarray(np.asarray(picture)).convert("RGB").save(path, "PNG", compress_level=3)
+
+
+_WRITERS = {".html": _write_html, ".mp4": _write_mp4, ".gif": _write_gif, ".png": _write_png}
 
 # %% ../../nbs/13_animations/render.ipynb #743db974
 class Animation(AnimationData):
@@ -174,9 +187,9 @@ class Animation(AnimationData):
 
     def save(
         self,
-        path: str | Path,  # .html, .mp4 or .gif
+        path: str | Path,  # .html, .mp4, .gif, or .png: a still from the middle
         fps: float = 25.0,  # pictures per second of .mp4 and .gif; a page draws as often as the screen does
-        dpi: float = 100.0,  # pixels per inch of 12.8 x 7.2, of .mp4 and .gif
+        dpi: float = 100.0,  # pixels per inch of 12.8 x 7.2, of .mp4, .gif and .png
         progress: bool = True,  # a bar, if standard error is a terminal
     ) -> Path:  # the file
         "Write the animation: all of it under its final name, or nothing."

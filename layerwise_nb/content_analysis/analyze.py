@@ -7,8 +7,8 @@ __all__ = ['CONTENT', 'check_content', 'make_content', 'analyze_content']
 
 # %% ../../nbs/15_content_analysis/analyze.ipynb #1119f0ac
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 
 # %% ../../nbs/15_content_analysis/analyze.ipynb #e31c0403
 from ..analyses.analysis import Analysis, Outcome, analysis_flags, own_measures, run_analysis
+from ..analyses.findings import in_runs
 from ..analyses.page import Card
 from ..analyses.study import Study, check_control
 from .parts import measure_folder
@@ -72,7 +73,7 @@ class _Content:
     labels: CorpusLabels
     baselines: list[str]
     notes: list[str]
-    effort: str
+    effort: dict[str, Any]  # how much is looked at
 
     def close(self) -> None:
         "Delete the sound."
@@ -82,7 +83,8 @@ class _Content:
 
 def _prepare(study: Study, settings: Mapping[str, Any]) -> _Content:
     "Read labels, choose the sample, and compute the sound, which processes share."
-    source = ContentSource(study.store, study.layers, study.settings["align"])
+    once = study.team.count == 1 and study.store.has_features and study.fits(study.corpus)
+    source = ContentSource(study.store, study.layers, study.settings["align"], study.corpus if once else None)
     labels = source_labels(source, *(settings[name] for name in ("labels", "label_tier", "word_tier", "phone_set")))
     labels.speakers |= {name: who for name, who in study.speakers.items() if name in labels.speakers}
     effort, notes = effort_of(source, "quick" if settings["quick"] else "full" if settings["full"] else "default")
@@ -92,7 +94,7 @@ def _prepare(study: Study, settings: Mapping[str, Any]) -> _Content:
     wanted, baselines, more = targets_of(source, sample, names, path, study.team)
     nulls = effort.n_nulls if settings["nulls"] is None else settings["nulls"]
     shared = Shared(sample, wanted, names, nulls, seed)
-    return _Content(source, shared, labels, baselines, [*notes, *more], effort.name)
+    return _Content(source, shared, labels, baselines, [*notes, *more], asdict(effort))
 
 # %% ../../nbs/15_content_analysis/analyze.ipynb #38491c8b
 def _measure(study: Study, job: _Content, settings: Mapping[str, Any]) -> tuple[list, list, list]:
@@ -208,6 +210,18 @@ def _cards(study: Study, rows: list[dict], best: list[BestLayer], values: list[C
             cards.append(study.save(f"content/{stem}", title, caption, property_curve(own, context, known)))
     return cards + _variance_card(study, values) + _confusion_cards(study, best, values)
 
+# %% ../../nbs/15_content_analysis/analyze.ipynb #ca25d2d7
+def _undefined(values: Sequence[ContentValue]) -> list[str]:
+    "What has no value in which layers, and why."
+    from layerwise_nb.figures.content import property_name
+
+    found: dict[tuple, list[str]] = {}
+    for v in values:
+        if v.kind == "layer" and not np.isfinite(v.estimate.value):
+            found.setdefault((v.target, v.measure, v.variant, v.estimate.note), []).append(v.layer)
+    told = ((property_name(*which), in_runs(layers), why) for (*which, why), layers in found.items())
+    return [f"{name} has no value in {where}" + f": {why}" * bool(why) for name, where, why in told]
+
 # %% ../../nbs/15_content_analysis/analyze.ipynb #6cee9fec
 def _outcome(study: Study, values, untrained, problems: list[str], facts: dict, same_as: dict, notes: list[str]) -> Outcome:
     "Tables and figures."
@@ -216,7 +230,9 @@ def _outcome(study: Study, values, untrained, problems: list[str], facts: dict, 
     cards = _cards(study, rows, best, values) if any(v.kind == "layer" for v in values) else []
     if cards:
         cards[0] = replace(cards[0], files=list(dict.fromkeys([*cards[0].files, *files])))
-    return Outcome(cards, problems, {"values": values, "control": untrained, "which_layer": best, "notes": notes})
+    notes = [*notes, *_undefined(values)]
+    results = {"values": values, "control": untrained, "which_layer": best, "notes": notes}
+    return Outcome(cards, problems, results, notes)
 
 # %% ../../nbs/15_content_analysis/analyze.ipynb #d9803f26
 def _speakers_left_out(left_out: Mapping[str, str]) -> list[str]:
@@ -226,6 +242,15 @@ def _speakers_left_out(left_out: Mapping[str, str]) -> list[str]:
         who = sorted(name for name, reason in left_out.items() if reason == why)
         notes.append(f"{len(who)} speakers take no part as targets ({why}): {', '.join(who)}")
     return notes
+
+
+def _looked_at(shared: Shared) -> str:
+    "How much, in words."
+    sample = shared.sample
+    n = sum(len(sample.rows(name)) for name in sample.speakers)
+    return (f"{sample.effort.name}: {n:,} labeled frames of {len(sample.speakers)} utterances ({sample.n_groups} {sample.what}), "
+            f"{len(sample.frames.phones):,} of them for probes, k-means and nulls; {len(sample.phone_segments):,} phones and "
+            f"{len(sample.word_segments):,} words as segments; {shared.n_nulls} nulls")  # fmt: skip
 
 
 def make_content(
@@ -240,8 +265,8 @@ def make_content(
     control: str = None,  # features of the same audio by untrained weights of the same architecture
     by: str = "",  # group to resample (content: to hold out): utterance, speaker, chapter; empty: utterance (content: speaker)
     nulls: int = None,  # number of null label sets (labels shifted or permuted); default: 20, with --quick 5
-    quick: bool = False,  # in content: look at fewer frames and segments
-    full: bool = False,  # in content: look at all frames and segments
+    quick: bool = False,  # in content: read 16,000 labeled frames, look at 4,000 of them, 2,000 phones, 400 words, 5 nulls
+    full: bool = False,  # in content: look at all frames and segments (default: 10,000 frames, 4,000 phones, 1,500 words)
 ) -> Outcome:
     "What each layer encodes: all measures, tables and curves."
     settings = {"labels": labels, "label_tier": label_tier, "word_tier": word_tier, "phone_set": phone_set, "metrics": metrics,
@@ -252,7 +277,8 @@ def make_content(
     finally:
         job.close()
     source, shared, sample, read = job.source, job.shared, job.shared.sample, job.labels
-    notes = [*job.notes, *study.speaker_notes, *sample.notes, *filter(None, [source.held and why_no_sums(source, sample)])]
+    notes = [_looked_at(shared), *job.notes, *study.speaker_notes, *sample.notes]
+    notes += filter(None, [source.held and why_no_sums(source, sample)])
     notes += _speakers_left_out(shared.left_out)
     facts = {"model": "{model} (weights: {weights})".format(**study.store.run["identity"]), "by": sample.groups,
              "phone_set": phone_set, "aligner": read.aligner or read.source, "seed": shared.seed, "effort": job.effort,

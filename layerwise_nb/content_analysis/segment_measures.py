@@ -14,6 +14,7 @@ import numpy as np
 from .sample import LayerFrames, items_of
 from .shared import ContentValue, Shared
 from ..probing.abx import AbxResult, Items, abx
+from ..probing.dtw import SegmentFrames
 from ..probing.folds import Estimate, bootstrap_interval
 from ..probing.pasad import pasad_cca
 from ..probing.words import word_precision
@@ -33,13 +34,13 @@ def abx_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
     "ABX of phones within and across speakers, with and without context, and of speakers."
     sample, effort = shared.sample, shared.sample.effort
     limits = {"max_items": effort.max_items, "max_x": effort.max_x, "seed": shared.seed, "nulls": min(shared.n_nulls, _NULLS)}
-    items = items_of(sample.phone_segments)
+    items, frames = items_of(sample.phone_segments), SegmentFrames(data.phones)
     several = len(set(sample.speakers.values())) > 1
     for context in ("any", "both"):
         for speaker in ("within", "across") if several else ("within",):
             variant = speaker if context == "any" else f"{speaker}_context"
             try:
-                found = abx(data.phones, items, speaker, context, **limits)
+                found = abx(frames, items, speaker, context, **limits)
             except ValueError as error:
                 if context == "any" or "found none" not in str(error):
                     raise
@@ -48,15 +49,17 @@ def abx_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
                 continue
             yield _abx_value(found, found.interval(seed=shared.seed), variant, "phone", context, data)
     if several and "speaker" in shared.wanted:
-        yield from _abx_of_speakers(shared, data, limits)
+        yield from _abx_of_speakers(shared, data, frames, limits)
 
 # %% ../../nbs/15_content_analysis/segment_measures.ipynb #66e4b7a3
-def _abx_of_speakers(shared: Shared, data: LayerFrames, limits: dict) -> Iterator[ContentValue]:
+def _abx_of_speakers(shared: Shared, data: LayerFrames, frames: SegmentFrames, limits: dict) -> Iterator[ContentValue]:
     "ON speaker BY phone: A and X are of one speaker, B of another, all the same phone; speakers are resampled."
     segments = shared.sample.phone_segments
     known = np.flatnonzero(segments.speakers != "")
     items = Items(segments.speakers[known], segments.labels[known])
-    found = abx([data.phones[i] for i in known], items, "within", **limits)
+    if len(known) < len(segments):
+        frames = SegmentFrames([data.phones[i] for i in known])
+    found = abx(frames, items, "within", **limits)
     there = np.isfinite(found.pairs)
     errors = np.where(there, found.pairs, 0)
 
@@ -79,7 +82,7 @@ def word_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
     names, group = np.unique(words.speakers, return_inverse=True)
     asked = np.isfinite(found[0])
     total, count = np.bincount(group, np.nan_to_num(found[0])), np.bincount(group, asked)
-    estimate = bootstrap_interval(lambda w: w @ total / max(w @ count, 1e-12), len(names), seed=shared.seed)
+    estimate = bootstrap_interval(lambda w: w @ total / np.maximum(w @ count, 1e-12), len(names), seed=shared.seed, many=True)
     yield ContentValue("word_map", "", "word", data.name, data.kind, estimate, np.nanmean(found[1:], axis=1), len(words), "words",
                        len(np.unique(words.labels)), 0)  # fmt: skip
 
@@ -91,7 +94,7 @@ def _middle(frames: np.ndarray) -> np.ndarray:
 
 # %% ../../nbs/15_content_analysis/segment_measures.ipynb #21eeb470
 def pasad_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
-    "Pasad's variant, of up to 200 segments a phone and 15 a word, or of what the sample holds; no value for fewer than needed."
+    "Pasad's variant, of up to 200 segments a phone and 15 a word, or of what the sample holds; undefined for fewer than needed."
     phones, words = shared.sample.phone_segments, shared.sample.word_segments
     rng = np.random.default_rng(shared.seed)
     for target, segments, unit, most in (("phone", phones, "phones", 200), ("word", words, "words", 15)):
@@ -100,7 +103,10 @@ def pasad_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
         order = np.lexsort((rng.random(len(segments)), segments.labels))
         rank = np.arange(len(order)) - np.searchsorted(segments.labels[order], segments.labels[order])
         rows = np.sort(order[rank < most])
-        if 0.8 * len(rows) <= data.frames.shape[1] or len(np.unique(segments.labels[rows])) < 2:
+        if 0.8 * len(rows) <= (width := data.frames.shape[1]) or len(np.unique(segments.labels[rows])) < 2:
+            few = f"{0.8 * len(rows):.0f} {unit} to fit on, for {width} features: with so few it is 1 whatever the labels"
+            none = Estimate(np.nan, note=few)
+            yield ContentValue("target_cca", "pasad", target, data.name, data.kind, none, np.empty(0), len(rows), unit, 0, 0)
             continue
         x = data.words[rows] if target == "word" else np.array([_middle(data.phones[i]) for i in rows])
         nulls = [rng.permutation(len(rows)) for _ in range(min(shared.n_nulls, _NULLS))]

@@ -120,13 +120,15 @@ def which_layer(
     values: Iterable[ContentValue],
     level: float = 0.05,  # p below which a layer is worse
 ) -> list[BestLayer]:
-    "For each property and measure the best layer, and those not worse (paired by group, Holm); none where no R² is above 0."
+    "For each property and measure the best layer, and those not worse (paired by group, Holm); none where a layer has no value."
     found: dict[tuple, list[ContentValue]] = {}
     for v in values:
-        if v.kind == "layer" and (v.measure, v.variant) not in NOT_ASKED and np.isfinite(v.estimate.value):
+        if v.kind == "layer" and (v.measure, v.variant) not in NOT_ASKED:
             found.setdefault((v.target, v.measure, v.variant), []).append(v)
     rows = []
     for (target, measure, variant), own in found.items():
+        if not np.isfinite([v.estimate.value for v in own]).all():
+            continue  # a layer without a value may be the best
         sign = -1 if measure in LOWER_IS_BETTER else 1
         best = max(own, key=lambda v: sign * v.estimate.value)
         if measure == "target_r2" and best.estimate.value <= 0:

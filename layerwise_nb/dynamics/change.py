@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.checks import as_numpy, check_frames, check_least, check_range
+from ..core.checks import check_least, check_range, checked_frames
 from ..core.notes import Note, UndefinedError
 from ..features.catalogue import Feature
 from ..measures.second_moments import RANK_RTOL
@@ -43,11 +43,10 @@ def centered_frames(
     name: str = "x",  # for messages
 ) -> CenteredFrames:
     "A layer around its mean; a `ValueError` if it does not move."
-    given = as_numpy(x)
-    x = check_frames(given, name)
-    largest, mean = max(x.max(), -x.min()), x.mean(axis=0)
-    dtype = np.float32 if given.dtype == np.float32 else np.float64
-    frames = np.subtract(given, mean, dtype=dtype, casting="same_kind")
+    x = checked_frames(x, name)
+    dtype = np.float32 if x.dtype == np.float32 else np.float64
+    largest, mean = max(dtype(x.max()), -dtype(x.min())), x.mean(axis=0, dtype=np.float64)
+    frames = np.subtract(x, mean, dtype=dtype, casting="same_kind")
     frames /= largest
     lengths = _lengths(frames)
     rms_distance = float(np.sqrt(np.mean(lengths.astype(np.float64) ** 2)))

@@ -56,12 +56,17 @@ _all_ = ["Autocorrelation", "BoundaryScore", "Change", "Evolution", "LaggedSimil
 _MEANS = ("velocity", "cosine_distance", "norm")
 
 
+def _norms(x: np.ndarray) -> np.ndarray:
+    "Lengths of frames, in float64, as squares of float16 overflow; some at a time, which fit into the cache."
+    return np.concatenate([np.linalg.norm(x[i : i + 128].astype(np.float64), axis=1) for i in range(0, len(x), 128)])
+
+
 def _of_layer(x, feature: Feature, max_lag_s: float) -> tuple[list[float], np.ndarray]:
     "The means of one layer in one utterance, and its autocorrelation."
     centered = centered_frames(x, feature.name)
     moved = change(centered, **frame_timing(feature))
     values = autocorrelation(centered, frame_timing(feature)["frame_rate"], max_lag_s).values
-    norm = np.linalg.norm(np.asarray(x, np.float64), axis=1).mean()  # squares of float16 overflow
+    norm = _norms(np.asarray(x)).mean()
     cosine = moved.cosine_distance
     cosine = float(np.nanmean(cosine)) if not np.isnan(cosine).all() else np.nan
     return [float(moved.velocity.mean()), cosine, float(norm)], values.astype(np.float32)

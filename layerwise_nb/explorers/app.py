@@ -27,7 +27,7 @@ def explorer_tabs(
 ) -> w.Tab:
     "All explorers of a folder of features."
     makers = {
-        "Moment": partial(LayerExplorer, features_dir, audio_dir, against, save_dir=save_dir),
+        "Moment": partial(LayerExplorer, features_dir, audio_dir, against, save_dir=save_dir, labels=labels),
         "Similarity": partial(SimilarityExplorer, features_dir, against, save_dir=save_dir),
         "Time": partial(TemporalExplorer, features_dir, save_dir=save_dir),
         "Content": partial(ContentExplorer, features_dir, labels, audio_dir, against, save_dir=save_dir),

@@ -6,6 +6,7 @@
 __all__ = ['LayerExplorer']
 
 # %% ../../nbs/17_explorers/layer.ipynb #f2df45f2
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from fastcore.basics import patch
 
 # %% ../../nbs/17_explorers/layer.ipynb #4e5a47e5
 from ..audio.spectrogram import envelope, spectrogram
-from ..corpus.recording import Recording, find_recording
+from ..corpus.recording import Recording, find_recording, open_alignments
 from .base import Explorer, exclusive, shows_errors
 from .views import Reader, shrink, shrunk_times
 from layerwise_nb.explorers.widgets import (
@@ -37,12 +38,13 @@ from layerwise_nb.explorers.widgets import (
 )
 from ..figures.plotly_renderer import layer_ticks
 from ..figures.style import COLORS, DIVERGING, GRAY, SEQUENTIAL, colorscale, plotly_text
+from ..labels.intervals import Interval
 
 # %% ../../nbs/17_explorers/layer.ipynb #37fae381
 class LayerExplorer(Explorer):
     "One moment of an utterance: its sound, its labels, how all layers move, and where one layer, or two, is."
 
-    kept = ("reader", "other", "sound", "views")
+    kept = ("reader", "other", "sound", "views", "alignments")
 
     def __init__(
         self,
@@ -55,10 +57,12 @@ class LayerExplorer(Explorer):
         time_s: float = 0.0,  # the moment
         max_bytes: int = 512_000_000,  # of layers kept in memory
         save_dir: str | Path = ".",  # for saved figures
+        labels: str | Path | None = None,  # folder or file of labels; None: beside the audio
     ):
         super().__init__(save_dir)
-        self.features_dir, self.audio_dir, self.against = features_dir, audio_dir, against
+        self.features_dir, self.audio_dir, self.against, self.labels = features_dir, audio_dir, against, labels
         self.reader = Reader(features_dir, max_bytes if against is None else max_bytes // 2)
+        self.alignments = None if labels is None else open_alignments(self.reader.corpus.store, labels)
         self.other = self.reader if against is None else Reader(against, max_bytes // 2)
         self.sound: Recording | None = None
         self.views: dict = {}  # what is drawn of the layer, and of the one to compare with
@@ -91,8 +95,8 @@ class LayerExplorer(Explorer):
     def code(self) -> str:
         "The lines that make this view again."
         state = dict(audio_dir=self.audio_dir and str(self.audio_dir), against=self.against and str(self.against),
-                     utterance=self.utterance.value, layer=self.layer.value,
-                     second=None if self.second.value == "none" else self.second.value,
+                     labels=self.labels and str(self.labels), utterance=self.utterance.value,
+                     layer=self.layer.value, second=None if self.second.value == "none" else self.second.value,
                      time_s=round(self.player.time_s, 3))  # fmt: skip
         return self.code_of(self.features_dir, **{key: value for key, value in state.items() if value is not None})
 
@@ -102,9 +106,9 @@ def _timeline(self: LayerExplorer) -> LiveFigure:
     "Waveform, spectrogram, labels and the movement of all layers, under each other."
     n = len(self.reader.layers)
     margin = MARGIN | dict(r=84, t=8)
-    figure = empty_figure(220 + 14 * n, margin=margin, clickmode="event", dragmode=False, hovermode="closest")
-    tops = np.array([0, 45, 110, 140]) / (150 + 14 * n)
-    bottoms = np.array([40, 105, 135, 150 + 14 * n]) / (150 + 14 * n)
+    figure = empty_figure(234 + 14 * n, margin=margin, clickmode="event", dragmode=False, hovermode="closest")
+    tops = np.array([0, 45, 110, 154]) / (164 + 14 * n)
+    bottoms = np.array([40, 105, 149, 164 + 14 * n]) / (164 + 14 * n)
     for i, (top, bottom) in enumerate(zip(tops, bottoms, strict=True), start=1):
         number = "" if i == 1 else i
         figure.layout[f"yaxis{number}"] = dict(domain=[1 - bottom, 1 - top], showgrid=False, fixedrange=True)
@@ -151,6 +155,23 @@ def _click_frame(self: LayerExplorer, trace: Any, points: Any, _: Any) -> None:
     if points.point_inds:
         self.player.time_s = float(trace.customdata[points.point_inds[0]])
 
+# %% ../../nbs/17_explorers/layer.ipynb #9bed79c0
+_DENSE = 40  # labels of a tier that would meet in one row
+
+
+def _heights(spoken: Sequence[Interval]) -> list[float]:  # from 0 (bottom) to 1
+    "A row for each tier; many short labels take turns on two heights of their row."
+    of_tier: dict[str, list[int]] = {}
+    for k, interval in enumerate(spoken):
+        of_tier.setdefault(interval.tier, []).append(k)
+    found = np.zeros(len(spoken))
+    for row, members in enumerate(of_tier.values()):
+        found[members] = 1 - (row + 0.5) / len(of_tier)
+        if len(members) > _DENSE:
+            found[members[::2]] += 0.15
+            found[members[1::2]] -= 0.15
+    return found.tolist()
+
 # %% ../../nbs/17_explorers/layer.ipynb #e463120a
 @patch
 def _draw_sound(self: LayerExplorer, seconds: float) -> None:
@@ -167,9 +188,7 @@ def _draw_sound(self: LayerExplorer, seconds: float) -> None:
     wave_line.update(x=np.repeat(np.linspace(0, seconds, len(ends)), 2), y=ends.ravel())
     picture.update(z=cells(gray), x=(np.arange(gray.shape[1]) + 0.5) * seconds / gray.shape[1],
                    y=(np.arange(len(gray)) + 0.5) * top / len(gray))  # fmt: skip
-    tiers = list(dict.fromkeys(i.tier for i in spoken))
-    labels.update(x=[(i.start_s + i.end_s) / 2 for i in spoken], text=[plotly_text(i.label) for i in spoken],
-                  y=[1 - (tiers.index(i.tier) + 0.5) / len(tiers) for i in spoken])  # fmt: skip
+    labels.update(x=[(i.start_s + i.end_s) / 2 for i in spoken], text=[plotly_text(i.label) for i in spoken], y=_heights(spoken))
 
 # %% ../../nbs/17_explorers/layer.ipynb #46c87ec5
 @patch
@@ -294,7 +313,7 @@ def _open(self: LayerExplorer, _: Any = None) -> None:
     name, problem = self.utterance.value, None
     seconds = self.reader.corpus.store.manifest[name]["seconds"]
     try:
-        self.sound = find_recording(self.reader.corpus.store, name, self.audio_dir)
+        self.sound = find_recording(self.reader.corpus.store, name, self.audio_dir, self.alignments)
     except (ValueError, OSError) as error:
         self.sound, problem = None, error
     self.views, self.moment.max = {}, seconds

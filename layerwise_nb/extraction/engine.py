@@ -86,7 +86,7 @@ class Accumulator(Protocol):
     def checkpoint(self) -> None:
         "Put what is in memory into the folder: all of it or nothing."
 
-
+# %% ../../nbs/06_extraction/engine.ipynb #5d9f311d
 class AccumulatorKind(Protocol):
     "A class of accumulators, or what makes them: `CorpusAccumulator` is one."
 
@@ -94,7 +94,10 @@ class AccumulatorKind(Protocol):
         "An accumulator that goes on with what is in a folder."
 
     def nbytes(self, catalogue: Mapping[str, Feature], labels: bool = False) -> int:
-        "Bytes that the sums of these features take; more with labels."
+        "Bytes that the sums of these features take on the disk; more with labels."
+
+    def memory(self, catalogue: Mapping[str, Feature], lanes: int = 1) -> int:
+        "Bytes of memory that adding to them takes, with so many utterances at a time."
 
     def in_folder(self, features_dir: Path) -> Collection[str]:
         "Names of the utterances that are in the sums of a folder."

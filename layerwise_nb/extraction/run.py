@@ -17,7 +17,7 @@ from .distributed import Processes, gpus_to_use, start_processes
 from .engine import AccumulatorKind, EngineSettings, RunStopped, extract_batches
 from .launch import ToldByMain, interruptible, launched
 from .plan import Batch, hours, plan_lanes, plan_queue
-from .prepare import Job, held_by_sums, plan_run
+from .prepare import Job, plan_run
 from .progress import INTERRUPTED, progress, share_lines
 from .settings import ExtractionSettings, speech_source
 from layerwise_nb.features.run_folder import (
@@ -75,7 +75,7 @@ def engine_settings(
     speech: SpeechModel,  # the model
     share: list[Batch],  # what this process does
     processes: Processes,  # those of the run
-    held: int = 0,  # bytes that sums take
+    held: int = 0,  # bytes that adding to sums takes
     provenance: dict | None = None,  # for every file
 ) -> EngineSettings:
     "How one process works: forward passes at a time, threads that write, and how far they may lag."
@@ -178,7 +178,8 @@ def _run_as(processes: Processes, s: ExtractionSettings, accumulator: Accumulato
         job = processes.from_main(lambda: plan_run(s, speech, processes, accumulator, held))
         processes.together(lambda: _same_weights(speech, job))
         speech.features = job.features
-        sums = held_by_sums(accumulator, speech.catalogue(s.feature_type), job.labeled)
+        most = max(1, available_processors() // (s.threads * processes.local_count))
+        sums = accumulator.memory(speech.catalogue(s.feature_type), most) if accumulator else 0
         engine = engine_settings(s, speech, job.shares[rank], processes, sums, job.provenance)
         journals = {r: journal_path(job.features_dir, r, job.shard) for r in range(processes.count)}
         if main:

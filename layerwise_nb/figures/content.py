@@ -133,6 +133,7 @@ def profile(
     found = {(row["target"], row["measure"], row.get("variant", "")): {} for row in rows}
     for row in rows:
         found[row["target"], row["measure"], row.get("variant", "")][row["layer"]] = _number(row, "value")
+    found = {which: own for which, own in found.items() if np.isfinite(list(own.values())).any()} or found
     numbers = np.array([[values.get(layer, np.nan) for layer in layers] for values in found.values()])
     shown = [_scaled(row, measure in LOWER_IS_BETTER) for row, (_, measure, _) in zip(numbers, found, strict=True)]
     properties = [property_name(*one) for one in found]

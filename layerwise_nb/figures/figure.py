@@ -95,6 +95,9 @@ def interactive_data(
     return found[1] if found else ""
 
 # %% ../../nbs/12_figures/figure.ipynb #edd609b6
+_PNG = {"compress_level": 3}  # two thirds of the time of 6, 5 % larger
+
+
 def _png(figure: Figure, image: BytesIO, metadata: dict) -> None:
     "What `savefig` writes, drawn once: that draws all text twice, the first time only to lay it out."
     before, dpi = figure.canvas, figure.dpi
@@ -102,7 +105,8 @@ def _png(figure: Figure, image: BytesIO, metadata: dict) -> None:
     try:
         figure.dpi = STYLE["savefig.dpi"]
         canvas.draw()
-        mpl.image.imsave(image, canvas.buffer_rgba(), format="png", origin="upper", dpi=figure.dpi, metadata=metadata)
+        options = {"dpi": figure.dpi, "metadata": metadata, "pil_kwargs": _PNG}
+        mpl.image.imsave(image, canvas.buffer_rgba(), format="png", origin="upper", **options)
     finally:
         figure.dpi = dpi
         figure.set_canvas(before)

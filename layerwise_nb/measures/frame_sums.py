@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from fastcore.basics import patch
 
+from ..core.scratch import Scratch, let_go, take_up
 from .outliers import massive_frames, usual_mean
 
 # %% ../../nbs/07_measures/frame_sums.ipynb #f393ac7b
@@ -48,9 +49,10 @@ class FrameSums:
         identity: Mapping[str, Any] | None = None,  # what makes frames comparable (model, weights, grid); JSON
         dtype: str = "float32",  # of the products: "float32" or "float64"
         device: str = "numpy",  # "numpy", or a torch device such as "cuda:1"
+        scratch: Scratch | None = None,  # where panels lie, unless on a GPU; None: in memory
     ):
         self.layers, self.same_as, self.identity = dict(layers), dict(same_as or {}), dict(identity or {})
-        self.dtype, self.device = dtype, device
+        self.dtype, self.device, self._scratch = dtype, device, scratch or Scratch()
         _check_settings(self.layers, self.same_as, dtype)
         self._index = {name: i for i, name in enumerate(n for n in self.layers if n not in self.same_as)}
         stops = np.cumsum([self.layers[name] for name in self._index]).tolist()
@@ -78,6 +80,14 @@ def _zeros(self: FrameSums, shape: tuple[int, ...], dtype: str = "float64") -> A
     return self._xp.zeros(shape, dtype=getattr(self._xp, dtype), **device)
 
 
+@patch
+def _panel(self: FrameSums, shape: tuple[int, int]) -> Any:
+    "Zeros where panels lie."
+    if self._xp is np:
+        return self._scratch.zeros(shape)
+    return self._xp.from_numpy(self._scratch.zeros(shape)) if self.device == "cpu" else self._zeros(shape)
+
+# %% ../../nbs/07_measures/frame_sums.ipynb #34f3283f
 @patch
 def _array(self: FrameSums, values: Any, dtype: str | None = None) -> Any:
     "Values where the sums live, in their own or another dtype."
@@ -121,6 +131,12 @@ def sums_nbytes(self: FrameSums) -> int:
     return self._ww.nbytes + self._wz.nbytes + self._rounded.nbytes + 8 * sum(rows * columns for rows, columns in self._shapes)
 
 # %% ../../nbs/07_measures/frame_sums.ipynb #e4544788
+@patch(as_prop=True)
+def largest_nbytes(self: FrameSums) -> int:
+    "Memory that the largest panel takes: more is not worked on at a time."
+    return 8 * self._largest
+
+
 @patch(as_prop=True)
 def nbytes(self: FrameSums) -> int:
     "Memory that the sums and the buffers (a block of rows, the product of a panel) take in use by one thread."
@@ -189,7 +205,7 @@ def _with_mean(self: FrameSums, arrays: list, enough: int) -> list | None:
 @patch
 def _start(self: FrameSums, mean: Any) -> None:
     "Take the provisional mean, and the memory for G."
-    self._panels = [self._zeros(shape) for shape in self._shapes]
+    self._panels = [self._panel(shape) for shape in self._shapes]
     self._mean = mean
 
 # %% ../../nbs/07_measures/frame_sums.ipynb #80132307
@@ -255,8 +271,10 @@ def _multiply(self: FrameSums, buffers: tuple[Any, Any], n_rows: int) -> None:
             with self._lock:
                 self._wz[:, start:stop] += wz if apart is None else wz + apart[:, start:stop]
                 self._rounded[start:stop] += self._array(square.diagonal(), "float64") * bool(_ROUNDING[self.dtype])
+                take_up(panel)
                 _add(panel[:, : own.shape[1]], square)
                 _add(panel[:, own.shape[1] :], product)
+                let_go(panel)
     with self._lock:
         self._ww += w.T @ w
         self._spare.append(buffers)
@@ -298,6 +316,7 @@ def _multiply_massive(self: FrameSums) -> None:
     z, self._massive = self._xp.concatenate(self._massive), []
     for (start, stop), panel in zip(self._spans, self._panels, strict=True):
         panel += z[:, start:stop].T @ z[:, start:]
+        let_go(panel)
 
 # %% ../../nbs/07_measures/frame_sums.ipynb #2c283529
 @patch

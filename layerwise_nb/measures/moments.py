@@ -16,6 +16,7 @@ from fastcore.basics import patch
 
 from ..core.arrays import StoredArrays, write_arrays
 from ..core.notes import Note
+from ..core.scratch import let_go
 from ..features.catalogue import Feature
 from .frame_sums import _BLOCK_ROWS, _ROUNDING, FrameSums, _numpy
 
@@ -233,15 +234,15 @@ def merge(
 def _write(self: Moments, path: str | Path, panels: Callable[[int], Any]) -> None:
     "Write everything; a panel is asked for when it is its turn."
     small = {"provisional_mean": self._mean, "ww": self._ww, "wz": self._wz, "rounded": self._rounded}
-    header = {"layers": list(self.layers.items()), "n": self.n}
-    header.update(same_as=self.same_as, identity=self.identity, dtype=self.dtype, usual=self._usual.tolist())
+    header = {"layers": list(self.layers.items()), "n": self.n, "same_as": self.same_as, "identity": self.identity}
 
     def arrays() -> Iterator[tuple[str, np.ndarray]]:
         yield from ((name, _numpy(array)) for name, array in small.items())
         for i in range(len(self._spans)):
             yield f"G_{i}", _numpy(panels(i))
+            let_go(*self._panels[i : i + 1])
 
-    write_arrays(path, "moments", VERSION, arrays(), header)
+    write_arrays(path, "moments", VERSION, arrays(), {**header, "dtype": self.dtype, "usual": self._usual.tolist()})
 
 
 @patch
@@ -297,4 +298,12 @@ def save_with(
     total, file = Moments._open(before)
     with file:
         panel = total._take_in(self)
-        total._write(path, lambda i: file[f"G_{i}"] + _numpy(panel(i)) if panel else file[f"G_{i}"])
+
+        def both(i: int) -> np.ndarray:
+            sums = file[f"G_{i}"]
+            if panel:
+                sums += _numpy(panel(i))
+                let_go(self._panels[i])
+            return sums
+
+        total._write(path, both)

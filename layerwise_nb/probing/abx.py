@@ -7,12 +7,13 @@ __all__ = ['Items', 'AbxResult', 'abx']
 
 # %% ../../nbs/08_probing/abx.ipynb #ebe0eb03
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import groupby
 
 import numpy as np
 
-from .dtw import block_distances
+from .dtw import SegmentFrames, block_distances
 from .folds import Estimate, bootstrap_interval
 
 # %% ../../nbs/08_probing/abx.ipynb #c03212c0
@@ -42,18 +43,24 @@ class AbxResult:
     n_items: int  # segments used
     null: np.ndarray = field(default_factory=lambda: np.empty(0))  # (nulls,) error of labels that mean nothing
 
+    @cached_property
+    def _tables(self) -> tuple:
+        "Errors and ones in tables (pairs of phones, pairs of speakers), and the two speakers of each column."
+        from scipy.sparse import csr_array
+
+        both, column = np.unique(self.of * len(self.speakers) + self.x_of, return_inverse=True)
+        pairs, row = np.unique(self.pair, return_inverse=True)
+        tables = [csr_array((own, (row, column)), (len(pairs), len(both))) for own in (self.cells, np.ones(len(row)))]
+        return tables, *np.divmod(both, len(self.speakers))
+
     def weighted(
         self,
         weights: np.ndarray,  # (n_speakers,) or (k, n_speakers): how often each speaker counts
     ) -> float | np.ndarray:
         "The error with some speakers more often than others."
-        from scipy.sparse import csr_array
-
-        of_x = np.atleast_2d(weights).T[self.x_of]
-        w = np.atleast_2d(weights).T[self.of] * np.where((self.of == self.x_of)[:, None], 1, of_x)
-        pairs, inverse = np.unique(self.pair, return_inverse=True)
-        where, size = (inverse, np.arange(len(inverse))), (len(pairs), len(inverse))
-        total, count = (csr_array((values, where), size) @ w for values in (self.cells, np.ones(size[1])))
+        (tables, of, x_of), w = self._tables, np.atleast_2d(weights).T
+        w = w[of] * np.where((of == x_of)[:, None], 1, w[x_of])
+        total, count = (table @ w for table in tables)
         n = (count > 0).sum(0)
         found = np.where(n > 0, (total / np.where(count > 0, count, 1)).sum(0) / np.maximum(n, 1), np.nan)
         return float(found[0]) if np.ndim(weights) == 1 else found
@@ -115,43 +122,47 @@ def _limited(codes: np.ndarray, most: int | None, rng: np.random.Generator) -> n
 
 # %% ../../nbs/08_probing/abx.ipynb #b47aedd7
 def _blocks(phone, speaker, context, keep, across: bool, max_x: int | None, rng) -> Iterator[_Block]:
-    "Everything that is to be compared."
+    "Everything that is to be compared: where there is a B, and an A beside X."
     for _, here in _by(context, keep):
         speakers = {s: own[np.argsort(phone[own], kind="stable")] for s, own in _by(speaker, here)}
         for s, columns in speakers.items():
+            said = phone[columns]
+            several = said[0] != said[-1]
             if not across:
-                yield _Block(s, columns, columns, within=True)
+                if several and (said[1:] == said[:-1]).any():
+                    yield _Block(s, columns, columns, within=True)
                 continue
-            for a in np.unique(phone[columns]):
-                others = {x: own[phone[own] == a] for x, own in speakers.items() if x != s}
-                others = [own for own in others.values() if len(own)]
+            for a in dict.fromkeys(said.tolist()):
+                others = [own[phone[own] == a] for x, own in speakers.items() if x != s]
+                others = [own for own in others if len(own)]
                 if max_x is not None and len(others) > max_x:
                     others = [others[i] for i in sorted(rng.permutation(len(others))[:max_x])]
-                if others:
+                if several and others:
                     yield _Block(s, np.concatenate(others), columns, within=False)
 
 # %% ../../nbs/08_probing/abx.ipynb #4f524270
-def _scores(block: _Block, d: np.ndarray, phone, speaker, n_phones: int) -> Iterator[tuple]:
-    "(speaker of X, pair, *errors) of every cell in a block, of distances (sets, n_rows, n_columns)."
+def _scores(block: _Block, d: np.ndarray, phone, speaker, n_phones: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    "Speaker of X, pairs and errors (sets, pairs) of the cells in a block, of distances (sets, n_rows, n_columns)."
     column_phone = phone[block.columns]
-    names, starts, sizes = np.unique(column_phone, return_index=True, return_counts=True)
+    starts = np.flatnonzero(np.diff(column_phone, prepend=-1))
+    names, sizes = column_phone[starts], np.diff(starts, append=len(column_phone))
     for row_phone, row_speaker, rows in _runs(phone[block.rows], speaker[block.rows]):
-        mine, own = column_phone == row_phone, d[:, rows]
-        n_a = mine.sum() - block.within
+        at, own = np.searchsorted(names, row_phone), d[:, rows]
+        n_a = int(sizes[at]) - block.within
         if n_a < 1 or len(names) < 2:
             continue
-        wins = _wins(own[..., mine].reshape(-1, mine.sum()), own.reshape(-1, len(mine))).reshape(own.shape)
+        to_a = own[..., starts[at] : starts[at] + sizes[at]]
+        wins = _wins(to_a.reshape(-1, sizes[at]), own.reshape(-1, own.shape[2])).reshape(own.shape)
         others = names != row_phone
         errors = 1 - np.add.reduceat(wins.sum(1), starts, axis=1)[:, others] / (n_a * own.shape[1] * sizes[others])
-        pairs = row_phone * n_phones + names[others]
-        yield from ((row_speaker, pair, *own) for pair, own in zip(pairs.tolist(), errors.T.tolist(), strict=True))
+        yield row_speaker, row_phone * n_phones + names[others], errors
 
 
 def _runs(phones: np.ndarray, speakers: np.ndarray) -> Iterator[tuple[int, int, slice]]:
     "Stretches of rows of one phone and speaker."
-    edges = np.flatnonzero(np.diff(phones) | np.diff(speakers)) + 1
+    edges = (np.flatnonzero((np.diff(phones) != 0) | (np.diff(speakers) != 0)) + 1).tolist()
     for start, stop in zip([0, *edges], [*edges, len(phones)], strict=True):
-        yield phones[start], speakers[start], slice(start, stop)
+        yield int(phones[start]), int(speakers[start]), slice(start, stop)
 
 # %% ../../nbs/08_probing/abx.ipynb #3f2faf36
 _DISTANCES = 8_000_000  # of a block and its nulls at a time
@@ -168,7 +179,7 @@ def _with_nulls(block: _Block, d: np.ndarray, nulls: int, rng: np.random.Generat
 
 # %% ../../nbs/08_probing/abx.ipynb #1f185022
 def abx(
-    features: Sequence[np.ndarray],  # segments (n_frames, dim), one an item
+    features: Sequence[np.ndarray] | SegmentFrames,  # segments (n_frames, dim), one an item
     items: Items,  # what they are
     speaker: str = "within",  # X is of the same speaker ("within") or of another ("across")
     context: str = "any",  # A, B and X have "both" neighbors in common, or "any"
@@ -185,20 +196,29 @@ def abx(
     matrices = block_distances(features, ((b.rows, b.columns) for b in blocks), distance)
     for block, d in zip(blocks, matrices, strict=True):
         parts = [list(_scores(block, some, phone, who, len(labels))) for some in _with_nulls(block, d, nulls, dealer)]
-        found += [(block.speaker, *cell, *(e for part in more for e in part[2:])) for cell, *more in zip(*parts, strict=True)]
+        for more in zip(*parts, strict=True):
+            x_of, pair, _ = more[0]
+            found.append((block.speaker, x_of, pair, np.concatenate([errors for *_, errors in more])))
     if not found:
         raise ValueError(
             f"expected phones with A, B and X {speaker} speakers; found none among {len(items)} items: ABX needs two "
             "instances of a phone and another phone, of one speaker (within) or two (across)"
         )
-    of, x_of, pair, *errors = (np.array(column) for column in zip(*found, strict=True))
-    key = (of * len(speakers) + x_of) * len(labels) ** 2 + pair  # the mean over contexts
-    _, first, inverse, count = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
-    cells = [np.bincount(inverse, own) / count for own in errors]
-    results = [AbxResult(labels, speakers, of[first], x_of[first], pair[first], own, len(keep)) for own in cells]
-    return replace(results[0], null=np.array([own.error for own in results[1:]]))
+    of, x_of, pair, errors = zip(*found, strict=True)
+    of, x_of = (np.repeat(who, [len(own) for own in pair]) for who in (of, x_of))
+    return _result(labels, speakers, of, x_of, np.concatenate(pair), np.concatenate(errors, axis=1), len(keep))
 
 # %% ../../nbs/08_probing/abx.ipynb #fc22d096
+def _result(labels, speakers, of, x_of, pair, errors: np.ndarray, n_items: int) -> AbxResult:
+    "Cells, means over contexts, of errors (sets, n); the sets after the first are nulls."
+    key = (of * len(speakers) + x_of) * len(labels) ** 2 + pair
+    _, first, inverse, count = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
+    cells = [np.bincount(inverse, own) / count for own in errors]
+    _, row, count = np.unique(pair[first], return_inverse=True, return_counts=True)
+    null = np.array([(np.bincount(row, own) / count).mean() for own in cells[1:]])
+    return AbxResult(labels, speakers, of[first], x_of[first], pair[first], cells[0], n_items, null)
+
+
 def _prepared(features, items: Items, speaker: str, context: str, max_items: int | None, seed: int) -> tuple:
     "Labels and speakers as numbers, the contexts, and the items that take part."
     for name, value, allowed in (("speaker", speaker, ("within", "across")), ("context", context, ("any", "both"))):

@@ -86,6 +86,28 @@ class UnitSettings:
 QUICK = UnitSettings()
 FULL = UnitSettings(n_init=20, batch_size=10_000)  # of HuBERT (Hsu et al. 2021), there with 100 and 500 units
 
+# %% ../../nbs/08_probing/clusters.ipynb #8d5a8e8b
+def _plus_plus(x: np.ndarray, n_units: int, random_state: np.random.RandomState) -> np.ndarray:
+    "The frames that k-means++ begins with."
+    wide, trials, found = x.astype(np.float64), 2 + int(np.log(n_units)), np.empty(n_units, int)
+    squares = np.einsum("nd,nd->n", wide, wide)
+
+    def distances(rows: np.ndarray) -> np.ndarray:
+        d = -2 * (wide[rows] @ wide.T)
+        d += squares[rows][:, None]
+        d += squares
+        return np.maximum(d.astype(x.dtype), 0)
+
+    found[0] = random_state.choice(len(x), p=np.full(len(x), 1 / len(x)))
+    nearest = distances(found[:1])[0]
+    for k in range(1, n_units):
+        some = np.searchsorted(np.cumsum(nearest), random_state.uniform(size=trials) * (nearest @ np.ones_like(nearest)))
+        some = np.minimum(some, len(x) - 1)  # beyond the last by rounding
+        closer = np.minimum(nearest, distances(some))
+        best = np.argmin(closer @ np.ones_like(nearest))
+        found[k], nearest = some[best], closer[best]
+    return x[found]
+
 # %% ../../nbs/08_probing/clusters.ipynb #9471b5e2
 def fit_units(
     features: np.ndarray,  # frames (n_frames, dim)
@@ -99,7 +121,7 @@ def fit_units(
     if len(features) < settings.n_units:
         raise ValueError(f"expected at least as many frames as units; got {len(features)} frames for {settings.n_units} units")
     model = MiniBatchKMeans(
-        settings.n_units, init="k-means++", n_init=settings.n_init, batch_size=settings.batch_size,
+        settings.n_units, init=_plus_plus, n_init=settings.n_init, batch_size=settings.batch_size,
         max_iter=settings.max_iter, random_state=seed, compute_labels=False,
     )  # fmt: skip
     with warnings.catch_warnings():

@@ -6,7 +6,7 @@
 __all__ = ['control_labels', 'ridge_predictions', 'ProbeResult', 'probe_accuracy']
 
 # %% ../../nbs/08_probing/probes.ipynb #2aca1904
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,17 +25,66 @@ def control_labels(
     return np.random.default_rng(seed).choice(classes, len(names), p=counts / counts.sum())[inverse]
 
 # %% ../../nbs/08_probing/probes.ipynb #a3995bca
-def _one_hot(codes: np.ndarray, n_classes: int) -> np.ndarray:
-    return (codes[:, None] == np.arange(n_classes)).astype(np.float32)
-
-
-def _sums(x: np.ndarray, y: np.ndarray) -> tuple:
-    return x.sum(0, dtype=np.float64), y.sum(0, dtype=np.float64), x.T @ x, x.T @ y
+def _centered(features: np.ndarray) -> np.ndarray:
+    "Features around 0, the largest 1, in float32."
+    x = np.asarray(features, np.float32)
+    x = (x - x.mean(0, dtype=np.float64)).astype(np.float32)
+    return np.divide(x, max(float(np.abs(x).max()), np.finfo(np.float32).tiny), out=x)
 
 
 def _scales(variances: np.ndarray) -> np.ndarray:
     "Standard deviations; those of features that do not vary are 1."
     return np.sqrt(np.where(variances > 1e-9 * max(variances.max(), 1e-300), variances, 1))
+
+
+def _fitted(x: np.ndarray, own: list[np.ndarray], ridge: float) -> Iterator[tuple]:
+    "For the rows of each fold, of all others: how many, their sums, their scales, and the factor of their products."
+    from scipy.linalg import cho_factor
+
+    sums = [(len(rows), x[rows].sum(0, dtype=np.float64), (x[rows].T @ x[rows]).astype(np.float64)) for rows in own]
+    n, s, gram = (sum(part) for part in zip(*sums, strict=True))
+    for rows, part in zip(own, sums, strict=True):
+        k, s_tr, g = (a - b for a, b in zip((n, s, gram), part, strict=True))
+        g -= np.outer(s_tr, s_tr / k)
+        scale = _scales(np.diag(g) / k)
+        g /= scale
+        g /= scale[:, None]
+        g[np.diag_indices_from(g)] += ridge * k
+        yield rows, k, s_tr, scale, cho_factor(g.T, overwrite_a=True)
+
+# %% ../../nbs/08_probing/probes.ipynb #6edfbda4
+def _columns(labels: Sequence[np.ndarray], sizes: Sequence[int]):
+    "Sets of classes as a sparse table (n, all classes of all sets) of ones."
+    from scipy.sparse import csr_array
+
+    at = np.stack(labels, axis=1) + np.cumsum([0, *sizes[:-1]])
+    ones, ends = np.ones(at.size, np.float32), np.arange(0, at.size + 1, at.shape[1])
+    return csr_array((ones, at.ravel(), ends), (len(at), sum(sizes)))
+
+# %% ../../nbs/08_probing/probes.ipynb #32dbc032
+def _by_weights(x: np.ndarray, y, own: list[np.ndarray], ridge: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    "Rows of each fold and their outputs (rows, columns): from weights."
+    from scipy.linalg import cho_solve
+
+    cross, counts = [(y[rows].T @ x[rows]).astype(np.float64) for rows in own], [y[rows].sum(0) for rows in own]
+    total = sum(cross)
+    for i, (rows, k, s, scale, factor) in enumerate(_fitted(x, own, ridge)):
+        mean = (sum(counts) - counts[i]) / k
+        c = total - cross[i]
+        c -= np.outer(mean, s)
+        w = cho_solve(factor, (c / scale).T, overwrite_b=True).astype(np.float32)
+        yield rows, ((x[rows] - s / k) / scale).astype(np.float32) @ w + mean.astype(np.float32)
+
+
+def _by_rows(x: np.ndarray, y, own: list[np.ndarray], ridge: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    "The same from the other end: how much each training row counts for each row."
+    from scipy.linalg import cho_solve
+
+    for i, (rows, k, s, scale, factor) in enumerate(_fitted(x, own, ridge)):
+        train = np.concatenate([*own[:i], *own[i + 1 :]])
+        b = cho_solve(factor, ((x[rows] - s / k) / scale).T, overwrite_b=True).T / scale
+        scores = y[train].T @ (x[train] @ b.T)
+        yield rows, (scores + np.outer(y[train].sum(0) / k, 1 - b @ s)).T
 
 # %% ../../nbs/08_probing/probes.ipynb #7c4c7af7
 def ridge_predictions(
@@ -45,32 +94,15 @@ def ridge_predictions(
     ridge: float = 0.01,  # penalty a training row
 ) -> list[np.ndarray]:  # (n,) predicted class of each set, by what was fitted to the other folds
     "Held-out predictions of linear classifiers."
-    from scipy.linalg import cho_factor, cho_solve
-
-    x, sizes = np.asarray(features, np.float32), [int(own.max()) + 1 for own in labels]
-    x = (x - x.mean(0, dtype=np.float64)).astype(np.float32)
-    x /= max(float(np.abs(x).max()), np.finfo(np.float32).tiny)
-    y = np.concatenate([_one_hot(own, size) for own, size in zip(labels, sizes, strict=True)], axis=1)
-    own = {f: np.flatnonzero(folds == f) for f in np.unique(folds)}
+    x, sizes = _centered(features), [int(own.max()) + 1 for own in labels]
+    y, own = _columns(labels, sizes), [np.flatnonzero(folds == f) for f in np.unique(folds)]
     if len(own) < 2:
         raise ValueError("expected rows of 2 or more folds, to fit on some and judge by others; got 1: add speakers")
-    sums = {f: (len(r), *(v.astype(np.float64) for v in _sums(x[r], y[r]))) for f, r in own.items()}
-    n, s, t, gram, cross = (sum(part) for part in zip(*sums.values(), strict=True))
+    size = len(x) / len(own)
+    score = _by_rows if size * (x.shape[1] + len(x)) < sum(sizes) * (x.shape[1] + size) else _by_weights
     found = [np.empty(len(x), int) for _ in sizes]
-    for f, rows in own.items():
-        k, s_tr, t_tr, g, c = (a - b for a, b in zip((n, s, t, gram, cross), sums[f], strict=True))
-        mean, mean_y = s_tr / k, t_tr / k
-        g = g - np.outer(s_tr, mean)
-        scale = _scales(np.diag(g) / k)
-        g = g / np.outer(scale, scale)
-        g[np.diag_indices_from(g)] += ridge * k
-        factor, z = cho_factor(g, overwrite_a=True), (x[rows] - mean) / scale
-        if len(rows) < y.shape[1]:  # the same product from the other end: fewer right-hand sides
-            score = (cho_solve(factor, z.T).T / scale) @ (c - np.outer(s_tr, mean_y)) + mean_y
-        else:
-            w = cho_solve(factor, (c - np.outer(s_tr, mean_y)) / scale[:, None])
-            score = z.astype(np.float32) @ w.astype(np.float32) + mean_y.astype(np.float32)
-        for out, part in zip(found, np.split(score, np.cumsum(sizes)[:-1], axis=1), strict=True):
+    for rows, scores in score(x, y, own, ridge):
+        for out, part in zip(found, np.split(scores, np.cumsum(sizes)[:-1], axis=1), strict=True):
             out[rows] = part.argmax(1)
     return found
 
@@ -102,7 +134,7 @@ def _share(values: np.ndarray, groups: Sequence[str], what: str, seed: int) -> E
     "The mean of rows, with groups resampled."
     names, group = np.unique(np.asarray(groups, str), return_inverse=True)
     total, count = np.bincount(group, values), np.bincount(group)
-    return bootstrap_interval(lambda w: w @ total / (w @ count), len(names), seed=seed, what=what)
+    return bootstrap_interval(lambda w: w @ total / (w @ count), len(names), seed=seed, what=what, many=True)
 
 
 def _balanced(codes: np.ndarray, right: np.ndarray, groups: Sequence[str], what: str, seed: int) -> Estimate:
@@ -112,11 +144,11 @@ def _balanced(codes: np.ndarray, right: np.ndarray, groups: Sequence[str], what:
     cell = group * size[1] + codes
     hits, count = (np.bincount(cell, w, size[0] * size[1]).reshape(size) for w in (right, np.ones(len(right))))
 
-    def value(w: np.ndarray) -> float:
+    def value(w: np.ndarray) -> np.ndarray:
         n = w @ count
-        return float(((w @ hits)[n > 0] / n[n > 0]).mean())
+        return (w @ hits / np.maximum(n, 1)).sum(1) / (n > 0).sum(1)
 
-    return bootstrap_interval(value, len(names), seed=seed, what=what)
+    return bootstrap_interval(value, len(names), seed=seed, what=what, many=True)
 
 # %% ../../nbs/08_probing/probes.ipynb #7ddb3d9b
 def _majority(codes: np.ndarray, folds: np.ndarray) -> float:

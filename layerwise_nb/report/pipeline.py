@@ -83,7 +83,7 @@ def check_choices(
 def _section(analysis: Analysis, record: dict, folder: Path) -> Section:
     facts = [{**figure, "files": [folder / file for file in figure["files"]]} for figure in record["figures"]]
     text = analysis.text + (" Its films are made last: load this page again in a while." if record.get("films_left") else "")
-    return Section(analysis.title, text, [Card(**f) for f in facts], record["problems"], analysis.name)
+    return Section(analysis.title, text, [Card(**f) for f in facts], record["problems"], analysis.name, record.get("notes", []))
 
 
 def _facts(study: Study) -> dict[str, str]:

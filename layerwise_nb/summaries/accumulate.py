@@ -22,6 +22,7 @@ from filelock import FileLock
 from ..audio.utterances import Utterance
 from ..core.arrays import read_version
 from ..core.files import recover_folder, replace_folder
+from ..core.scratch import Scratch
 from ..dynamics.statistics import TemporalStatistics
 from ..extraction.engine import RunStopped
 from ..features.catalogue import Feature, common_grid, pooled_catalogue
@@ -46,7 +47,7 @@ def _open_labels(labels: str | None, run: Mapping) -> Alignments | None:
 
 # %% ../../nbs/11_summaries/accumulate.ipynb #2b9fef29
 class CorpusAccumulator:
-    "Adds utterances to the summary of a corpus: in memory, and at every checkpoint in its features folder."
+    "Adds utterances to the summary of a corpus: beside it, and at every checkpoint in its features folder."
 
     def __init__(
         self,
@@ -90,11 +91,20 @@ class CorpusAccumulator:
         catalogue: Mapping[str, Feature],  # features of the model
         reservoir_size: int = 4000,  # frames in the sample
         labels: bool = False,  # the corpus is labeled
-    ) -> int:  # bytes: of a summary; memory and disk need up to twice that
+    ) -> int:  # bytes on the disk: of a summary
         "How large the sums and the samples are."
         moments = Moments.of(catalogue)
         distinct = {name: dim for name, dim in moments.layers.items() if name not in moments.same_as}
-        return moments.nbytes + 4 * reservoir_size * sum(distinct.values()) + labels * labeled_nbytes(distinct)
+        return moments.sums_nbytes + 4 * reservoir_size * sum(distinct.values()) + labels * labeled_nbytes(distinct)
+
+    @staticmethod
+    def memory(
+        catalogue: Mapping[str, Feature],  # features of the model
+        lanes: int = 1,  # utterances computed at a time
+    ) -> int:  # bytes
+        "Memory that adding takes: buffers, and what is worked on; the rest lies on the disk."
+        moments = Moments.of(catalogue)
+        return (lanes + 1) * (moments.nbytes - moments.sums_nbytes) + 2 * moments.largest_nbytes
 
     def _check_version(self) -> None:
         "Nothing is added to a summary of an older version: said before any work, not at the first checkpoint."
@@ -106,8 +116,9 @@ class CorpusAccumulator:
 
     def _start(self) -> None:
         "Forget what was gathered; what is in the folder is counted there."
-        moments = Moments.of(self.layers, identity=self.identity, device=str(self.device))
-        sample = Reservoir(moments.layers, *self._sample, moments.same_as, self.identity)
+        scratch = Scratch(self.folder.parent)  # on the disk that a checkpoint goes to
+        moments = Moments.of(self.layers, identity=self.identity, device=str(self.device), scratch=scratch)
+        sample = Reservoir(moments.layers, *self._sample, moments.same_as, self.identity, scratch)
         corpus = self._corpus.removesuffix("_sample1").replace("_", " ")
         self._summary, self._temporal = CorpusSummary(moments, sample, self._model, corpus, {}), self._statistics()
         self._summary.labeled = self._no_labels_yet(moments)
@@ -216,7 +227,7 @@ def _no_labels_yet(self: CorpusAccumulator, moments: Moments) -> LabeledSummary 
     if self._alignments is None:
         return None
     kind = {"seed": self._sample[1], "same_as": moments.same_as, "identity": self.identity}
-    found = LabeledSummary(moments.layers, self._grid, device=str(self.device), **kind)
+    found = LabeledSummary(moments.layers, self._grid, device=str(self.device), scratch_dir=self.folder.parent, **kind)
     found.labels.source, found.labels.aligner = str(self._alignments.source), self._alignments.aligner
     return found
 

@@ -17,6 +17,7 @@ from fastcore.basics import patch
 
 from ..core.arrays import read_arrays, write_arrays
 from ..core.checks import check_one_kind
+from ..core.scratch import Scratch, let_go, take_up
 from ..labels.phone_sets import phone_classes
 from ..probing.folds import N_FOLDS, fold_of
 from ..probing.targets import FoldSums
@@ -24,6 +25,7 @@ from ..probing.targets import FoldSums
 # %% ../../nbs/11_summaries/content_sums.ipynb #e4ee7b39
 _VERSION = 1  # of the file format
 _GROWING = ("P", "Y", "k")  # arrays with a row for each phone
+_LARGE = 10_000  # numbers that a sum has at least which takes no memory
 
 
 def _only_in_all(label: str) -> bool:
@@ -43,12 +45,13 @@ class ContentSums:
         targets: Mapping[str, int],  # name -> columns, of what was measured in the sound
         identity: Mapping[str, Any] | None = None,  # what makes sums comparable; JSON
         device: str = "numpy",  # where sums are kept: "numpy", or a torch device
+        scratch: Scratch | None = None,  # where large ones lie, unless on a GPU; None: in memory
     ):
         self.layers, self.targets, self.identity = dict(layers), dict(targets), dict(identity or {})
         self.phones: list[str] = []  # as they were read; rows of what grows
         self.voices: list[str] = []  # known speakers, at most two of them
         self._parts: dict[tuple[str, int, int], dict[str, Any]] = {}  # who, fold, what is defined -> sums
-        self._lock, self._device, self._xp = threading.Lock(), device, np
+        self._lock, self._device, self._scratch, self._xp = threading.Lock(), device, scratch or Scratch(), np
         if device != "numpy":
             import torch
 
@@ -76,35 +79,43 @@ def _array(self: ContentSums, x: Any) -> Any:
 
 
 @patch
-def _products(self: ContentSums, frames: Mapping[str, Any], y: np.ndarray, codes: np.ndarray, n_phones: int) -> Iterator[tuple]:
-    "Name and value of each sum, of some frames."
-    t, one = self._array(y), self._array(codes[:, None] == np.arange(n_phones))
-    yield from (("n", float(len(y))), ("t", t.sum(0)), ("T", t.T @ t), ("Y", one.T @ t), ("k", one.sum(0)))
-    for name, dim in self.layers.items():
-        x, upper = frames[name], self._xp.triu_indices(*(dim, dim) if self._xp is not np else (dim,))
-        gram = x.T @ x
-        yield from ((f"s {name}", x.sum(0)), (f"G {name}", gram[upper[0], upper[1]]), (f"C {name}", x.T @ t),
-                    (f"P {name}", one.T @ x))  # fmt: skip
+def _zeros(self: ContentSums, shape: tuple[int, ...]) -> Any:
+    "Room for a sum."
+    if self._xp is np or self._device == "cpu":
+        array = self._scratch.zeros(shape) if np.prod(shape) > _LARGE else np.zeros(shape)
+        return array if self._xp is np else self._xp.from_numpy(array)
+    return self._xp.zeros(shape, dtype=self._xp.float64, device=self._device)
+
+# %% ../../nbs/11_summaries/content_sums.ipynb #c29c754e
+@patch
+def _products(self: ContentSums, layer: str, x: Any, t: Any, one: Any) -> Iterator[tuple[str, Any]]:
+    "Name and value of each sum of a layer, of some frames."
+    dim = self.layers[layer]
+    upper, gram = self._xp.triu_indices(*(dim, dim) if self._xp is not np else (dim,)), x.T @ x
+    yield from ((f"s {layer}", x.sum(0)), (f"G {layer}", gram[upper[0], upper[1]]), (f"C {layer}", x.T @ t),
+                (f"P {layer}", one.T @ x))  # fmt: skip
 
 # %% ../../nbs/11_summaries/content_sums.ipynb #2b9dc61a
-def _grown(array: Any, n: int) -> Any:
+def _grown(array: np.ndarray, n: int) -> np.ndarray:
     "An array with zeros below, up to n rows."
-    if len(array) == n:
-        return array
-    if isinstance(array, np.ndarray):
-        return np.concatenate([array, np.zeros((n - len(array), *array.shape[1:]))])
-    return array.new_zeros((n, *array.shape[1:])).index_copy_(0, array.new_tensor(range(len(array))).long(), array)
+    return array if len(array) == n else np.concatenate([array, np.zeros((n - len(array), *array.shape[1:]))])
 
 
 @patch
 def _add(self: ContentSums, key: tuple[str, int, int], name: str, value: Any) -> None:
-    "Add to one sum."
+    "Add to one sum; one with a row for each phone grows."
     part = self._parts.setdefault(key, {})
-    if name.split()[0] in _GROWING:
-        n = max(len(value), len(part.get(name, ())))
-        value = _grown(value, n)
-        part[name] = _grown(part[name], n) if name in part else 0
-    part[name] = part.get(name, 0) + value
+    if name == "n":
+        part["n"] = part.get("n", 0) + value
+        return
+    before = part.get(name)
+    if before is None or len(before) < len(value):
+        part[name] = self._zeros(tuple(value.shape))
+        if before is not None:
+            part[name][: len(before)] = before
+    take_up(part[name])
+    part[name][: len(value)] += value
+    let_go(part[name])
 
 # %% ../../nbs/11_summaries/content_sums.ipynb #bb223951
 @patch
@@ -159,6 +170,23 @@ def _defined(self: ContentSums, y: np.ndarray, labels: Sequence[str] | None) -> 
     odd = np.array([_only_in_all(name) for name in names.tolist()], int)
     return places[inverse], there + (1 << k) + (odd[inverse] << (k + 1))
 
+# %% ../../nbs/11_summaries/content_sums.ipynb #672af787
+@patch
+def _sums(
+    self: ContentSums, frames: Mapping[str, Any], y: np.ndarray, rows: np.ndarray, codes: np.ndarray, there: np.ndarray
+) -> Iterator[tuple[int, str, Any]]:
+    "What is defined, name and value of each sum of an utterance."
+    own, made = {int(p): np.flatnonzero(there == p) for p in np.unique(there)}, {}
+    for p, some in own.items():
+        t, one = self._array(np.nan_to_num(y[some])), self._array(codes[some][:, None] == np.arange(len(self.phones)))
+        alone = {"n": float(len(some)), "t": t.sum(0), "T": t.T @ t, "Y": one.T @ t, "k": one.sum(0)}
+        made[p] = t, one
+        yield from ((p, *sum_) for sum_ in alone.items())
+    for layer in self.layers:  # one at a time: in float64 all of them would take more than the features
+        x = self._array(frames[layer])[rows]
+        for p, some in own.items():
+            yield from ((p, *sum_) for sum_ in self._products(layer, x[some], *made[p]))
+
 # %% ../../nbs/11_summaries/content_sums.ipynb #24368781
 @patch
 def update(
@@ -175,12 +203,9 @@ def update(
         return
     y = np.concatenate([np.asarray(targets[name], np.float64)[rows] for name in self.targets], axis=1)
     codes, there = self._defined(y, labels)
-    x, n_phones = {name: self._array(frames[name])[rows] for name in self.layers}, len(self.phones)
-    for pattern in np.unique(there):
-        own = np.flatnonzero(there == pattern)
-        for name, value in self._products({n: a[own] for n, a in x.items()}, np.nan_to_num(y[own]), codes[own], n_phones):
-            with self._lock:
-                self._add((*self._fold(utterance, speaker), int(pattern)), name, value)
+    for pattern, name, value in self._sums({n: frames[n] for n in self.layers}, y, rows, codes, there):
+        with self._lock:
+            self._add((*self._fold(utterance, speaker), pattern), name, value)
 
 # %% ../../nbs/11_summaries/content_sums.ipynb #8d0d40cf
 @dataclass(frozen=True, eq=False)
@@ -273,12 +298,15 @@ def merge(
         places = [self.phones.index(name) for name in other.phones]
         for key, part in other._as_of(voices):
             for name, value in part.items():
-                value = value if name == "n" else _numpy(value)
+                if name == "n":
+                    self._add(key, name, value)
+                    continue
+                array = _numpy(value)
                 if name.split()[0] in _GROWING:
-                    grown = np.zeros((len(self.phones), *value.shape[1:]))
-                    grown[places[: len(value)]] = value
-                    value = grown
-                self._add(key, name, value if name == "n" else self._array(value))
+                    array = np.zeros((len(self.phones), *value.shape[1:]))
+                    array[places[: len(value)]] = _numpy(value)
+                self._add(key, name, self._array(array))
+                let_go(value)
 
 # %% ../../nbs/11_summaries/content_sums.ipynb #88378ecb
 @patch
@@ -288,14 +316,18 @@ def save(
 ) -> None:
     "Write the sums: all of them under the final name, or nothing."
     keys, order = sorted(self._parts), np.argsort(np.array(self.phones, dtype=str), kind="stable")
-    arrays = {}
-    for i, key in enumerate(keys):
-        for name, value in sorted(self._parts[key].items()):
-            value = np.array(value) if name == "n" else _numpy(value)
-            arrays[f"{i} {name}"] = _grown(value, len(self.phones))[order] if name.split()[0] in _GROWING else value
+
+    def arrays() -> Iterator[tuple[str, np.ndarray]]:
+        for i, key in enumerate(keys):
+            for name, value in sorted(self._parts[key].items()):
+                array = np.array(value) if name == "n" else _numpy(value)
+                yield f"{i} {name}", _grown(array, len(self.phones))[order] if name.split()[0] in _GROWING else array
+                if name != "n":
+                    let_go(value)
+
     facts = {"layers": list(self.layers.items()), "targets": list(self.targets.items()), "identity": self.identity}
     facts |= {"phones": sorted(self.phones), "voices": self.voices, "parts": keys}
-    write_arrays(path, "content sums", _VERSION, arrays, facts)
+    write_arrays(path, "content sums", _VERSION, arrays(), facts)
 
 # %% ../../nbs/11_summaries/content_sums.ipynb #a30f8da9
 @patch(cls_method=True)
@@ -303,10 +335,11 @@ def load(
     cls: ContentSums,
     path: str | Path,  # a file that `save` made
     device: str = "numpy",  # where sums are kept: "numpy", or a torch device
+    scratch: Scratch | None = None,  # where large ones lie, unless on a GPU; None: in memory
 ) -> ContentSums:
     "Read sums, checked; a `DamagedFileError` if the file is not what was written."
-    arrays, header = read_arrays(path, "content sums", _VERSION)
-    found = cls(dict(header["layers"]), dict(header["targets"]), header["identity"], device)
+    arrays, header = read_arrays(path, "content sums", _VERSION, scratch=scratch)
+    found = cls(dict(header["layers"]), dict(header["targets"]), header["identity"], device, scratch)
     found.phones, found.voices = header["phones"], header["voices"]
     for name, array in arrays.items():
         number, name = name.split(" ", 1)

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from fastcore.basics import patch
 
-from ..core.arrays import read_arrays, write_arrays
+from ..core.arrays import Rows, read_arrays, write_arrays
+from ..core.scratch import Scratch, in_turn, let_go
 from ..measures.moments import check_same_kind
 from .reservoir import frame_priorities
 
@@ -92,9 +93,10 @@ class LabeledFrames:
         seed: int = 0,  # another seed, another sample
         same_as: Mapping[str, str] | None = None,  # copy -> its original: not kept twice
         identity: Mapping[str, Any] | None = None,  # what makes frames comparable; JSON
+        scratch: Scratch | None = None,  # where frames lie; None: in memory
     ):
         self.layers, self.same_as, self.identity = dict(layers), dict(same_as or {}), dict(identity or {})
-        self.n_frames, self.seed = n_frames, seed
+        self.n_frames, self.seed, self._scratch = n_frames, seed, scratch or Scratch()
         self._dims = {name: dim for name, dim in self.layers.items() if name not in self.same_as}
         self._kept: dict[str, _Kept] = {}
 
@@ -114,7 +116,7 @@ def _counts(self: LabeledFrames) -> dict[str, int]:
     speakers = {name: kept.speaker for name, kept in held.items()}
     return choose_counts({name: kept.n for name, kept in held.items()}, speakers, self.n_frames, self.seed)
 
-
+# %% ../../nbs/11_summaries/labeled_frames.ipynb #19778634
 @patch
 def _prune(self: LabeledFrames) -> None:
     "Drop what the sample does not hold."
@@ -124,8 +126,13 @@ def _prune(self: LabeledFrames) -> None:
             del self._kept[name]
         elif counts[name] < len(kept.positions):
             positions = first_rows(kept.positions, counts[name], name, self.seed)
-            kept.rows = kept.rows[np.isin(kept.positions, positions)]
+            before, kept.rows = kept.rows, self._scratch.keep(kept.rows[np.isin(kept.positions, positions)])
             kept.positions = positions
+            let_go(before)
+    if self._scratch.is_worn(kept.rows for kept in self._kept.values()):
+        self._scratch = Scratch(self._scratch.folder)
+        for kept in self._kept.values():
+            kept.rows = self._scratch.keep(kept.rows)
 
 # %% ../../nbs/11_summaries/labeled_frames.ipynb #85161e5f
 @patch
@@ -145,7 +152,8 @@ def update(
     self._kept[utterance] = kept = _Kept(speaker, has_phones, len(rows), rows, np.empty((0, 0)))
     if n := self._counts().get(utterance):
         kept.positions = first_rows(rows, n, utterance, self.seed)
-        kept.rows = np.concatenate([np.asarray(frames[name][kept.positions], np.float32) for name in self._dims], axis=1)
+        rows = [np.asarray(frames[name][kept.positions], np.float32) for name in self._dims]
+        kept.rows = self._scratch.keep(np.concatenate(rows, axis=1))
     else:
         del self._kept[utterance]
     self._prune()
@@ -195,8 +203,8 @@ def save(
     held, width = [self._kept[name] for name in names], sum(self._dims.values())
     facts = {"utterances": names, "speakers": [k.speaker for k in held], "phones": [k.has_phones for k in held],
              "n": [k.n for k in held], "sizes": [len(k.positions) for k in held]}  # fmt: skip
-    arrays = {"positions": np.concatenate([np.empty(0, np.int64), *(k.positions for k in held)]),
-              "rows": np.concatenate([np.empty((0, width), np.float32), *(k.rows for k in held)])}  # fmt: skip
+    positions = np.concatenate([np.empty(0, np.int64), *(k.positions for k in held)])
+    arrays = {"positions": positions, "rows": Rows((len(positions), width), np.float32, in_turn(k.rows for k in held))}
     header = {"layers": list(self.layers.items()), "same_as": self.same_as, "identity": self.identity}
     write_arrays(path, "labeled frames", _VERSION, arrays, {**header, **facts, "size": self.n_frames, "seed": self.seed})
 
@@ -205,10 +213,11 @@ def save(
 def load(
     cls: LabeledFrames,
     path: str | Path,  # a file that `save` made
+    scratch: Scratch | None = None,  # where frames lie; None: in memory
 ) -> LabeledFrames:
     "Read a sample, checked; a `DamagedFileError` if the file is not what was written."
-    arrays, header = read_arrays(path, "labeled frames", _VERSION)
-    found = cls(dict(header["layers"]), header["size"], header["seed"], header["same_as"], header["identity"])
+    arrays, header = read_arrays(path, "labeled frames", _VERSION, scratch=scratch)
+    found = cls(dict(header["layers"]), header["size"], header["seed"], header["same_as"], header["identity"], scratch)
     stops = np.cumsum([0, *header["sizes"]])
     columns = (header[name] for name in ("utterances", "speakers", "phones", "n"))
     for name, who, phones, n, start, stop in zip(*columns, stops, stops[1:], strict=False):

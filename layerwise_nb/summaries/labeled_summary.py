@@ -15,6 +15,7 @@ import numpy as np
 from fastcore.basics import patch
 
 from ..audio.acoustics import ACOUSTICS, BASELINES, acoustics
+from ..core.scratch import Scratch
 from ..corpus.labels import TIERS, CorpusLabels
 from ..features.catalogue import Feature
 from .content_sums import ContentSums, content_sums_nbytes
@@ -39,14 +40,15 @@ class LabeledSummary:
         identity: Mapping[str, Any] | None = None,  # what makes frames comparable; JSON
         seed: int = 0,  # of the samples
         device: str = "numpy",  # where sums are kept: "numpy", or a torch device
+        scratch_dir: str | Path | None = None,  # folder for what is large and not in use; None: in memory
     ):
         same_as, self.grid = dict(same_as or {}), grid
         kind = {"same_as": same_as, "identity": identity}
         self.labels = CorpusLabels(grid.sample_rate, "all")
-        self.segments = SegmentReservoir({**layers, **_ROWS}, seed=seed, **kind)
-        self.frames = LabeledFrames({**layers, **_ROWS, **_SOUND}, seed=seed, **kind)
+        self.segments = SegmentReservoir({**layers, **_ROWS}, seed=seed, scratch=Scratch(scratch_dir), **kind)
+        self.frames = LabeledFrames({**layers, **_ROWS, **_SOUND}, seed=seed, scratch=Scratch(scratch_dir), **kind)
         distinct = {name: dim for name, dim in layers.items() if name not in same_as}
-        self.sums = ContentSums({**distinct, **_ROWS}, {**ACOUSTICS, "position": 1}, identity, device)
+        self.sums = ContentSums({**distinct, **_ROWS}, {**ACOUSTICS, "position": 1}, identity, device, Scratch(scratch_dir))
         self.lock = threading.Lock()  # of the labels and the samples
 
 # %% ../../nbs/11_summaries/labeled_summary.ipynb #60b0e3fb
@@ -126,11 +128,13 @@ def load(
     cls: LabeledSummary,
     folder: str | Path,  # that `save` wrote into
     grid: Feature,  # whose frames are labeled
+    scratch_dir: str | Path | None = None,  # folder for what is large and not in use; None: in memory
 ) -> LabeledSummary | None:  # None: no utterance had labels
     "Read the four files, checked."
     if not cls.check(folder):
         return None
     found = cls({}, grid)
     for name, kind in _FILES.items():
-        setattr(found, name, kind.load(Path(folder, _NAMES[name])))
+        scratch = {} if name == "labels" else {"scratch": Scratch(scratch_dir)}
+        setattr(found, name, kind.load(Path(folder, _NAMES[name]), **scratch))
     return found

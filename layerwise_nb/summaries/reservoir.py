@@ -7,7 +7,7 @@ __all__ = ['frame_priorities', 'Reservoir']
 
 # %% ../../nbs/11_summaries/reservoir.ipynb #f65f9b7b
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from fastcore.basics import patch
 
 from ..core.arrays import read_arrays, write_arrays
+from ..core.scratch import Scratch, let_go
 from ..measures.moments import check_same_kind
 
 # %% ../../nbs/11_summaries/reservoir.ipynb #83705f49
@@ -44,12 +45,14 @@ class Reservoir:
         seed: int = 0,  # another seed, another sample
         same_as: Mapping[str, str] | None = None,  # copy -> its original: not kept twice
         identity: Mapping[str, Any] | None = None,  # what makes frames comparable (model, weights, grid); JSON
+        scratch: Scratch | None = None,  # where frames lie; None: in memory
     ):
         if size < 1:
             raise ValueError(f"expected a size of one frame or more; got {size}")
         self.layers, self.same_as, self.identity = dict(layers), dict(same_as or {}), dict(identity or {})
-        self.size, self.seed = size, seed
-        self._rows = {n: np.empty((size, d), np.float32) for n, d in self.layers.items() if n not in self.same_as}
+        self.size, self.seed, self._scratch = size, seed, scratch or Scratch()
+        zeros = self._scratch.zeros
+        self._rows = {n: zeros((size, d), np.float32) for n, d in self.layers.items() if n not in self.same_as}
         if not self._rows:
             raise ValueError("expected at least one layer that is not a copy of another; got none")
         self.n = 0  # frames in the sample so far
@@ -81,6 +84,7 @@ def _insert(
         mine[places] = theirs[new]
     for name, mine in self._rows.items():
         mine[places] = rows[name][new]
+        let_go(mine, rows[name])
     self.n, self._sorted = min(size, len(both)), False
 
 # %% ../../nbs/11_summaries/reservoir.ipynb #779e7827
@@ -119,6 +123,7 @@ def _sort(self: Reservoir) -> None:
     order = np.lexsort((self._positions[:n], self._utterances[:n].astype(str)))
     for array in (self._priorities, self._positions, self._utterances, self._speakers, *self._rows.values()):
         array[:n] = array[:n][order]
+        let_go(array)
     self._sorted = True
 
 
@@ -188,21 +193,28 @@ def save(
     path: str | Path,  # the final name, `*.npz`
 ) -> None:
     "Write the sample: all of it under its final name, or nothing."
-    arrays = {"utterances": self.utterances, "speakers": self.speakers, "positions": self.positions}
-    arrays.update((f"frames_{i}", self.frames[name]) for i, name in enumerate(self._rows))
+    small = {"utterances": self.utterances, "speakers": self.speakers, "positions": self.positions}
+
+    def arrays() -> Iterator[tuple[str, np.ndarray]]:
+        yield from small.items()
+        for i, name in enumerate(self._rows):
+            yield f"frames_{i}", self.frames[name]
+            let_go(self._rows[name])
+
     header = {"layers": list(self.layers.items()), "same_as": self.same_as, "identity": self.identity}
-    write_arrays(path, "samples", _VERSION, arrays, {**header, "size": self.size, "seed": self.seed})
+    write_arrays(path, "samples", _VERSION, arrays(), {**header, "size": self.size, "seed": self.seed})
 
 # %% ../../nbs/11_summaries/reservoir.ipynb #9b856b04
 @patch(cls_method=True)
 def load(
     cls: Reservoir,
     path: str | Path,  # a file that `save` made
+    scratch: Scratch | None = None,  # where frames lie; None: in memory
 ) -> Reservoir:
     "Read a sample, checked; a `DamagedFileError` if the file is not what was written."
-    arrays, header = read_arrays(path, "samples", _VERSION)
+    arrays, header = read_arrays(path, "samples", _VERSION, scratch=scratch)
     layers, names = dict(header["layers"]), arrays["utterances"]
-    reservoir = cls(layers, header["size"], header["seed"], header["same_as"], header["identity"])
+    reservoir = cls(layers, header["size"], header["seed"], header["same_as"], header["identity"], scratch)
     priorities = np.empty(len(names), np.uint64)
     for name in np.unique(names):
         of_it = names == name

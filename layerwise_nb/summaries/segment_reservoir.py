@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from fastcore.basics import patch
 
-from ..core.arrays import read_arrays, write_arrays
+from ..core.arrays import Rows, read_arrays, write_arrays
+from ..core.scratch import Scratch, in_turn
 from ..corpus.labels import TIERS
 from ..corpus.segments import Segments
 from ..measures.moments import check_same_kind
@@ -54,9 +55,11 @@ class SegmentReservoir:
         seed: int = 0,  # another seed, another sample
         same_as: Mapping[str, str] | None = None,  # copy -> its original: not kept twice
         identity: Mapping[str, Any] | None = None,  # what makes frames comparable; JSON
+        scratch: Scratch | None = None,  # where frames lie; None: in memory
     ):
         self.layers, self.same_as, self.identity = dict(layers), dict(same_as or {}), dict(identity or {})
-        self.seed, self.limits = seed, {"phones": (per_phone, max_phones), "words": (per_word, max_words)}
+        self._scratch, self.seed = scratch or Scratch(), seed
+        self.limits = {"phones": (per_phone, max_phones), "words": (per_word, max_words)}
         self._dims = {name: dim for name, dim in self.layers.items() if name not in self.same_as}
         self._kept: dict[str, dict[tuple, tuple]] = {
             tier: {} for tier in TIERS
@@ -87,6 +90,12 @@ def _prune(self: SegmentReservoir, tier: str) -> None:
     cells = {key: (f["labels"], f["speakers"]) if tier == "phones" else f["labels"] for key, f in facts.items()}
     keep = choose_keys(cells, *self.limits[tier], whole_cells=tier == "words", seed=self.seed)
     self._kept[tier] = {key: held for key, held in self._kept[tier].items() if key in keep}
+    held = [held[1] for own in self._kept.values() for held in own.values() if held[1] is not None]
+    if self._scratch.is_worn(held):
+        self._scratch = Scratch(self._scratch.folder)
+        for own in self._kept.values():
+            kept = {key: (facts, rows) for key, (facts, rows) in own.items() if rows is not None}
+            own.update({key: (facts, self._scratch.keep(rows)) for key, (facts, rows) in kept.items()})
 
 # %% ../../nbs/11_summaries/segment_reservoir.ipynb #dd3cd4b2
 @patch
@@ -113,7 +122,7 @@ def update(
         if key in self._kept[tier]:
             span = slice(facts["starts"], facts["stops"])
             rows = np.concatenate([np.asarray(frames[name][span], np.float32) for name in self._dims], axis=1)
-            self._kept[tier][key] = (facts, as_half(rows))
+            self._kept[tier][key] = (facts, self._scratch.keep(as_half(rows)))
 
 # %% ../../nbs/11_summaries/segment_reservoir.ipynb #e919d772
 @patch
@@ -181,7 +190,8 @@ def save(
             kind = np.int64 if name in ("starts", "stops") else np.float64 if name.endswith("_s") else str
             arrays[f"{tier}_{name}"] = np.array([facts[name] for facts, _ in held], dtype=kind)
         width = sum(self._dims.values())
-        arrays[f"{tier}_frames"] = np.concatenate([np.empty((0, width), np.float16), *(rows for _, rows in held)])
+        size = sum(len(rows) for _, rows in held)
+        arrays[f"{tier}_frames"] = Rows((size, width), np.float16, in_turn(rows for _, rows in held))
     header = {"layers": list(self.layers.items()), "same_as": self.same_as, "identity": self.identity, "seed": self.seed}
     write_arrays(path, "segments", _VERSION, arrays, {**header, "limits": self.limits})
 
@@ -190,12 +200,13 @@ def save(
 def load(
     cls: SegmentReservoir,
     path: str | Path,  # a file that `save` made
+    scratch: Scratch | None = None,  # where frames lie; None: in memory
 ) -> SegmentReservoir:
     "Read a sample, checked; a `DamagedFileError` if the file is not what was written."
-    arrays, header = read_arrays(path, "segments", _VERSION)
+    arrays, header = read_arrays(path, "segments", _VERSION, scratch=scratch)
     (per_phone, max_phones), (per_word, max_words) = (header["limits"][tier] for tier in TIERS)
     limits = (per_phone, per_word, max_phones, max_words)
-    found = cls(dict(header["layers"]), *limits, header["seed"], header["same_as"], header["identity"])
+    found = cls(dict(header["layers"]), *limits, header["seed"], header["same_as"], header["identity"], scratch)
     for tier in TIERS:
         columns = [arrays[f"{tier}_{name}"].tolist() for name in _FACTS]
         row = 0

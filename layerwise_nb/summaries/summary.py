@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 
 from ..core.files import DamagedFileError, write_text
 from ..core.notes import Note
+from ..core.scratch import Scratch
 from ..corpus.aligned import AlignedCorpus, UtteranceFrames, context_line
 from ..features.catalogue import Feature
 from ..features.run_folder import StoreError
@@ -231,15 +232,17 @@ def load(
 
 # %% ../../nbs/11_summaries/summary.ipynb #d2763397
 @patch(cls_method=True)
-def _of_folder(cls: CorpusSummary, folder: Path, moments: Moments, grid: Feature | None) -> CorpusSummary:
+def _of_folder(
+    cls: CorpusSummary, folder: Path, moments: Moments, grid: Feature | None, scratch_dir: Path | None = None
+) -> CorpusSummary:
     "The summary in a folder whose moments are read."
-    sample = Reservoir.load(folder / "reservoir.npz")
+    sample = Reservoir.load(folder / "reservoir.npz", Scratch(scratch_dir))
     try:
         facts = dict(json.loads((folder / "summary.json").read_text(encoding="utf-8")))
         n = facts.pop("n")
         if (n, moments.layers, moments.identity) != (moments.n, sample.layers, sample.identity):
             raise ValueError("its files are of different corpora, models or layers")
-        return cls(moments, sample, **facts, labeled=LabeledSummary.load(folder, grid) if grid else None)
+        return cls(moments, sample, **facts, labeled=LabeledSummary.load(folder, grid, scratch_dir) if grid else None)
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedFileError(f"{folder} is not a whole summary ({error}): compute it again") from error
 
@@ -256,7 +259,7 @@ def save_with(
     folder.mkdir(parents=True, exist_ok=True)
     opened, file = Moments._open(before / "moments.npz")
     with file:
-        total = CorpusSummary._of_folder(before, opened, grid)
+        total = CorpusSummary._of_folder(before, opened, grid, folder.parent)
     total._merge_all_but_moments(self)
     self.moments.save_with(before / "moments.npz", folder / "moments.npz")
     total._save_all_but_moments(folder, total.n + self.n)

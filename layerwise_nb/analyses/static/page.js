@@ -17,6 +17,16 @@ function widthOf(figure, room) {
   return Math.min(Math.max(room, LEAST, ofCells(figure) ? l + r + LEAST_SCALE * (width - l - r) : 0), width)
 }
 
+// Names above columns that would meet in this room: every second one goes higher. Returns the height this takes.
+function raise(layout, room) {
+  const [first, last] = layout.xaxis?.range ?? [], names = (layout.annotations ?? []).filter(a => a.xref === 'x' && a.yref === 'y domain')
+  if (last === undefined || names.length < 2) return 0
+  const ends = names.map(a => [room * (a.x - first) / (last - first), 3.6 * a.text.length])
+  const meet = ends.some(([x, half], i) => i && x - half < ends[i - 1][0] + ends[i - 1][1])
+  if (meet) names.forEach((a, i) => { if (i % 2) a.yshift += 14 })
+  return meet ? 14 : 0
+}
+
 // The heading stands in the page; what was drawn for a wide figure is fitted into the room there is.
 function fit(figure, room) {
   const layout = structuredClone(figure.layout), data = figure.data
@@ -24,7 +34,9 @@ function fit(figure, room) {
   const width = widthOf(figure, room), cells = ofCells(figure)
   const scale = (width - l - r) / (layout.width - l - r), top = Math.min(t, cells || layout.annotations?.length ? 40 : 24)
   layout.height = (layout.height - t - b) * (cells ? scale : 1) + top + b
-  Object.assign(layout, ground(), { width, title: undefined, margin: { ...layout.margin, t: top } })
+  const raised = raise(layout, width - l - r)
+  layout.height += raised
+  Object.assign(layout, ground(), { width, title: undefined, margin: { ...layout.margin, t: top + raised } })
   for (const shape of layout.shapes ?? []) if (shape.line?.color === 'white') shape.line.color = color('--card')
   const traces = data.map(d => {
     const copy = { ...d }
