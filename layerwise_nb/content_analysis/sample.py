@@ -9,7 +9,7 @@ __all__ = ['EFFORTS', 'GROUPS', 'Effort', 'choose_segments', 'ContentSample', 'F
 # %% ../../nbs/15_content_analysis/sample.ipynb #8b03f71c
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -294,6 +294,7 @@ class LayerFrames:
     frames: np.ndarray  # (n, dim) of the sample
     phones: list[np.ndarray]  # frames of each phone segment
     words: np.ndarray  # (n_words, dim), the mean frame of each word
+    made: dict = field(default_factory=dict, repr=False)  # what several measures share, made once
 
 # %% ../../nbs/15_content_analysis/sample.ipynb #3e2e2856
 def _rows_of(segments: Segments) -> dict[str, np.ndarray]:
