@@ -94,7 +94,7 @@ def _prepare(study: Study, settings: Mapping[str, Any]) -> _Content:
     wanted, baselines, more = targets_of(source, sample, names, path, study.team)
     nulls = effort.n_nulls if settings["nulls"] is None else settings["nulls"]
     shared = Shared(sample, wanted, names, nulls, seed)
-    return _Content(source, shared, labels, baselines, [*notes, *more], asdict(effort))
+    return _Content(source, shared, labels, baselines, [*notes, *more], asdict(replace(effort, n_nulls=nulls)))
 
 # %% ../../nbs/15_content_analysis/analyze.ipynb #38491c8b
 def _measure(study: Study, job: _Content, settings: Mapping[str, Any]) -> tuple[list, list, list]:
