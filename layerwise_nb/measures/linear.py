@@ -111,14 +111,9 @@ def _whitened(pair: CenteredPair, regularization: float = 0.0, variance: float |
     return w_x.T @ pair.scatter @ w_y
 
 
-def _error_of_squares(pair: CenteredPair, whitened: np.ndarray) -> float:
+def _error_of_squares(pair: CenteredPair) -> float:
     "What rounding of the sums may have added to the mean of the squared correlations."
-    x, y, squares = pair.x, pair.y, whitened**2
-    if not (x.entry_error or y.entry_error):
-        return 0.0
-    own = x.entry_error * (squares.sum(axis=1) / x.white[1]).sum() + y.entry_error * (squares.sum(axis=0) / y.white[1]).sum()
-    both = 2 * max(x.entry_error, y.entry_error) * np.sqrt((squares / np.outer(x.white[1], y.white[1])).sum())
-    return _CAUTION * float(own + both) / min(whitened.shape)
+    return _CAUTION * pair.squares_error / min(pair.whitened.shape)
 
 # %% ../../nbs/07_measures/linear.ipynb #1de587bf
 def _cca(pair: CenteredPair, regularization: float = 0.0, variance: float | None = None) -> tuple[np.ndarray, float]:
@@ -129,7 +124,7 @@ def _cca(pair: CenteredPair, regularization: float = 0.0, variance: float | None
 
 def _cca_error(pair: CenteredPair) -> float:
     "What rounding may have added to a canonical correlation without regularization."
-    return _checked_error(0, _error_of_squares(pair, pair.whitened), pair, "CCA")[1]
+    return _checked_error(0, _error_of_squares(pair), pair, "CCA")[1]
 
 # %% ../../nbs/07_measures/linear.ipynb #7a0383dc
 _MUCH = 0.15  # to reach by chance alone
@@ -179,7 +174,7 @@ def _mean_cca(pair: CenteredPair, regularization: float = 0.0) -> tuple[float, f
 
 def _mean_squared_cca(pair: CenteredPair, regularization: float = 0.0) -> tuple[float, float]:
     whitened = _whitened(pair, regularization)
-    error = 0.0 if regularization else _error_of_squares(pair, whitened)
+    error = 0.0 if regularization else _error_of_squares(pair)
     value = float(min(np.vdot(whitened, whitened) / min(whitened.shape), 1))
     return _checked_error(value, error, pair, "CCA")
 
@@ -225,7 +220,7 @@ def _pwcca(pair: CenteredPair, regularization: float = 0.0) -> tuple[float, floa
     else:
         on_features = (x.scatter if x.frames is None else x.frames.T) @ x.white[0]  # of each direction, (d_x, k)
     weights = np.abs(on_features @ u).sum(axis=0)
-    error = 0.0 if regularization else _error_of_squares(pair, whitened)
+    error = 0.0 if regularization else _error_of_squares(pair)
     return _checked_error(float(np.average(np.minimum(correlations, 1), weights=weights)), error, pair, "PWCCA")
 
 # %% ../../nbs/07_measures/linear.ipynb #e2af3dde

@@ -221,6 +221,17 @@ class CenteredPair:
         return self.x.white[0].T @ (self.y.white[0] if self.sums is None else self.sums @ self.y.white[0])
 
     @cached_property
+    def squares_error(self) -> float:
+        "What rounding of the sums may have added to the sum of the squared canonical correlations."
+        x, y, squares = self.x, self.y, self.whitened**2
+        if not (x.entry_error or y.entry_error):
+            return 0.0
+        own = x.entry_error * (squares.sum(axis=1) / x.white[1]).sum() + y.entry_error * (squares.sum(axis=0) / y.white[1]).sum()
+        variances = np.outer(x.white[1], y.white[1])
+        both = np.sqrt(np.divide(squares, variances, out=variances).sum())
+        return float(own + 2 * max(x.entry_error, y.entry_error) * both)
+
+    @cached_property
     def product(self) -> Product:
         "What CKA asks of them."
         square, totals, n = float(np.vdot(self.scatter, self.scatter)), self.x.trace * self.y.trace, self.x.n
@@ -250,7 +261,9 @@ def _center(n: int, p, r, gram, q_p, q_r, fourth, R_pr, R_rp) -> tuple[np.ndarra
     "S and Q around the true means p, r."
     gram, pp, rr = np.asarray(gram, np.float64), p @ p, r @ r
     fourth = fourth - 2 * (R_pr @ r + R_rp @ p) + rr * q_p + pp * q_r + 4 * p @ gram @ r - 3 * n * pp * rr
-    return gram - n * np.outer(p, r), float(fourth)
+    means = np.outer(p, r)
+    means *= n
+    return np.subtract(gram, means, out=means), float(fourth)
 
 
 def _layer_of_moments(name: str, n: int, mean, gram, q, fourth, R, rounded, rounding: float) -> CenteredLayer:
