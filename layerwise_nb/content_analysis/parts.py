@@ -108,19 +108,26 @@ def n_workers(
     processors, memory = available_processors() // n_processes, available_memory() // n_processes
     return max(1, min(processors, n_parts, memory // _LAYER_BYTES))
 
+# %% ../../nbs/15_content_analysis/parts.ipynb #c776fe38
+def _given(
+    source: ContentSource,
+    sample: ContentSample,
+    frames: Mapping[str, Mapping[str, np.ndarray]] | None,  # utterance -> layer -> frames, where all of them are in memory
+    part: _Part,
+) -> LayerFrames | dict[str, np.ndarray] | None:
+    "What a process need not read of a layer: what was kept of it, or its frames by utterance; None: it reads them."
+    if source.held is not None:
+        return held_frames(source, sample, part.name, not why_no_sums(source, sample))
+    if part.kind == "layer" and frames is not None:
+        return {name: own[part.name] for name, own in frames.items() if name in sample.speakers}
+    return None
+
 # %% ../../nbs/15_content_analysis/parts.ipynb #53f2fa26
 def _make_parts(parts: Sequence[_Part], shared: Shared, workers: int, source: ContentSource) -> None:
     "Measure layers, in this process or in several."
-    sums = source.held is not None and not why_no_sums(source, shared.sample)
-    whole = {part.name for part in parts} >= {*source.layers}  # if few are left, these alone are read
-
-    def given(part: _Part) -> LayerFrames | dict[str, np.ndarray] | None:
-        if source.held is not None:
-            return held_frames(source, shared.sample, part.name, sums)
-        if part.kind == "layer" and whole and source.frames is not None:
-            return {name: frames[part.name] for name, frames in source.frames.items() if name in shared.sample.speakers}
-        return None
-
+    once = source.corpus is not None and {part.name for part in parts} >= {*source.layers}  # else those that are left
+    frames = {utterance.name: utterance.frames for utterance in source.corpus} if once else None
+    given = partial(_given, source, shared.sample, frames)
     bar = tqdm(total=len(parts), desc="content", unit="layer", disable=None)
     if workers == 1:
         found = (part.make(shared, partial(bar.set_postfix_str, refresh=True), given(part)) for part in parts)
@@ -137,7 +144,7 @@ def _make_parts(parts: Sequence[_Part], shared: Shared, workers: int, source: Co
     if workers > 1:
         get_reusable_executor().shutdown()  # idle, they would keep their memory, and the end of this process, for minutes
 
-# %% ../../nbs/15_content_analysis/parts.ipynb #465f7706
+# %% ../../nbs/15_content_analysis/parts.ipynb #ec5cd04b
 def _parts_of(
     source: ContentSource, shared: Shared, measures: Sequence[str], folder: Path, baselines: Sequence[str]
 ) -> list[_Part]:
@@ -149,7 +156,7 @@ def _parts_of(
     kinds = {name: "layer" for name in source.layers} | {name: "baseline" for name in baselines}
     return [_Part(name, kind, path, source.align, measures, folder / f"{name}.json", key) for name, kind in kinds.items()]
 
-
+# %% ../../nbs/15_content_analysis/parts.ipynb #465f7706
 def measure_folder(
     source: ContentSource,  # of the layers to measure
     shared: Shared,  # sample, targets, nulls

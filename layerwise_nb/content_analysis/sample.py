@@ -69,6 +69,15 @@ def choose_segments(
     kept = choose_keys(cells, per_cell, most, whole_cells=tier == "words", seed=seed)
     return segments.take(np.array([key in kept for key in keys], bool))
 
+# %% ../../nbs/15_content_analysis/sample.ipynb #83435e27
+def _pairs(speakers: Mapping[str, str], seed: int) -> list[list[str]]:
+    "Two utterances of each speaker in turn, in the order of a hash."
+    own: dict[str, list[str]] = {}
+    for name in choose_utterances(speakers, seed):
+        own.setdefault(speakers[name], []).append(name)
+    turns = range(0, max(map(len, own.values()), default=0), 2)
+    return [names[k : k + 2] for k in turns for names in own.values() if names[k : k + 2]]
+
 # %% ../../nbs/15_content_analysis/sample.ipynb #14c86b33
 GROUPS = ("speaker", "chapter", "utterance")  # what is held out together
 
@@ -158,15 +167,6 @@ def _leave_out(self: ContentSample, everyone: list[str]) -> None:
 
 # %% ../../nbs/15_content_analysis/sample.ipynb #cd081251
 _LEAST_PAIRS = 8  # that are read, however long they are
-
-
-def _pairs(speakers: Mapping[str, str], seed: int) -> list[list[str]]:
-    "Two utterances of each speaker in turn, in the order of a hash."
-    own: dict[str, list[str]] = {}
-    for name in choose_utterances(speakers, seed):
-        own.setdefault(speakers[name], []).append(name)
-    turns = range(0, max(map(len, own.values()), default=0), 2)
-    return [names[k : k + 2] for k in turns for names in own.values() if names[k : k + 2]]
 
 
 @patch

@@ -9,7 +9,6 @@ __all__ = ['SoundOnDisk', 'write_sound', 'ContentSource', 'source_labels', 'effo
 # %% ../../nbs/15_content_analysis/source.ipynb #9f87a32f
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +87,7 @@ def _write_share(
     table.flush()
     return {name: (path, places[i], places[i + 1]) for i, name in enumerate(names)}, ""
 
-# %% ../../nbs/15_content_analysis/source.ipynb #24346074
+
 def write_sound(
     store: FeatureStore,  # features
     sample: ContentSample,
@@ -133,11 +132,6 @@ class ContentSource:
                 f"{store.path} holds sums and no features, and there were no labels when they were made: extract again with "
                 "--labels, or with --store pooled"
             )
-
-    @cached_property
-    def frames(self) -> dict[str, dict[str, np.ndarray]] | None:
-        "Utterance -> layer -> frames, read once for all layers; None where they are read a layer at a time."
-        return {utterance.name: utterance.frames for utterance in self.corpus} if self.corpus is not None else None
 
 # %% ../../nbs/15_content_analysis/source.ipynb #6b6c4cb1
 _LABEL_FLAGS = {"labels": None, "label_tier": "phones", "word_tier": "words"}  # and their defaults
