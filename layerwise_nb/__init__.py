@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time `__getattr__` do
     from .analyses.similarity import measure as measure
     from .analyses.study import summarize as summarize
     from .labels.alignment import read_alignment as read_alignment
+    from .content_analysis.analyze import analyze_content as analyze_content
     from .corpus.aligned import AlignedCorpus as AlignedCorpus
     from .corpus.torch_dataset import FeatureDataset as FeatureDataset
     from .corpus.labeled import LabeledFeatures as LabeledFeatures
@@ -27,6 +28,7 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time `__getattr__` do
     from .dynamics.lags import lagged_cka as lagged_cka
     from .dynamics.statistics import TemporalStatistics as TemporalStatistics
     from .dynamics.windows import windowed_cka as windowed_cka
+    from .explorers.content import ContentExplorer as ContentExplorer
     from .explorers.layer import LayerExplorer as LayerExplorer
     from .explorers.similarity import SimilarityExplorer as SimilarityExplorer
     from .explorers.temporal import TemporalExplorer as TemporalExplorer
@@ -45,9 +47,11 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time `__getattr__` do
 # name -> the module that has it, and its name there if that is another
 _HOME = {
     "AlignedCorpus": "corpus.aligned",
+    "analyze_content": "content_analysis.analyze",
     "bootstrap_difference": "measures.bootstrap",
     "bootstrap_matrix": "measures.bootstrap",
     "circular_shift_null": "measures.null",
+    "ContentExplorer": "explorers.content",
     "CorpusSummary": "summaries.summary",
     "extract_features": "extract:extract",
     "FeatureDataset": "corpus.torch_dataset",

@@ -224,7 +224,7 @@ class Study:
 
 # %% ../../nbs/14_analyses/study.ipynb #81afe892
 @patch
-def _fits(
+def fits(
     self: Study,
     corpus: AlignedCorpus,
 ) -> bool:
@@ -248,7 +248,7 @@ def gather(
         import torch
 
         what = replace(what, device=f"cuda:{self.team.local_rank % torch.cuda.device_count()}")
-    if what.name == "summary" and what.device == "numpy" and self._fits(corpus):
+    if what.name == "summary" and what.device == "numpy" and self.fits(corpus):
         corpus.kept = self.kept
     found = read_corpus(what, corpus, self.folder / "sums", self.team, self.settings["shard"])
     if found:

@@ -8,7 +8,7 @@ __all__ = ['CONTENT', 'check_content', 'make_content', 'analyze_content']
 # %% ../../nbs/15_content_analysis/analyze.ipynb #1119f0ac
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ class _Content:
     labels: CorpusLabels
     baselines: list[str]
     notes: list[str]
-    effort: str
+    effort: dict[str, Any]  # how much is looked at
 
     def close(self) -> None:
         "Delete the sound."
@@ -83,7 +83,8 @@ class _Content:
 
 def _prepare(study: Study, settings: Mapping[str, Any]) -> _Content:
     "Read labels, choose the sample, and compute the sound, which processes share."
-    source = ContentSource(study.store, study.layers, study.settings["align"])
+    once = study.team.count == 1 and study.store.has_features and study.fits(study.corpus)
+    source = ContentSource(study.store, study.layers, study.settings["align"], study.corpus if once else None)
     labels = source_labels(source, *(settings[name] for name in ("labels", "label_tier", "word_tier", "phone_set")))
     labels.speakers |= {name: who for name, who in study.speakers.items() if name in labels.speakers}
     effort, notes = effort_of(source, "quick" if settings["quick"] else "full" if settings["full"] else "default")
@@ -93,7 +94,7 @@ def _prepare(study: Study, settings: Mapping[str, Any]) -> _Content:
     wanted, baselines, more = targets_of(source, sample, names, path, study.team)
     nulls = effort.n_nulls if settings["nulls"] is None else settings["nulls"]
     shared = Shared(sample, wanted, names, nulls, seed)
-    return _Content(source, shared, labels, baselines, [*notes, *more], effort.name)
+    return _Content(source, shared, labels, baselines, [*notes, *more], asdict(effort))
 
 # %% ../../nbs/15_content_analysis/analyze.ipynb #38491c8b
 def _measure(study: Study, job: _Content, settings: Mapping[str, Any]) -> tuple[list, list, list]:
@@ -243,6 +244,15 @@ def _speakers_left_out(left_out: Mapping[str, str]) -> list[str]:
     return notes
 
 
+def _looked_at(shared: Shared) -> str:
+    "How much, in words."
+    sample = shared.sample
+    n = sum(len(sample.rows(name)) for name in sample.speakers)
+    return (f"{sample.effort.name}: {n:,} labeled frames of {len(sample.speakers)} utterances ({sample.n_groups} {sample.what}), "
+            f"{len(sample.frames.phones):,} of them for probes, k-means and nulls; {len(sample.phone_segments):,} phones and "
+            f"{len(sample.word_segments):,} words as segments; {shared.n_nulls} nulls")  # fmt: skip
+
+
 def make_content(
     study: Study,  # features folder and shared settings
     *,
@@ -255,8 +265,8 @@ def make_content(
     control: str = None,  # features of the same audio by untrained weights of the same architecture
     by: str = "",  # group to resample (content: to hold out): utterance, speaker, chapter; empty: utterance (content: speaker)
     nulls: int = None,  # number of null label sets (labels shifted or permuted); default: 20, with --quick 5
-    quick: bool = False,  # in content: look at fewer frames and segments
-    full: bool = False,  # in content: look at all frames and segments
+    quick: bool = False,  # in content: read 16,000 labeled frames, look at 4,000 of them, 2,000 phones, 400 words, 5 nulls
+    full: bool = False,  # in content: look at all frames and segments (default: 10,000 frames, 4,000 phones, 1,500 words)
 ) -> Outcome:
     "What each layer encodes: all measures, tables and curves."
     settings = {"labels": labels, "label_tier": label_tier, "word_tier": word_tier, "phone_set": phone_set, "metrics": metrics,
@@ -267,7 +277,8 @@ def make_content(
     finally:
         job.close()
     source, shared, sample, read = job.source, job.shared, job.shared.sample, job.labels
-    notes = [*job.notes, *study.speaker_notes, *sample.notes, *filter(None, [source.held and why_no_sums(source, sample)])]
+    notes = [_looked_at(shared), *job.notes, *study.speaker_notes, *sample.notes]
+    notes += filter(None, [source.held and why_no_sums(source, sample)])
     notes += _speakers_left_out(shared.left_out)
     facts = {"model": "{model} (weights: {weights})".format(**study.store.run["identity"]), "by": sample.groups,
              "phone_set": phone_set, "aligner": read.aligner or read.source, "seed": shared.seed, "effort": job.effort,

@@ -6,7 +6,8 @@
 __all__ = ['r2_values', 'cca_values', 'probe_values', 'cluster_values', 'variance_values', 'angle_values']
 
 # %% ../../nbs/15_content_analysis/frame_measures.ipynb #7ccb4c9f
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,8 +18,10 @@ from ..probing.clusters import unit_scores
 from ..probing.folds import folds_of, shifted
 from ..probing.probes import ProbeResult, probe_accuracy
 from layerwise_nb.probing.subspaces import (
+    FoldLayers,
     TargetCca,
     class_directions,
+    fold_layers,
     null_cca,
     project_out,
     subspace_angles,
@@ -26,7 +29,7 @@ from layerwise_nb.probing.subspaces import (
     variance_partition,
 )
 from ..probing.target_r2 import null_r2, target_r2
-from ..probing.targets import FoldSums, fold_sums, one_hot
+from ..probing.targets import FoldGrams, FoldSums, fold_grams, fold_sums, one_hot
 
 # %% ../../nbs/15_content_analysis/frame_measures.ipynb #50f90aaf
 def _scaled_targets(sums: FoldSums) -> FoldSums:
@@ -49,6 +52,32 @@ def _defined(shared: Shared, names: Sequence[str]) -> tuple[dict[str, np.ndarray
     values = {name: y if name == "phone" else y / np.maximum(y.std(0), 1e-6) for name, y in values.items()}
     return values, np.flatnonzero(there), moves
 
+# %% ../../nbs/15_content_analysis/frame_measures.ipynb #63a5b4cb
+@dataclass(frozen=True, eq=False)
+class _Folded:
+    "Rows of a layer in folds, and their products, which its targets share."
+
+    x: np.ndarray  # (n, dim)
+    folds: np.ndarray  # (n,)
+    grams: FoldGrams
+
+    @classmethod
+    def of(cls, data: LayerFrames, rows: np.ndarray, folds: np.ndarray, sums: FoldSums | None = None) -> "_Folded":
+        "Of some rows of the sample; if these are all that some sums are of, the products are theirs."
+        x = data.frames[rows]
+        if sums is not None and np.array_equal(sums.n, np.unique(folds, return_counts=True)[1]):
+            return cls(x, folds, FoldGrams(sums.n, sums.x, sums.xx))
+        key = rows.tobytes(), folds.tobytes()
+        if key not in data.made:
+            data.made[key] = fold_grams(x, folds)
+        return cls(x, folds, data.made[key])
+
+    def sums(self, targets: Mapping[str, np.ndarray], whole: bool = False) -> FoldSums:
+        return fold_sums(self.x, targets, self.folds, whole, self.grams)
+
+    def layers(self) -> FoldLayers:
+        return fold_layers(self.grams, x=self.x, folds=self.folds)
+
 # %% ../../nbs/15_content_analysis/frame_measures.ipynb #d2d4fd54
 def _r2_of(shared: Shared, data: LayerFrames) -> Iterator[tuple]:
     "R² of the targets of frames: from sums of all labeled frames, nulls from the sample."
@@ -60,20 +89,21 @@ def _r2_of(shared: Shared, data: LayerFrames) -> Iterator[tuple]:
         sums, common = data.sums.of(data.name, names), {"n_groups": shared.sample.n_groups, "what": shared.sample.what}
         found = target_r2(_scaled_targets(sums), **common)
         back = {name: target_r2(sums.block(name).swapped("layer"), scale_y=True, **common)["layer"] for name in names}
-        nulls = _nulls_of_frames(shared, data, found, back, len(sums.n))
+        nulls = _nulls_of_frames(shared, data, found, back, sums)
         for variant, own, null in (("decoding", found, nulls[0]), ("encoding", back, nulls[1])):
             for name in names:
                 e = own[name]
                 yield "target_r2", variant, name, e.estimate, null.get(name, np.empty(0)), e.n, len(sums.n), e.note
 
 
-def _nulls_of_frames(shared: Shared, data: LayerFrames, found: dict, back: dict, n_folds: int) -> tuple[dict, dict]:
+def _nulls_of_frames(shared: Shared, data: LayerFrames, found: dict, back: dict, sums: FoldSums) -> tuple[dict, dict]:
     "R² of nulls, on the rows of the sample where these targets are defined."
     values, rows, moves = _defined(shared, list(found))
-    if not moves or len(np.unique(shared.folds[rows])) != n_folds:  # penalties are those of the real labels, fold by fold
+    if not moves or len(np.unique(shared.folds[rows])) != len(sums.n):  # penalties are those of the real labels, fold by fold
         return {}, {}
     ridges = ({name: own.ridges for name, own in each.items()} for each in (found, back))
-    return null_r2(data.frames[rows], values, shared.folds[rows], moves, *ridges)
+    own = _Folded.of(data, rows, shared.folds[rows], sums)
+    return null_r2(own.x, values, own.folds, moves, *ridges, own.grams)
 
 # %% ../../nbs/15_content_analysis/frame_measures.ipynb #290e56c3
 def r2_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
@@ -84,18 +114,20 @@ def r2_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
         yield ContentValue(measure, variant, name, data.name, data.kind, estimate, null, n, "frames", classes, folds,
                            details=details)  # fmt: skip
     for rows, targets in shared.of_utterances:
-        x, folds = data.frames[rows], shared.utterance_folds[rows]
+        own = _Folded.of(data, rows, shared.utterance_folds[rows])
         n_utterances = len(np.unique(shared.sample.frames.utterances[rows]))
-        found = target_r2(fold_sums(x, targets, folds), n_utterances, what="utterances")
-        null = null_r2(x, targets, folds, shared.deals(rows), {name: own.ridges for name, own in found.items()})[0]
+        found = target_r2(own.sums(targets), n_utterances, what="utterances")
+        ridges = {name: each.ridges for name, each in found.items()}
+        null = null_r2(own.x, targets, own.folds, shared.deals(rows), ridges, grams=own.grams)[0]
         for name, y in targets.items():
             classes = y.shape[1] if name == "speaker" else 0
             yield ContentValue("target_r2", "decoding", name, data.name, data.kind, found[name].estimate, null[name], len(rows),
-                               "frames", classes, len(np.unique(folds)))  # fmt: skip
+                               "frames", classes, len(own.grams.n))  # fmt: skip
     if shared.words is not None:
         y, folds, moves, n_groups = shared.words
-        found = target_r2(fold_sums(data.words, {"word": y}, folds), n_groups, what=shared.sample.what)["word"]
-        null = null_r2(data.words, {"word": y}, folds, moves, {"word": found.ridges})[0]["word"]
+        grams = fold_grams(data.words, folds)
+        found = target_r2(fold_sums(data.words, {"word": y}, folds, grams=grams), n_groups, what=shared.sample.what)["word"]
+        null = null_r2(data.words, {"word": y}, folds, moves, {"word": found.ridges}, grams=grams)[0]["word"]
         yield ContentValue("target_r2", "decoding", "word", data.name, data.kind, found.estimate, null, found.n, "words",
                            y.shape[1], len(np.unique(folds)))  # fmt: skip
     if shared.constant:
@@ -109,30 +141,41 @@ def _cca_values(found: TargetCca, null: tuple, data: LayerFrames, target: str, u
         yield ContentValue("target_cca", variant, target, data.name, data.kind, estimate, own, found.n, unit, classes, folds,
                            details=details)  # fmt: skip
 
+# %% ../../nbs/15_content_analysis/frame_measures.ipynb #35ba7024
+def _cca_of_frames(shared: Shared, data: LayerFrames, names: Sequence[str]) -> Iterator[ContentValue]:
+    "With log-mel and phones: from sums of all labeled frames, nulls from the sample. Targets of the same frames share a layer."
+    sample, layers = shared.sample, []
+    for name in names if data.sums is not None else ():
+        sums, (values, rows, moves) = data.sums.of(data.name, [name]), _defined(shared, [name])
+        own = _Folded.of(data, rows, shared.folds[rows], sums)
+        for grams in (sums, own.grams):
+            if not any(xx is grams.xx for xx, _ in layers):
+                layers.append((grams.xx, fold_layers(grams)))
+        real, null = (next(layer for xx, layer in layers if xx is grams.xx) for grams in (sums, own.grams))
+        found = target_cca(sums, sample.n_groups, what=sample.what, layer=real)
+        nulls = null_cca(own.x, values[name], own.folds, moves, layer=null)
+        yield from _cca_values(found, nulls, data, name, "frames", len(sample.phones) if name == "phone" else 0, len(sums.n))
+
 # %% ../../nbs/15_content_analysis/frame_measures.ipynb #8feee7b7
 def cca_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
     "Canonical correlations with log-mel, phones, speakers and words."
     sample, common = shared.sample, {"what": shared.sample.what}
     lone = "phone" in shared.wanted and len(sample.phones) == 1
-    for name in ("mel",) if lone else ("mel", "phone"):
-        if name in shared.targets.widths and name in shared.wanted and data.sums is not None:
-            sums = data.sums.of(data.name, [name])
-            found = target_cca(sums, sample.n_groups, **common)
-            values, rows, moves = _defined(shared, [name])
-            null = null_cca(data.frames[rows], values[name], shared.folds[rows], moves)
-            yield from _cca_values(found, null, data, name, "frames", len(sample.phones) if name == "phone" else 0, len(sums.n))
+    names = [name for name in (("mel",) if lone else ("mel", "phone")) if name in shared.targets.widths and name in shared.wanted]
+    yield from _cca_of_frames(shared, data, names)
     for rows, targets in shared.of_utterances:
         if "speaker" in targets:
-            x, y, folds = data.frames[rows], targets["speaker"], shared.utterance_folds[rows]
-            n_utterances = len(np.unique(sample.frames.utterances[rows]))
-            found = target_cca(fold_sums(x, {"speaker": y}, folds, whole=True), n_utterances, what="utterances")
-            null = null_cca(x, y, folds, shared.deals(rows))
-            yield from _cca_values(found, null, data, "speaker", "frames", y.shape[1], len(np.unique(folds)))
+            own, y = _Folded.of(data, rows, shared.utterance_folds[rows]), targets["speaker"]
+            n_utterances, layer = len(np.unique(sample.frames.utterances[rows])), own.layers()
+            found = target_cca(own.sums({"speaker": y}, whole=True), n_utterances, what="utterances", layer=layer)
+            null = null_cca(own.x, y, own.folds, shared.deals(rows), layer=layer)
+            yield from _cca_values(found, null, data, "speaker", "frames", y.shape[1], len(own.grams.n))
     if shared.words is not None:
         y, folds, moves, n_groups = shared.words
-        found = target_cca(fold_sums(data.words, {"word": y}, folds, whole=True), n_groups, **common)
-        null = null_cca(data.words, y, folds, moves)
-        yield from _cca_values(found, null, data, "word", "words", y.shape[1], len(np.unique(folds)))
+        sums = fold_sums(data.words, {"word": y}, folds, whole=True)
+        layer = fold_layers(sums, x=data.words, folds=folds)
+        found, null = target_cca(sums, n_groups, layer=layer, **common), null_cca(data.words, y, folds, moves, layer=layer)
+        yield from _cca_values(found, null, data, "word", "words", y.shape[1], len(sums.n))
     if lone:
         raise ValueError(f"expected 2 or more phones; got {len(sample.phones)}: canonical correlations need two")
 

@@ -9,7 +9,7 @@ __all__ = ['n_workers', 'measure_folder']
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,7 @@ class _Part:
         "The frames of each utterance; a baseline is sound as if it were a layer."
         if self.kind == "layer":
             corpus = AlignedCorpus(self.features_dir, [self.name], self.align)
+            corpus.names = [name for name in corpus.names if name in shared.sample.speakers]  # others are not read
             return ((utterance.name, utterance.frames[self.name]) for utterance in corpus)
         return ((u, shared.targets.acoustics[u][BASELINES[self.name]]) for u in shared.sample.speakers)
 
@@ -77,14 +78,17 @@ class _Part:
         self,
         shared: Shared,
         say: Callable[[str], None] = lambda what: None,
-        data: LayerFrames | None = None,  # what was kept of features that are not stored; None: they are read
+        given: LayerFrames | Mapping[str, np.ndarray] | None = None,  # what was kept, or read: utterance -> frames; None: read it
     ) -> None:
         "Measure it with one math thread, so that the bytes are the same beside other layers and alone."
+        import scipy.linalg  # noqa: F401, its math library is limited only if it is there
         from threadpoolctl import threadpool_limits
 
         with threadpool_limits(1):
-            data = data or collect(shared.sample, self.name, self.arrays(shared), shared.targets, self.kind)
-            values, problems = measure_layer(shared, data, self.measures, say)
+            if not isinstance(given, LayerFrames):
+                arrays = self.arrays(shared) if given is None else iter(given.items())
+                given = collect(shared.sample, self.name, arrays, shared.targets, self.kind)
+            values, problems = measure_layer(shared, given, self.measures, say)
         part = {"key": self.key, "values": [value_to_json(v) for v in values], "problems": problems}
         write_text(self.path, json.dumps(part))
 
@@ -104,43 +108,55 @@ def n_workers(
     processors, memory = available_processors() // n_processes, available_memory() // n_processes
     return max(1, min(processors, n_parts, memory // _LAYER_BYTES))
 
+# %% ../../nbs/15_content_analysis/parts.ipynb #c776fe38
+def _given(
+    source: ContentSource,
+    sample: ContentSample,
+    frames: Mapping[str, Mapping[str, np.ndarray]] | None,  # utterance -> layer -> frames, where all of them are in memory
+    part: _Part,
+) -> LayerFrames | dict[str, np.ndarray] | None:
+    "What a process need not read of a layer: what was kept of it, or its frames by utterance; None: it reads them."
+    if source.held is not None:
+        return held_frames(source, sample, part.name, not why_no_sums(source, sample))
+    if part.kind == "layer" and frames is not None:
+        return {name: own[part.name] for name, own in frames.items() if name in sample.speakers}
+    return None
+
 # %% ../../nbs/15_content_analysis/parts.ipynb #53f2fa26
 def _make_parts(parts: Sequence[_Part], shared: Shared, workers: int, source: ContentSource) -> None:
     "Measure layers, in this process or in several."
-    sums = source.held is not None and not why_no_sums(source, shared.sample)
-
-    def held(part: _Part) -> LayerFrames | None:
-        return held_frames(source, shared.sample, part.name, sums) if source.held is not None else None
-
+    once = source.corpus is not None and {part.name for part in parts} >= {*source.layers}  # else those that are left
+    frames = {utterance.name: utterance.frames for utterance in source.corpus} if once else None
+    given = partial(_given, source, shared.sample, frames)
     bar = tqdm(total=len(parts), desc="content", unit="layer", disable=None)
     if workers == 1:
-        found = (part.make(shared, partial(bar.set_postfix_str, refresh=True), held(part)) for part in parts)
+        found = (part.make(shared, partial(bar.set_postfix_str, refresh=True), given(part)) for part in parts)
     else:
         from joblib import Parallel, delayed
         from joblib.externals.loky import get_reusable_executor
 
         shared.prepare()
         run = Parallel(workers, backend="loky", return_as="generator_unordered", max_nbytes=None, pre_dispatch=workers + 1)
-        found = run(delayed(part.make)(shared, data=held(part)) for part in parts)
+        found = run(delayed(part.make)(shared, given=given(part)) for part in parts)
     for _ in found:
         bar.update()
     bar.close()
     if workers > 1:
         get_reusable_executor().shutdown()  # idle, they would keep their memory, and the end of this process, for minutes
 
-# %% ../../nbs/15_content_analysis/parts.ipynb #465f7706
+# %% ../../nbs/15_content_analysis/parts.ipynb #ec5cd04b
 def _parts_of(
     source: ContentSource, shared: Shared, measures: Sequence[str], folder: Path, baselines: Sequence[str]
 ) -> list[_Part]:
     "A part for each layer and baseline."
-    facts = {"effort": vars(shared.sample.effort) | {"units": vars(shared.sample.effort.units)}, "seed": shared.seed,
-             "nulls": shared.n_nulls, "targets": [shared.wanted, shared.targets.widths], "measures": list(measures),
+    facts = {"effort": asdict(shared.sample.effort), "seed": shared.seed, "nulls": shared.n_nulls,
+             "targets": [shared.wanted, shared.targets.widths], "measures": list(measures),
              "align": source.align}  # fmt: skip
     key, path = _key(source.store, shared.sample, facts), source.store.path
     kinds = {name: "layer" for name in source.layers} | {name: "baseline" for name in baselines}
     return [_Part(name, kind, path, source.align, measures, folder / f"{name}.json", key) for name, kind in kinds.items()]
 
-
+# %% ../../nbs/15_content_analysis/parts.ipynb #465f7706
 def measure_folder(
     source: ContentSource,  # of the layers to measure
     shared: Shared,  # sample, targets, nulls

@@ -9,7 +9,7 @@ __all__ = ['EFFORTS', 'GROUPS', 'Effort', 'choose_segments', 'ContentSample', 'F
 # %% ../../nbs/15_content_analysis/sample.ipynb #8b03f71c
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -24,14 +24,14 @@ from ..probing.clusters import UnitSettings
 from ..probing.folds import fold_of
 from ..probing.targets import TargetSums, one_hot
 from ..summaries.content_sums import LayerSums
-from ..summaries.labeled_frames import choose_counts, first_rows
+from ..summaries.labeled_frames import choose_counts, choose_utterances, first_rows
 from ..summaries.labeled_summary import LabeledSummary
 from ..summaries.segment_reservoir import as_half, choose_keys, segment_priority
 
 # %% ../../nbs/15_content_analysis/sample.ipynb #ce87724a
 @dataclass(frozen=True)
 class Effort:
-    "How much of a corpus the measures that need frames or segments look at."
+    "How much of a corpus is looked at."
 
     name: str
     n_frames: int  # frames of probes, clusters and nulls
@@ -44,10 +44,11 @@ class Effort:
     max_words: int | None = 1_500  # words in all
     word_kinds: int = 500  # kinds of words
     n_nulls: int = 20  # sets of labels that mean nothing, unless another number is asked for
+    n_read: int | None = None  # labeled frames that are read, in whole utterances; None: all
 
 
 EFFORTS = {
-    "quick": Effort("quick", 4_000, 8, 8, UnitSettings(50, seeds=(0,)), 5, 2, 2_000, 400, n_nulls=5),
+    "quick": Effort("quick", 4_000, 8, 8, UnitSettings(50, seeds=(0,)), 5, 2, 2_000, 400, n_nulls=5, n_read=16_000),
     "default": Effort("default", 10_000, 20, 15, UnitSettings(), 10, 5),
     "full": Effort("full", 10**9, None, None, FULL_UNITS, None, None, None, None),
 }
@@ -67,6 +68,15 @@ def choose_segments(
     cells = dict(zip(keys, pairs if tier == "phones" else segments.labels.tolist(), strict=True))
     kept = choose_keys(cells, per_cell, most, whole_cells=tier == "words", seed=seed)
     return segments.take(np.array([key in kept for key in keys], bool))
+
+# %% ../../nbs/15_content_analysis/sample.ipynb #83435e27
+def _pairs(speakers: Mapping[str, str], seed: int) -> list[list[str]]:
+    "Two utterances of each speaker in turn, in the order of a hash."
+    own: dict[str, list[str]] = {}
+    for name in choose_utterances(speakers, seed):
+        own.setdefault(speakers[name], []).append(name)
+    turns = range(0, max(map(len, own.values()), default=0), 2)
+    return [names[k : k + 2] for k in turns for names in own.values() if names[k : k + 2]]
 
 # %% ../../nbs/15_content_analysis/sample.ipynb #14c86b33
 GROUPS = ("speaker", "chapter", "utterance")  # what is held out together
@@ -97,6 +107,8 @@ class ContentSample:
             raise ValueError("expected labeled utterances of known speakers; got none: see the notes on labels")
         self.codes = {name: labels.frames(name, grid, "phones") for name in self.speakers}
         self.phones = labels.names("phones")
+        if effort.n_read is not None and held is None:
+            self._read_part()
 
     def group(self, utterance: str) -> str:
         "What is held out together."
@@ -152,6 +164,28 @@ def _leave_out(self: ContentSample, everyone: list[str]) -> None:
     if self.groups != "utterance" and self.n_groups == 1:
         self.notes.append(f"there is one {self.groups}: utterances are held out instead, and the voice is known from training")
         self.groups = "utterance"
+
+# %% ../../nbs/15_content_analysis/sample.ipynb #cd081251
+_LEAST_PAIRS = 8  # that are read, however long they are
+
+
+@patch
+def _read_part(self: ContentSample) -> None:
+    "Leave out what need not be read, and phones that are nowhere else."
+    counts = {name: len(self.rows(name)) for name in self.speakers}
+    pairs = _pairs({name: who for name, who in self.speakers.items() if counts[name]}, self.seed)
+    total = np.cumsum([sum(counts[name] for name in pair) for pair in pairs])
+    n = max(_LEAST_PAIRS, int(np.searchsorted(total, self.effort.n_read, "right")))
+    if n >= len(pairs):
+        return
+    kept, there = {name for pair in pairs[:n] for name in pair}, len(self.speakers)
+    self.speakers = {name: who for name, who in self.speakers.items() if name in kept}
+    said = np.unique(np.concatenate([self.codes[name] for name in kept]))
+    said = said[said >= 0]
+    number = np.append(np.searchsorted(said, np.arange(len(self.phones))), -1)  # of a phone that is left; the last: of none
+    self.codes = {name: number[self.codes[name]] for name in self.speakers}
+    self.phones = [self.phones[i] for i in said.tolist()]
+    self.notes.append(f"{self.effort.name}: {len(kept)} of {there} labeled utterances are read, two of each speaker in turn")
 
 # %% ../../nbs/15_content_analysis/sample.ipynb #8513e230
 @dataclass(frozen=True, eq=False)
@@ -260,6 +294,7 @@ class LayerFrames:
     frames: np.ndarray  # (n, dim) of the sample
     phones: list[np.ndarray]  # frames of each phone segment
     words: np.ndarray  # (n_words, dim), the mean frame of each word
+    made: dict = field(default_factory=dict, repr=False)  # what several measures share, made once
 
 # %% ../../nbs/15_content_analysis/sample.ipynb #3e2e2856
 def _rows_of(segments: Segments) -> dict[str, np.ndarray]:

@@ -24,6 +24,8 @@ from layerwise_nb.content_analysis.sample import (
     segment_key,
     segment_rows,
 )
+from ..core.machine import available_processors
+from ..corpus.aligned import AlignedCorpus, read_ahead
 from ..corpus.labels import CorpusLabels
 from ..corpus.recording import find_waveform, read_corpus_labels
 from ..corpus.segments import Segments, pool_segments
@@ -60,7 +62,7 @@ class SoundOnDisk(Mapping):
 
 # %% ../../nbs/15_content_analysis/source.ipynb #313e33c4
 def _write_share(
-    store: FeatureStore, sample: ContentSample, path: Path, names: Sequence[str]
+    store: FeatureStore, sample: ContentSample, path: Path, names: Sequence[str], threads: int = 1
 ) -> tuple[dict[str, tuple[Path, int, int]], str]:
     "The sound of some utterances in one file: where each is, and why there is none."
     if not names:
@@ -68,14 +70,20 @@ def _write_share(
     places = np.cumsum([0, *(len(sample.codes[name]) for name in names)]).tolist()
     path.parent.mkdir(parents=True, exist_ok=True)
     table = np.lib.format.open_memmap(path, "w+", np.float32, (places[-1], sum(ACOUSTICS.values())))
-    for i, name in enumerate(tqdm(names, "sound", unit="utterance", disable=None)):
+
+    def sound(name: str) -> np.ndarray | str:
         try:
             waveform = find_waveform(store, name)
         except (ValueError, OSError) as error:
+            return f"no acoustic targets and baselines: the sound of {name} was not found ({error})"
+        return np.concatenate(list(acoustics(waveform, sample.grid, len(sample.codes[name])).values()), axis=1)
+
+    reading = tqdm(read_ahead(sound, names, threads), "sound", len(names), unit="utterance", disable=None)
+    for i, (_, found) in enumerate(reading):
+        if isinstance(own := found.result(), str):
             path.unlink()
-            return {}, f"no acoustic targets and baselines: the sound of {name} was not found ({error})"
-        found = acoustics(waveform, sample.grid, len(sample.codes[name]))
-        table[places[i] : places[i + 1]] = np.concatenate(list(found.values()), axis=1)
+            return {}, own
+        table[places[i] : places[i + 1]] = own
     table.flush()
     return {name: (path, places[i], places[i + 1]) for i, name in enumerate(names)}, ""
 
@@ -90,7 +98,8 @@ def write_sound(
     team = team or Alone()
     own = path.with_name(f"{path.stem}-{team.rank}of{team.count}.npy")
     names = list(sample.speakers)[team.rank :: team.count]
-    shares = team.gather(team.together(lambda: _write_share(store, sample, own, names)))
+    threads = max(1, available_processors() // team.local_count)
+    shares = team.gather(team.together(lambda: _write_share(store, sample, own, names, threads)))
     sound = SoundOnDisk({name: row for rows, _ in shares for name, row in rows.items()})
     if why := next(filter(None, (why for _, why in shares)), ""):
         sound.remove()
@@ -106,9 +115,10 @@ class ContentSource:
         store: FeatureStore,  # features, or the sums and samples that were kept instead
         layers: Sequence[str],  # names
         align: str = "pool",  # how faster layers come to the common frames: "pool", "nearest" or "linear"
+        corpus: AlignedCorpus | None = None,  # the same layers, where all their frames fit in memory
     ):
         catalogue = {name: store.catalogue[name] for name in layers}
-        self.store, self.align, self.same_as = store, align, copies(catalogue)
+        self.store, self.align, self.corpus, self.same_as = store, align, corpus, copies(catalogue)
         self.layers = [name for name in catalogue if name not in self.same_as]
         self.grid, self.held = common_grid(store.catalogue), None
         self.chapters = {name: store.manifest[name].get("chapter", "") for name in store.names}

@@ -177,6 +177,16 @@ def _with_nulls(block: _Block, d: np.ndarray, nulls: int, rng: np.random.Generat
     for some in (orders[start : start + at] for start in range(0, len(orders), at)):
         yield np.array([(d[order] if block.within else d)[:, order] for order in some])
 
+
+def _result(labels, speakers, of, x_of, pair, errors: np.ndarray, n_items: int) -> AbxResult:
+    "Cells, means over contexts, of errors (sets, n); the sets after the first are nulls."
+    key = (of * len(speakers) + x_of) * len(labels) ** 2 + pair
+    _, first, inverse, count = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
+    cells = [np.bincount(inverse, own) / count for own in errors]
+    _, row, count = np.unique(pair[first], return_inverse=True, return_counts=True)
+    null = np.array([(np.bincount(row, own) / count).mean() for own in cells[1:]])
+    return AbxResult(labels, speakers, of[first], x_of[first], pair[first], cells[0], n_items, null)
+
 # %% ../../nbs/08_probing/abx.ipynb #1f185022
 def abx(
     features: Sequence[np.ndarray] | SegmentFrames,  # segments (n_frames, dim), one an item
@@ -197,26 +207,19 @@ def abx(
     for block, d in zip(blocks, matrices, strict=True):
         parts = [list(_scores(block, some, phone, who, len(labels))) for some in _with_nulls(block, d, nulls, dealer)]
         for more in zip(*parts, strict=True):
-            x_of, pair, _ = more[0]
-            found.append((block.speaker, x_of, pair, np.concatenate([errors for *_, errors in more])))
+            found.append((block.speaker, *more[0][:2], np.concatenate([errors for *_, errors in more])))
     if not found:
-        raise ValueError(
-            f"expected phones with A, B and X {speaker} speakers; found none among {len(items)} items: ABX needs two "
-            "instances of a phone and another phone, of one speaker (within) or two (across)"
-        )
+        raise _nothing(speaker, len(items))
     of, x_of, pair, errors = zip(*found, strict=True)
     of, x_of = (np.repeat(who, [len(own) for own in pair]) for who in (of, x_of))
     return _result(labels, speakers, of, x_of, np.concatenate(pair), np.concatenate(errors, axis=1), len(keep))
 
 # %% ../../nbs/08_probing/abx.ipynb #fc22d096
-def _result(labels, speakers, of, x_of, pair, errors: np.ndarray, n_items: int) -> AbxResult:
-    "Cells, means over contexts, of errors (sets, n); the sets after the first are nulls."
-    key = (of * len(speakers) + x_of) * len(labels) ** 2 + pair
-    _, first, inverse, count = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
-    cells = [np.bincount(inverse, own) / count for own in errors]
-    _, row, count = np.unique(pair[first], return_inverse=True, return_counts=True)
-    null = np.array([(np.bincount(row, own) / count).mean() for own in cells[1:]])
-    return AbxResult(labels, speakers, of[first], x_of[first], pair[first], cells[0], n_items, null)
+def _nothing(speaker: str, n_items: int) -> ValueError:
+    return ValueError(
+        f"expected phones with A, B and X {speaker} speakers; found none among {n_items} items: ABX needs two "
+        "instances of a phone and another phone, of one speaker (within) or two (across)"
+    )
 
 
 def _prepared(features, items: Items, speaker: str, context: str, max_items: int | None, seed: int) -> tuple:

@@ -68,6 +68,13 @@ def between(
         delta[self.zero[rows][:, None] & self.zero[columns]] = 0
     return delta
 
+
+def _ready(segments: Sequence[np.ndarray] | SegmentFrames, distance: str) -> SegmentFrames:
+    frames = segments if isinstance(segments, SegmentFrames) else SegmentFrames(segments, distance)
+    if frames.distance != distance:
+        raise ValueError(f"expected frames made ready for {distance}; got {frames.distance}: make them with {distance!r}")
+    return frames
+
 # %% ../../nbs/08_probing/dtw.ipynb #92b35100
 def _align(
     delta: np.ndarray,  # frame distances, flat
@@ -130,6 +137,8 @@ def _split(frames: SegmentFrames, rows: np.ndarray, columns: np.ndarray) -> list
 def _flush(frames: SegmentFrames, waiting: list[tuple]) -> list[np.ndarray]:
     "The segment distances of the blocks that wait."
     parts, base, width, n, m, at = [], [], [], [], [], 0
+    if not waiting:
+        return []
     for rows, columns in waiting:
         parts.append(frames.between(frames.rows(rows), frames.rows(columns)).ravel())
         a, b = frames.lengths[rows], frames.lengths[columns]
@@ -168,30 +177,19 @@ def block_distances(
     distance: str = "angular",  # of frames: "angular" or "euclidean"
 ) -> Iterator[np.ndarray]:  # (rows, columns) float32 for each block
     "DTW distances between segments, a block at a time."
-    frames = segments if isinstance(segments, SegmentFrames) else SegmentFrames(segments, distance)
-    waiting, counts, cells = [], [], 0
-    if frames.distance != distance:
-        raise ValueError(f"expected frames made ready for {distance}; got {frames.distance}: make them with {distance!r}")
-
-    def done() -> Iterator[np.ndarray]:
-        found = iter(_flush(frames, waiting) if waiting else ())
-        yield from (np.concatenate([next(found) for _ in range(count)]) for count in counts)
-        waiting.clear()
-        counts.clear()
-
+    frames, waiting, cells = _ready(segments, distance), [], 0
     for rows, columns in blocks:
         parts = _split(frames, rows, columns)
         size = int(frames.lengths[rows].sum() * frames.lengths[columns].sum())
         if cells + size > _CELLS:
-            yield from done()
-            cells = 0
+            yield from _flush(frames, waiting)
+            waiting, cells = [], 0
         if len(parts) > 1:  # too large for one piece
             yield np.concatenate([_flush(frames, [(part, columns)])[0] for part in parts])
             continue
         waiting.append((rows, columns))
-        counts.append(1)
         cells += size
-    yield from done()
+    yield from _flush(frames, waiting)
 
 # %% ../../nbs/08_probing/dtw.ipynb #f107e4c7
 def dtw_distances(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['N_FOLDS', 'MIN_GROUPS', 'fold_of', 'folds_of', 'split_in_halves', 'Estimate', 'too_few', 'jackknife_interval',
-           'bootstrap_interval', 'paired_p', 'holm', 'null_shift', 'shifted', 'permuted']
+           'bootstrap_interval', 'paired_p', 'holm', 'null_shift', 'shifted', 'permuted', 'within_folds']
 
 # %% ../../nbs/08_probing/folds.ipynb #036e880c
 import hashlib
@@ -185,3 +185,11 @@ def permuted(
         return rows
     names, first, inverse = np.unique(utterances, return_index=True, return_inverse=True)
     return first[np.random.default_rng([seed, number]).permutation(len(names))][inverse]
+
+# %% ../../nbs/08_probing/folds.ipynb #73e4654a
+def within_folds(
+    move: np.ndarray,  # (n,) the row whose label each row gets
+    folds: np.ndarray,  # (n,)
+) -> bool:
+    "Whether rows are moved within their folds, each to one place: sums of the labels alone stay as they are."
+    return bool((folds[move] == folds).all() and (np.bincount(move, minlength=len(folds)) == 1).all())

@@ -37,6 +37,15 @@ def _scales(variances: np.ndarray) -> np.ndarray:
     return np.sqrt(np.where(variances > 1e-9 * max(variances.max(), 1e-300), variances, 1))
 
 
+def _columns(labels: Sequence[np.ndarray], sizes: Sequence[int]):
+    "Sets of classes as a sparse table (n, all classes of all sets) of ones."
+    from scipy.sparse import csr_array
+
+    at = np.stack(labels, axis=1) + np.cumsum([0, *sizes[:-1]])
+    ones, ends = np.ones(at.size, np.float32), np.arange(0, at.size + 1, at.shape[1])
+    return csr_array((ones, at.ravel(), ends), (len(at), sum(sizes)))
+
+# %% ../../nbs/08_probing/probes.ipynb #6edfbda4
 def _fitted(x: np.ndarray, own: list[np.ndarray], ridge: float) -> Iterator[tuple]:
     "For the rows of each fold, of all others: how many, their sums, their scales, and the factor of their products."
     from scipy.linalg import cho_factor
@@ -51,15 +60,6 @@ def _fitted(x: np.ndarray, own: list[np.ndarray], ridge: float) -> Iterator[tupl
         g /= scale[:, None]
         g[np.diag_indices_from(g)] += ridge * k
         yield rows, k, s_tr, scale, cho_factor(g.T, overwrite_a=True)
-
-# %% ../../nbs/08_probing/probes.ipynb #6edfbda4
-def _columns(labels: Sequence[np.ndarray], sizes: Sequence[int]):
-    "Sets of classes as a sparse table (n, all classes of all sets) of ones."
-    from scipy.sparse import csr_array
-
-    at = np.stack(labels, axis=1) + np.cumsum([0, *sizes[:-1]])
-    ones, ends = np.ones(at.size, np.float32), np.arange(0, at.size + 1, at.shape[1])
-    return csr_array((ones, at.ravel(), ends), (len(at), sum(sizes)))
 
 # %% ../../nbs/08_probing/probes.ipynb #32dbc032
 def _by_weights(x: np.ndarray, y, own: list[np.ndarray], ridge: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -6,14 +6,14 @@
 __all__ = ['RIDGES', 'TargetR2', 'held_out_r2', 'target_r2', 'null_r2']
 
 # %% ../../nbs/08_probing/target_r2.ipynb #917dfa7a
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
-from .folds import Estimate, jackknife_interval
-from .targets import FoldSums, _joined
+from .folds import Estimate, jackknife_interval, within_folds
+from .targets import FoldGrams, FoldSums, _joined, fold_grams, in_parts, moved_sums
 
 # %% ../../nbs/08_probing/target_r2.ipynb #a40ae8b2
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # penalties a training row, of features with variance 1
@@ -21,34 +21,59 @@ RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # penalties a training row, of features 
 
 @dataclass(frozen=True, eq=False)
 class _Fit:
-    "Training sums, centered and scaled."
+    "Training sums, centered."
 
     n: float
     x: np.ndarray  # mean
     y: np.ndarray  # mean
-    scale: np.ndarray  # standard deviations of x
-    gram: np.ndarray  # of scaled x
-    cross: np.ndarray  # of y with scaled x, (q, p)
+    variance: np.ndarray  # of x: what a penalty of 1 adds to a row's share of the products
+    gram: np.ndarray  # of x; of rows with each other, x scaled, where these are fewer than features
+    cross: np.ndarray  # of y with x, (q, p); the rows of y where these are fewer, (q, n)
+    rows: np.ndarray | None = None  # of x, scaled by the variance, where these are fewer (n, p)
 
-    def weights(self, ridges: Sequence[float], columns: slice | np.ndarray = slice(None)) -> np.ndarray:
-        "W for x as it is, one penalty after the other, (ridges, q, p)."
-        found = []
-        for ridge in ridges:
-            gram = self.gram.copy()
-            gram[np.diag_indices_from(gram)] += ridge * self.n
-            found.append(_solved(gram, self.cross[columns]) / self.scale)
-        return np.array(found)
+    def raised(self, ridge: float) -> np.ndarray:
+        "The products with a penalty."
+        gram = self.gram.copy()
+        gram[np.diag_indices_from(gram)] += ridge * self.n * (self.variance if self.rows is None else 1)
+        return gram
+
+
+def _penalized(variance: np.ndarray) -> np.ndarray:
+    return np.where(variance > 1e-9 * max(variance.max(), 1e-300), variance, 1)
 
 # %% ../../nbs/08_probing/target_r2.ipynb #cb6e0ec8
-def _solved(gram: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    "Each row times the inverse of a positive definite matrix, which is overwritten."
+def _factor(gram: np.ndarray) -> np.ndarray:
+    "L, lower triangular, of a positive definite matrix L Lᵀ, which is overwritten."
     from scipy.linalg import lapack
 
-    potrf, potrs = lapack.get_lapack_funcs(("potrf", "potrs"), (gram, rows))
-    factor, info = potrf(gram.T, lower=True, clean=False, overwrite_a=True)
+    (potrf,) = lapack.get_lapack_funcs(("potrf",), (gram,))
+    factor, info = potrf(gram.T, lower=True, clean=True, overwrite_a=True)
     if info:
         raise np.linalg.LinAlgError("expected products of features that are positive definite; they are not: NaN in these sums?")
-    return potrs(factor, rows.T, lower=True)[0].T
+    return factor
+
+
+def _inverse(gram: np.ndarray) -> np.ndarray:
+    "The inverse of a positive definite matrix, which is overwritten."
+    from scipy.linalg import lapack
+
+    factor = _factor(gram)
+    lower = lapack.get_lapack_funcs(("potri",), (factor,))[0](factor, lower=True, overwrite_c=True)[0]
+    found = lower + lower.T
+    found[np.diag_indices_from(found)] /= 2
+    return found
+
+# %% ../../nbs/08_probing/target_r2.ipynb #3eadad5f
+def _solved(gram: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    "Each row times the inverse of a positive definite matrix, which is overwritten."
+    from scipy.linalg import blas
+
+    if len(rows) > len(gram):
+        return rows @ _inverse(gram)
+    factor = _factor(gram)
+    (trsm,) = blas.get_blas_funcs(("trsm",), (factor, rows))
+    half = trsm(1.0, factor, rows.T, lower=True)
+    return trsm(1.0, factor, half, lower=True, trans_a=1, overwrite_b=True).T
 
 # %% ../../nbs/08_probing/target_r2.ipynb #a1d98af3
 def _total(sums: FoldSums) -> FoldSums:
@@ -66,24 +91,92 @@ def _fit(sums: FoldSums, out: Sequence[int], total: FoldSums) -> _Fit:
         return found
 
     n = rest("n")
-    x, y, gram, cross = rest("x") / n, rest("y") / n, rest("xx"), rest("xy").T
-    gram -= n * np.outer(x, x)
-    cross -= n * np.outer(y, x)
-    variance = np.diag(gram) / n
-    scale = np.sqrt(np.where(variance > 1e-9 * max(variance.max(), 1e-300), variance, 1))
-    gram /= scale
-    gram /= scale[:, None]
-    return _Fit(n, x, y, scale, gram, cross / scale)
+    x, y = rest("x") / n, rest("y") / n
+    if sums.rows and n < len(x):
+        kept = [own for f, own in enumerate(sums.rows) if f not in out]
+        rows, of_y = (np.concatenate(parts) for parts in zip(*kept, strict=True))
+        rows, variance = rows - x, _penalized((rows - x).var(0))
+        return _Fit(n, x, y, variance, (rows / variance) @ rows.T, (of_y - y).T, rows / variance)
+    gram, cross = rest("xx"), rest("xy").T
+    gram -= np.multiply.outer(n * x, x)
+    cross -= np.multiply.outer(n * y, x)
+    return _Fit(n, x, y, _penalized(np.diag(gram) / n), gram, cross)
 
 # %% ../../nbs/08_probing/target_r2.ipynb #5da28174
-def _errors(sums: FoldSums, f: int, fit: _Fit, w: np.ndarray, columns: slice | np.ndarray = slice(None)) -> tuple:
-    "Squared errors (ridges, q) and total squares (q,) of fold f."
-    n, s, t, y = sums.n[f], sums.x[f], sums.y[f][columns], fit.y[columns]
-    total = sums.y_squares[f][columns] - 2 * y * t + n * y**2
-    ws, wx = w @ s, w @ fit.x
-    cross = np.einsum("rqp,qp->rq", w, sums.xy[f].T[columns]) - y * ws - (t - n * y) * wx
-    gw = (w.reshape(-1, w.shape[-1]) @ sums.xx[f]).reshape(w.shape)
-    return total - 2 * cross + np.einsum("rqp,rqp->rq", w, gw) - 2 * wx * ws + n * wx**2, total
+def _errors(sums: FoldSums, folds: Sequence[int], fit: _Fit, ridges: Sequence[float], columns: np.ndarray) -> np.ndarray:
+    "Squared errors of some folds (folds, ridges, q), and their total squares (folds, 1, q)."
+    if sums.rows:
+        return _errors_of_rows(sums, folds, fit, ridges, columns)
+    found, y = np.empty((2, len(folds), len(ridges), len(columns))), fit.y[columns]
+    w = np.array([_solved(fit.raised(ridge), fit.cross[columns]) for ridge in ridges])
+    wx = w @ fit.x
+    for i, f in enumerate(folds):
+        n, s, t = sums.n[f], sums.x[f], sums.y[f][columns]
+        found[1, i] = sums.y_squares[f][columns] - 2 * y * t + n * y**2
+        ws = w @ s
+        cross = np.einsum("rqp,qp->rq", w, sums.xy[f].T[columns]) - y * ws - (t - n * y) * wx
+        gw = (w.reshape(-1, w.shape[-1]) @ sums.xx[f]).reshape(w.shape)
+        found[0, i] = found[1, i] - 2 * cross + np.einsum("rqp,rqp->rq", w, gw) - 2 * wx * ws + n * wx**2
+    return found
+
+# %% ../../nbs/08_probing/target_r2.ipynb #09e0e42b
+def _reached(gram: np.ndarray, left: np.ndarray, right: np.ndarray, shifts: np.ndarray) -> Iterator[np.ndarray]:
+    "right (gram + shift I)⁻¹ leftᵀ for each shift; gram, positive and semidefinite, is overwritten."
+    if len(shifts) == 1:
+        gram[np.diag_indices_from(gram)] += shifts[0]
+        yield right @ _solved(gram, left).T if len(left) < len(right) else _solved(gram, right) @ left.T
+        return
+    from scipy.linalg import lapack
+
+    sytrd, ormqr, ptsv = lapack.get_lapack_funcs(("sytrd", "ormqr", "ptsv"), (gram,))
+    turns, d, e, tau, _ = sytrd(gram.T, lower=True, lwork=64 * len(gram), overwrite_a=True)  # one tridiagonal form for all
+
+    def turned(rows: np.ndarray) -> np.ndarray:
+        found = np.array(rows.T, order="F")
+        found[1:] = ormqr("L", "T", turns[1:, :-1], tau, found[1:], 64 * found.shape[1])[0]
+        return found
+
+    left, right = turned(left), turned(right)
+    for shift in shifts:
+        yield right.T @ ptsv(d + shift, e, left)[2]
+
+# %% ../../nbs/08_probing/target_r2.ipynb #144b4690
+def _errors_of_rows(sums: FoldSums, folds: Sequence[int], fit: _Fit, ridges: Sequence[float], columns: np.ndarray) -> np.ndarray:
+    "The same from the rows of these folds, where they are fewer than features."
+    x = np.concatenate([sums.rows[f][0] for f in folds]) - fit.x
+    y = np.concatenate([sums.rows[f][1][:, columns] for f in folds]) - fit.y[columns]
+    left, right, scale = fit.cross[columns], x, np.sqrt(fit.variance)
+    if fit.rows is not None:
+        right, scale = x @ fit.rows.T, 1
+    gram = fit.gram / scale
+    gram /= np.reshape(scale, (-1, 1))
+    starts = np.cumsum([0, *(len(sums.rows[f][0]) for f in folds)])[:-1]
+    reached = _reached(gram, left / scale, right / scale, fit.n * np.asarray(ridges))
+    return np.array([[np.add.reduceat(each**2, starts) for each in (y - own, y)] for own in reached]).transpose(1, 2, 0, 3)
+
+# %% ../../nbs/08_probing/target_r2.ipynb #dd52ec1f
+def _errors_of_wide(sums: FoldSums, folds: Sequence[int], fit: _Fit, ridges: Sequence[float], block: slice) -> np.ndarray:
+    "The same of all columns of one target together (2, folds, ridges), from products of as many rows as there are features."
+    cross, y, found = fit.cross[block], fit.y[block], np.empty((2, len(folds), len(ridges)))
+    both = (cross.T @ cross).astype(float)
+    solved = [_solved(fit.raised(ridge).astype(float), np.eye(len(both))) for ridge in ridges]
+    for i, f in enumerate(folds):
+        n, s, t = sums.n[f], sums.x[f], sums.y[f][block]
+        found[1, i] = total = (sums.y_squares[f][block] - 2 * y * t + n * y**2).sum(dtype=float)
+        gram = sums.xx[f] - np.multiply.outer(s - n * fit.x, fit.x) - np.multiply.outer(fit.x, s)
+        across = sums.xy[f][:, block] @ cross - np.multiply.outer(s, y @ cross) - np.multiply.outer(fit.x, (t - n * y) @ cross)
+        found[0, i] = [total - 2 * (w * across.T).sum() + ((w @ both @ w) * gram).sum() for w in solved]
+    return found
+
+# %% ../../nbs/08_probing/target_r2.ipynb #a01af775
+def _judged(sums: FoldSums, folds: Sequence[int], fit: _Fit, ridges: Sequence[float], names: Sequence) -> np.ndarray:
+    "Squared errors and total squares of some targets on some folds, (2, folds, ridges, targets)."
+    blocks = [sums.blocks[name] for name in names]
+    widths = [block.stop - block.start for block in blocks]
+    if not sums.rows and min(widths) > len(fit.x):
+        return np.stack([_errors_of_wide(sums, folds, fit, ridges, block) for block in blocks], axis=3)
+    columns = np.concatenate([np.arange(block.start, block.stop) for block in blocks])
+    return np.add.reduceat(_errors(sums, folds, fit, ridges, columns), np.cumsum([0, *widths])[:-1], axis=3)
 
 # %% ../../nbs/08_probing/target_r2.ipynb #c1b2377a
 @dataclass(frozen=True, eq=False)
@@ -99,12 +192,12 @@ class TargetR2:
     def value(self) -> float:
         return self.estimate.value
 
-# %% ../../nbs/08_probing/target_r2.ipynb #3c465121
+
 def _varies(sums: FoldSums, columns: slice) -> bool:
     n, y, squares = sums.n.sum(), sums.y[:, columns].sum(0), sums.y_squares[:, columns].sum(0)
     return bool((squares - y**2 / n > 1e-12 * np.maximum(squares, 1e-300)).any())
 
-
+# %% ../../nbs/08_probing/target_r2.ipynb #3c465121
 def _standard(sums: FoldSums, scale_y: bool) -> FoldSums:
     "Around the mean of all rows and with features of variance 1: no result changes, and no digit is lost to a large mean."
     n, x, y = sums.n.sum(), sums.x.sum(0), sums.y.sum(0)
@@ -113,13 +206,16 @@ def _standard(sums: FoldSums, scale_y: bool) -> FoldSums:
     sy = _deviations(sums.y_squares.sum(0) / n - my**2) if scale_y else np.ones(len(my))
     xx, xy = np.empty(sums.xx.shape), np.empty((len(sums.n), len(my), len(mx)))
     for f, (rows, s, t) in enumerate(zip(sums.n, sums.x, sums.y, strict=True)):
-        xx[f] = sums.xx[f] - np.outer(s - rows * mx, mx) - np.outer(mx, s)
-        xy[f] = sums.xy[f].T - np.outer(t - rows * my, mx) - np.outer(my, s)
-        xx[f] /= np.outer(sx, sx)
-        xy[f] /= np.outer(sy, sx)
+        np.subtract(sums.xx[f], np.stack([s - rows * mx, mx], axis=1) @ np.stack([mx, s]), out=xx[f])
+        np.subtract(sums.xy[f].T, np.stack([t - rows * my, my], axis=1) @ np.stack([mx, s]), out=xy[f])
+        xx[f] /= sx
+        xx[f] /= sx[:, None]
+        xy[f] /= sx
+        xy[f] /= sy[:, None]
     yy = sums.y_squares - 2 * my * sums.y + sums.n[:, None] * my**2
     centered = (sums.x - sums.n[:, None] * mx) / sx, (sums.y - sums.n[:, None] * my) / sy
-    return FoldSums(sums.n, *centered, xx, xy.transpose(0, 2, 1), yy / sy**2, sums.blocks)
+    rows = sums.rows and [((a - mx) / sx, (b - my) / sy) for a, b in sums.rows]
+    return FoldSums(sums.n, *centered, xx, xy.transpose(0, 2, 1), yy / sy**2, sums.blocks, rows)
 
 
 def _deviations(variance: np.ndarray) -> np.ndarray:
@@ -142,39 +238,32 @@ def _held_out(sums: FoldSums, ridges: Mapping[str, np.ndarray]) -> dict[str, flo
         fit = _fit(sums, [f], total)
         for ridge in sorted({float(own[f]) for own in ridges.values()}):
             names = [name for name, own in ridges.items() if own[f] == ridge]
-            columns = np.concatenate([np.arange(sums.y.shape[1])[sums.blocks[name]] for name in names])
-            (sse,), squares = _errors(sums, f, fit, fit.weights([ridge], columns), columns)
-            starts = np.cumsum([0] + [sums.blocks[name].stop - sums.blocks[name].start for name in names])[:-1]
-            for name, *pair in zip(names, np.add.reduceat(sse, starts), np.add.reduceat(squares, starts), strict=True):
+            for name, pair in zip(names, _judged(sums, [f], fit, [ridge], names)[:, 0, 0].T, strict=True):
                 errors[name] += pair
     return {name: float(1 - sse / squares) for name, (sse, squares) in errors.items()}
 
 # %% ../../nbs/08_probing/target_r2.ipynb #1034ee06
 def _inner(sums: FoldSums, ridges: Sequence[float]) -> np.ndarray:
-    "(2, f, g, ridge, column): errors and totals on g of what was fitted without f and g."
-    n_folds, q = len(sums.n), sums.y.shape[1]
-    found = np.full((2, n_folds, n_folds, len(ridges), q), np.nan)
+    "(2, f, g, ridge, target): errors and totals on g of what was fitted without f and g."
+    n_folds, names = len(sums.n), list(sums.blocks)
+    found = np.full((2, n_folds, n_folds, len(ridges), len(names)), np.nan)
     fewest, p = sums.n.sum() - np.sort(sums.n)[-2:].sum(), sums.x.shape[1]  # rows of the smallest fit, features
     if 128 <= p <= fewest:  # float32 is exact enough to choose and for intervals, and takes half the time
         sums = FoldSums(*(getattr(sums, name).astype(np.float32) for name in ("n", "x", "y", "xx", "xy", "yy")), sums.blocks)
     total = _total(sums)
     for f, g in combinations(range(n_folds), 2):
-        fit = _fit(sums, [f, g], total)
-        w = fit.weights(ridges)
-        for out, judged in ((f, g), (g, f)):
-            found[0, out, judged], found[1, out, judged] = _errors(sums, judged, fit, w)
+        found[:, [f, g], [g, f]] = _judged(sums, [g, f], _fit(sums, [f, g], total), ridges, names)
     return found
 
 
-def _choose(inner: np.ndarray, columns: slice, n_folds: int) -> np.ndarray:
-    "(folds,) number of the penalty with the least error on the other folds."
-    return np.nansum(inner[0][..., columns], axis=(1, 3)).argmin(1)
+def _choose(inner: np.ndarray) -> np.ndarray:
+    "(folds,) number of the penalty with the least error on the other folds, from (2, f, g, ridge)."
+    return np.nansum(inner[0], axis=1).argmin(1)
 
 
-def _left_out(inner: np.ndarray, picks: np.ndarray, columns: slice, n_folds: int) -> list[float]:
+def _left_out(inner: np.ndarray, picks: np.ndarray) -> list[float]:
     "The R² without each fold."
-    own = inner[..., columns].sum(-1)[:, np.arange(n_folds), :, picks]  # (folds, 2, g) after indexing
-    sse, total = np.nansum(own, axis=2).T
+    sse, total = np.nansum(inner[:, np.arange(len(picks)), :, picks], axis=2).T
     return (1 - sse / total).tolist()
 
 # %% ../../nbs/08_probing/target_r2.ipynb #aa936999
@@ -193,18 +282,33 @@ def target_r2(
         raise ValueError(f"expected targets that vary; {', '.join(constant)} is the same in all {sums.n.sum():.0f} rows")
     inner = _inner(sums, ridges) if n_folds > 2 else None
     note = "" if n_folds > 2 else "two folds: no inner folds, penalty 0.01"
-    picks = {name: _choose(inner, own, n_folds) for name, own in sums.blocks.items()} if n_folds > 2 else {}
+    picks = {name: _choose(inner[..., i]) for i, name in enumerate(sums.blocks)} if n_folds > 2 else {}
     chosen = {name: np.array(ridges)[picks[name]] if picks else np.full(n_folds, 0.01) for name in sums.blocks}
     found = {}
-    for name, value in _held_out(sums, chosen).items():
+    for i, (name, value) in enumerate(_held_out(sums, chosen).items()):
         estimate = Estimate(value, groups=n_groups, note=f"no interval: the {what} fall into 2 folds")
         if picks:
-            estimate = jackknife_interval(value, _left_out(inner, picks[name], sums.blocks[name], n_folds), n_groups, what)
+            estimate = jackknife_interval(value, _left_out(inner[..., i], picks[name]), n_groups, what)
         found[name] = TargetR2(estimate, chosen[name], int(sums.n.sum()), note)
     return found
 
 # %% ../../nbs/08_probing/target_r2.ipynb #fcba9383
-_COLUMNS = 2048  # of nulls at a time
+_COLUMNS = 4096  # of nulls at a time: bounds the memory
+
+
+def _layer_sums(grams: FoldGrams, x: np.ndarray, folds: np.ndarray, dtype: type) -> tuple[FoldSums, list[np.ndarray]]:
+    "Sums of a layer without targets, its features of mean 0 and variance 1, and the frames of each fold."
+    none = np.zeros((len(grams.n), 0))
+    plain = FoldSums(grams.n, grams.x, none, grams.xx, grams.xx[..., :0], none, {})
+    n, mean = grams.n.sum(), grams.x.sum(0) / grams.n.sum()
+    scale = _deviations(np.einsum("fpp->p", grams.xx) / n - mean**2)
+    layer = _standard(plain, scale_y=False)
+    arrays = (getattr(layer, name).astype(dtype, copy=False) for name in ("n", "x", "y", "xx", "xy", "yy"))
+    frames = [x[folds == f].astype(dtype) for f in np.unique(folds)]
+    for own in frames:
+        own -= mean.astype(dtype)
+        own /= scale.astype(dtype)
+    return FoldSums(*arrays, {}), frames
 
 # %% ../../nbs/08_probing/target_r2.ipynb #e5b21df3
 def null_r2(
@@ -214,19 +318,18 @@ def null_r2(
     moves: Sequence[np.ndarray],  # of each null the row whose labels each row gets; for encoding as `shifted` makes them
     decoding: Mapping[str, np.ndarray],  # target -> (folds,) penalty a training row, of the real labels
     encoding: Mapping[str, np.ndarray] | None = None,  # the same of the layer from the target
+    grams: FoldGrams | None = None,  # of x, where they are made already
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:  # target -> (nulls,), decoding and encoding
     "Held-out R² of labels that mean nothing, each feature of the layer with variance 1."
-    kept = all((folds[rows] == folds).all() and (np.bincount(rows, minlength=len(x)) == 1).all() for rows in moves)
-    if encoding and not kept:
+    if encoding and not all(within_folds(rows, folds) for rows in moves):
         raise ValueError("expected nulls that move rows within their folds, each to one place: use shifted")
     y, blocks = _joined(targets)
-    x = _scaled(x, many=y.shape[1] * len(moves) > 512)
-    y = (y - y.mean(0)).astype(x.dtype)
-    at = max(1, _COLUMNS // y.shape[1])
+    single = y.shape[1] * len(moves) > 512 and x.shape[1] >= 128  # many columns make float32 worth while
+    layer, frames = _layer_sums(grams or fold_grams(x, folds), x, folds, np.float32 if single else np.float64)
+    y = (y - y.mean(0)).astype(layer.xx.dtype)
     found = [{name: [] for name in each} for each in (decoding, encoding or {})]
-    for start in range(0, len(moves), at):
-        own = moves[start : start + at]
-        sums = _null_sums(x, y, blocks, folds, own)
+    for own in in_parts(moves, max(1, _COLUMNS // y.shape[1])):
+        sums = _null_sums(layer, frames, y, blocks, folds, own)
         reached = _held_out(sums, {(name, k): ridges for name, ridges in decoding.items() for k in range(len(own))})
         for (name, _), value in reached.items():
             found[0][name].append(value)
@@ -236,26 +339,17 @@ def null_r2(
     return tuple({name: np.array(values) for name, values in each.items()} for each in found)
 
 # %% ../../nbs/08_probing/target_r2.ipynb #5fb30e4f
-def _scaled(x: np.ndarray, many: bool) -> np.ndarray:
-    "Features of mean 0 and variance 1; in float32 where many columns make that worth while."
-    centered = x - x.mean(0, dtype=np.float64)
-    centered /= _deviations(np.einsum("np,np->p", centered, centered) / len(x))
-    return centered.astype(np.float32 if many and x.shape[1] >= 128 else np.float64)
-
-
-def _null_sums(x: np.ndarray, y: np.ndarray, blocks: dict, folds: np.ndarray, moves: Sequence[np.ndarray]) -> FoldSums:
+def _null_sums(
+    layer: FoldSums, frames: list[np.ndarray], y: np.ndarray, blocks: dict, folds: np.ndarray, moves: Sequence[np.ndarray]
+) -> FoldSums:
     "The sums of a layer with all targets of several nulls; blocks (target, null)."
-    columns: list[list[np.ndarray]] = [[] for _ in range(6)]
-    for f in np.unique(folds):
-        rows = np.flatnonzero(folds == f)
-        own = np.concatenate([y[move[rows]] for move in moves], axis=1)
-        parts = (len(rows), x[rows].sum(0), own.sum(0), x[rows].T @ x[rows], own.T @ x[rows], np.einsum("nq,nq->q", own, own))
-        for column, part in zip(columns, parts, strict=True):
-            column.append(part)
-    n, s, t, xx, yx, yy = map(np.array, columns)
-    q = y.shape[1]
+    q, few = y.shape[1], max(map(len, frames)) < layer.x.shape[1]
+    parts = [moved_sums(x, y, np.flatnonzero(folds == f), moves) for f, x in zip(np.unique(folds), frames, strict=True)]
+    t, yx, yy = (np.array(column) for column in zip(*parts, strict=True))
     where = {(name, k): slice(k * q + b.start, k * q + b.stop) for k in range(len(moves)) for name, b in blocks.items()}
-    return FoldSums(n.astype(x.dtype), s, t, xx, yx.transpose(0, 2, 1), yy, where)
+    rows = [(x, np.concatenate([y[move[folds == f]] for move in moves], axis=1))
+            for f, x in zip(np.unique(folds), frames, strict=True)] if few else None  # fmt: skip
+    return FoldSums(layer.n, layer.x, t, layer.xx, yx.transpose(0, 2, 1), yy, where, rows)
 
 # %% ../../nbs/08_probing/target_r2.ipynb #376bbf78
 def _exchanged(sums: FoldSums, y: np.ndarray, name: str, folds: np.ndarray, n_nulls: int) -> FoldSums:

@@ -54,9 +54,12 @@ def _cells(
     yield "markdown", "## Settings\n\nChange one, run this cell, then ask for a figure: what depends on it is made again."
     yield "code", f"features_dir = {features_dir!r}\noutput_dir = '..'  # this notebook lies in its folder clean_analysis"
     yield "code", _settings_cell(settings)
-    yield "markdown", "## Explore\n\nOne moment of an utterance, the similarity of layers, and time."
-    for explorer in ("LayerExplorer", "SimilarityExplorer", "TemporalExplorer"):
+    yield "markdown", "## Explore\n\nOne moment of an utterance, the similarity of layers, time; with labels, what they encode."
+    yield "code", "lw.LayerExplorer(features_dir, labels=settings['labels'])"
+    for explorer in ("SimilarityExplorer", "TemporalExplorer"):
         yield "code", f"lw.{explorer}(features_dir)"
+    if any(name.startswith("content/") for _, _, figures in sections for _, name in figures):
+        yield "code", "lw.ContentExplorer(features_dir, settings['labels'])"
     for heading, text, figures in sections:
         yield "markdown", f"## {heading}\n\n{text}"
         for caption, name in figures:
