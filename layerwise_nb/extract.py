@@ -12,7 +12,7 @@ from typing import Any
 from fastcore.script import call_parse
 
 from ._moved import door
-from .core.commands import command_ending, flags_of
+from .core.commands import command_ending, flags_of, import_large
 from .extraction.join import join_processes
 from .extraction.progress import INTERRUPTED, format_summary
 from .extraction.settings import ExtractionSettings, check_inputs
@@ -34,14 +34,7 @@ def _checked_settings(**settings: Any) -> ExtractionSettings:
         return team.together(check)
 
 # %% ../nbs/19_commands/extract.ipynb #88225a3d
-@flags_of(ExtractionSettings)
-def extract(
-    audio_dir: str | None = None,  # folder of audio files, searched with its subfolders; "synthetic": made on the spot
-    save_dir: str | None = None,  # folder for the results
-    **kwargs,  # the other fields of `ExtractionSettings`
-) -> dict:  # summary: features_dir, found, done, new, failed, audio_hours, wall_seconds, …
-    "Extract the layer features of every utterance below a folder; the same call continues a stopped run."
-    settings = _checked_settings(audio_dir=audio_dir, save_dir=save_dir, **kwargs)
+def _extract(settings: ExtractionSettings) -> dict:
     from layerwise_nb.extraction.run import run_extraction
 
     if not settings.moments:
@@ -49,6 +42,16 @@ def extract(
     from layerwise_nb.summaries.accumulate import CorpusAccumulator
 
     return run_extraction(settings, CorpusAccumulator)
+
+
+@flags_of(ExtractionSettings)
+def extract(
+    audio_dir: str | None = None,  # folder of audio files, searched with its subfolders; "synthetic": made on the spot
+    save_dir: str | None = None,  # folder for the results
+    **kwargs,  # the other fields of `ExtractionSettings`
+) -> dict:  # summary: features_dir, found, done, new, failed, audio_hours, wall_seconds, …
+    "Extract the layer features of every utterance below a folder; the same call continues a stopped run."
+    return _extract(_checked_settings(audio_dir=audio_dir, save_dir=save_dir, **kwargs))
 
 # %% ../nbs/19_commands/extract.ipynb #0ae0125c
 @call_parse
@@ -59,7 +62,9 @@ def layerwise_extract(**kwargs):
     Example: layerwise_extract --audio_dir data/LibriSpeech --dataset_split dev-clean --save_dir features
     """
     with command_ending("layerwise_extract", "the same command goes on where this one stopped"):
-        if summary := extract(**kwargs):
+        settings = _checked_settings(**kwargs)
+        import_large("layerwise_nb.extraction.run", "transformers.modeling_utils")
+        if summary := _extract(settings):
             print(format_summary(summary))
             if summary["stopped"] == INTERRUPTED:
                 raise SystemExit(130)

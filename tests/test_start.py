@@ -10,6 +10,7 @@ import pytest
 from test_project import COMMANDS, ROOT
 
 from layerwise_nb.audio.synthetic import made_up_features
+from layerwise_nb.core.machine import may_have_gpu
 
 
 def processor_time(*arguments: str) -> tuple[float, str]:
@@ -55,6 +56,7 @@ INVALID = {  # command -> flags, each wrong in another way
             "--dtype": "int8", "--store": "some", "--threads": "0", "--shard": "5/4", "--device": "tpu", "--feature_type": "x",
             "--labels": NOT_THERE, "--alignments": NOT_THERE, "--speaker_table": NOT_THERE, "--speaker_pattern": "(",
             "--revision": "main"}.items()),
+        *(() if may_have_gpu() else ((*SPEECH, "--device", "cuda"),)),
     ],
     "run": [
         ("--nope",), ("--model", "random:tiny"), ("--output_dir", "x", "--audio_dir", NOT_THERE),

@@ -26,7 +26,7 @@ from fastcore.basics import patch
 
 from ..core.commands import UsageError
 from ..core.files import write_text
-from .launch import GOES_ON, LOST, Alone, ProcessLostError, ToldByMain, launched
+from .launch import GOES_ON, LOST, NO_GPU, Alone, ProcessLostError, ToldByMain, launched
 from .progress import INTERRUPTED
 
 # %% ../../nbs/06_extraction/distributed.ipynb #73181823
@@ -149,7 +149,7 @@ def choose_device(
     if not (available > 0 if device == "auto" else device == "cuda"):
         return torch.device("cpu")
     if not available:
-        raise UsageError("--device cuda: torch sees no GPU; use --device cpu, or look at nvidia-smi and the torch build")
+        raise UsageError(NO_GPU)
     return torch.device("cuda", local_rank)
 
 # %% ../../nbs/06_extraction/distributed.ipynb #93a494be

@@ -15,7 +15,8 @@ from ..audio.librispeech import ARCHIVES
 from ..audio.speakers import assign_speakers
 from ..audio.utterances import Folder, Source
 from ..core.commands import UsageError
-from .launch import read_shard
+from ..core.machine import may_have_gpu
+from .launch import NO_GPU, read_shard
 from ..features.catalogue import FEATURE_TYPES
 from ..features.npz import COMPRESSIONS
 from ..labels.alignment import Alignments
@@ -221,6 +222,8 @@ def check_inputs(
     s: ExtractionSettings,  # what is asked for
 ) -> None:
     "An error for what is not there. Nothing is read but names: no audio, and no dataset that is streamed."
+    if s.device == "cuda" and not may_have_gpu():
+        raise UsageError(NO_GPU)
     source, listing = speech_source(s), None
     if isinstance(source, Folder) and not is_synthetic(s):
         check_has_audio(source.path)

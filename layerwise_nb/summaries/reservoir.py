@@ -51,14 +51,12 @@ class Reservoir:
             raise ValueError(f"expected a size of one frame or more; got {size}")
         self.layers, self.same_as, self.identity = dict(layers), dict(same_as or {}), dict(identity or {})
         self.size, self.seed, self._scratch = size, seed, scratch or Scratch()
-        zeros = self._scratch.zeros
-        self._rows = {n: zeros((size, d), np.float32) for n, d in self.layers.items() if n not in self.same_as}
+        self._rows = {n: self._scratch.zeros((size, d), np.float32) for n, d in self.layers.items() if n not in self.same_as}
         if not self._rows:
             raise ValueError("expected at least one layer that is not a copy of another; got none")
-        self.n = 0  # frames in the sample so far
+        self.n, self._sorted = 0, True  # frames in the sample so far, and whether they are in order
         self._priorities, self._positions = np.empty(size, np.uint64), np.empty(size, np.int64)
         self._utterances, self._speakers = np.empty(size, object), np.empty(size, object)
-        self._sorted = True
 
 # %% ../../nbs/11_summaries/reservoir.ipynb #eec034ff
 @patch
