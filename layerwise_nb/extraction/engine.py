@@ -155,7 +155,7 @@ def _forward(
 ) -> Iterator[dict[str, torch.Tensor] | Exception]:
     "The features of each waveform in order, in halves of halves where memory is short."
     try:
-        yield from layer_features(speech, waveforms, settings.feature_type, settings.precision)
+        yield from layer_features(speech, waveforms, settings.feature_type, settings.precision, settings.store != "all")
         return
     except (RuntimeError, MemoryError) as error:
         if not _out_of_memory(error):
@@ -276,11 +276,8 @@ def keep(
     self: _Engine, utterance: Utterance, waveform: np.ndarray, provenance: dict, features: dict, writers: ThreadPoolExecutor
 ) -> None:
     "Add the features of an utterance to the accumulator, hand them to a writer, or both."
-    if self.accumulator or self.settings.store == "pooled":
-        pooled = pool_features(features, self.catalogue)
-        if self.settings.store != "all":
-            features.clear()  # of the faster layers many times what is kept
     if self.accumulator and utterance.name not in self.accumulator.counted:
+        pooled = pool_features(features, self.catalogue) if self.settings.store == "all" else features
         self.accumulator.add(utterance, pooled, waveform)
         if self.accumulator.due:
             self.checkpoint()
@@ -289,7 +286,7 @@ def keep(
         return
     self._pending.acquire()
     try:
-        copied = _to_host(features if self.settings.store == "all" else pooled, STORED[self.settings.dtype])
+        copied = _to_host(features, STORED[self.settings.dtype])
     except BaseException:
         self._pending.release()
         raise

@@ -19,7 +19,8 @@ import torch
 from fastcore.basics import patch
 from transformers.masking_utils import create_bidirectional_mask
 
-from ..features.catalogue import Feature, of_type
+from ..features.catalogue import Feature, common_grid, of_type
+from ..features.frame_grid import _pool_stored, pool_features, same_grid
 from .names import MODEL_TYPES
 
 # %% ../../nbs/05_models/family.ipynb #2b3b1e85
@@ -202,6 +203,32 @@ def _check_waveforms(waveforms: Sequence[np.ndarray], catalogue: Mapping[str, Fe
         except ValueError as error:
             raise ValueError(f"waveform {i}: {error}") from error
 
+# %% ../../nbs/05_models/family.ipynb #f2f07af1
+@contextmanager
+def _pooling(speech: SpeechModel, catalogue: Mapping[str, Feature]) -> Iterator[set[str]]:
+    "Pool what is left with `leave` in this thread; gives the names of these layers."
+    names: set[str] = set()
+    speech._captured.pooling = catalogue, common_grid(catalogue), names
+    try:
+        yield names
+    finally:
+        speech._captured.pooling = None
+
+
+@patch
+def leave(
+    self: SpeechModel,
+    name: str,  # of a feature
+    x: torch.Tensor,  # (1, dim, time), which nothing else needs
+    n_samples: int,  # of the waveform
+) -> torch.Tensor:  # the same, or pooled to the frames of the slowest layer
+    "A layer that has been used."
+    catalogue, grid, names = getattr(self._captured, "pooling", None) or ({}, None, None)
+    if name not in catalogue or same_grid(catalogue[name], grid):
+        return x
+    names.add(name)
+    return _pool_stored(x.float(), catalogue[name], grid, grid.n_frames(n_samples))
+
 # %% ../../nbs/05_models/family.ipynb #c9af67e7
 @torch.inference_mode()
 def layer_features(
@@ -209,6 +236,7 @@ def layer_features(
     waveforms: Sequence[np.ndarray],  # each (n_samples,) float32 at the model's sample rate
     feature_type: str = "all",  # "all", "cnn", "projection" or "transformer"
     precision: str = "fp32",  # of the forward pass: "fp32", "bf16" or "fp16"
+    pooled: bool = False,  # every layer on the frames of the slowest, as `pool_features` makes them
 ) -> list[dict[str, torch.Tensor]]:  # per utterance: feature name -> (1, dim, time) or (1, time, dim), on the device
     "Every feature of every utterance of a batch, as if each had been alone."
     if precision not in PRECISIONS:
@@ -216,8 +244,11 @@ def layer_features(
     catalogue = speech.catalogue(feature_type)
     _check_waveforms(waveforms, catalogue)
     autocast = nullcontext() if precision == "fp32" else torch.autocast(speech.device.type, PRECISIONS[precision])
-    with autocast:
+    with autocast, _pooling(speech, catalogue) if pooled else nullcontext() as done:
         features = speech.family.layer_outputs(speech, waveforms, {f.group for f in catalogue.values()})
+    if pooled:
+        for f in features:
+            f.update(pool_features({name: f[name] for name in catalogue if name not in done}, catalogue))
     return [{name: f[name] for name in catalogue} for f in features]
 
 # %% ../../nbs/05_models/family.ipynb #1c3e769f

@@ -6,7 +6,7 @@
 __all__ = ['HUBERT', 'catalogue', 'modules', 'convolve', 'project', 'front_end', 'layer_outputs']
 
 # %% ../../nbs/05_models/hubert.ipynb #7a08a0a1
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -40,11 +40,13 @@ def modules(
 def convolve(
     model: torch.nn.Module,  # with a `feature_extractor` of convolutions
     values: torch.Tensor,  # (1, n_samples)
+    leave: Callable[[str, torch.Tensor, int], torch.Tensor] = lambda name, x, n_samples: x,  # what becomes of one that is used
 ) -> dict[str, torch.Tensor]:  # conv_0, …, each (1, dim, time)
     "The convolutional features of one utterance."
     hidden_states, features = values[:, None], {}
     for i, layer in enumerate(model.feature_extractor.conv_layers):
-        hidden_states = features[f"conv_{i}"] = layer(hidden_states)  # (1, dim, time)
+        hidden_states = layer(hidden_states)  # (1, dim, time)
+        features[f"conv_{i}"] = leave(f"conv_{i}", hidden_states, values.shape[1])
     return features | {"cnn_final_raw": hidden_states}
 
 
@@ -67,7 +69,7 @@ def front_end(
     groups: Collection[str],  # those asked for
 ) -> list[dict[str, torch.Tensor]]:  # per utterance
     "Convolutions and projection of each utterance by itself."
-    features = [convolve(speech.model, speech.prepare(waveform)) for waveform in waveforms]
+    features = [convolve(speech.model, speech.prepare(waveform), speech.leave) for waveform in waveforms]
     if groups != {"cnn"}:
         for f in features:
             f.update(project(speech.model, f))

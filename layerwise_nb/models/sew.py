@@ -76,7 +76,7 @@ def layer_outputs(
 ) -> list[dict[str, torch.Tensor]]:  # per utterance, every feature of these groups
     "Every layer of every utterance; all but the blocks unpadded."
     model = speech.model
-    features = [convolve(model, speech.prepare(waveform)) for waveform in waveforms]
+    features = [convolve(model, speech.prepare(waveform), speech.leave) for waveform in waveforms]
     if groups == {"cnn"}:
         return features
     for f in features:
