@@ -12,7 +12,7 @@ from typing import Any
 from fastcore.script import call_parse
 
 from ._moved import door
-from .core.commands import command_ending, flags_of, import_large
+from .core.commands import command_ending, flags_of, large_imports
 from .extraction.join import join_processes
 from .extraction.progress import INTERRUPTED, format_summary
 from .extraction.settings import ExtractionSettings, check_inputs
@@ -63,7 +63,10 @@ def layerwise_extract(**kwargs):
     """
     with command_ending("layerwise_extract", "the same command goes on where this one stopped"):
         settings = _checked_settings(**kwargs)
-        import_large("layerwise_nb.extraction.run", "transformers.modeling_utils")
+        with large_imports():
+            import transformers.modeling_utils  # noqa: F401
+
+            import layerwise_nb.extraction.run  # noqa: F401
         if summary := _extract(settings):
             print(format_summary(summary))
             if summary["stopped"] == INTERRUPTED:
