@@ -281,7 +281,8 @@ def make_content(
     notes += filter(None, [source.held and why_no_sums(source, sample)])
     notes += _speakers_left_out(shared.left_out)
     facts = {"model": "{model} (weights: {weights})".format(**study.store.run["identity"]), "by": sample.groups,
-             "phone_set": phone_set, "aligner": read.aligner or read.source, "seed": shared.seed, "effort": job.effort,
+             "session": shared.session_name, "phone_set": phone_set, "aligner": read.aligner or read.source,
+             "seed": shared.seed, "effort": job.effort,
              "silences": dict(read.silences), "without_frames": sample.phone_segments.without_frames}  # fmt: skip
     return _outcome(study, values, untrained, problems, facts, source.same_as, notes)
 
