@@ -188,9 +188,15 @@ def disk_of_sums(
     catalogue: dict[str, Feature],  # of what is added
     labeled: bool = False,  # utterances have labels
     n_processes: int = 1,  # that add to the same folder
+    device: str = "cpu",  # "cpu", or where the sums are that take no disk: "cuda"
 ) -> int:  # bytes
-    "What sums take on the disk during a checkpoint: what each process has gathered, those in the folder, and both together."
-    return (n_processes + 2) * accumulator.nbytes(catalogue, labels=labeled) if accumulator else 0
+    "About the most that sums take on the disk, which is during a checkpoint."
+    if not accumulator:
+        return 0
+    sums, both = (accumulator.nbytes(catalogue, labels=labels) for labels in (False, labeled))
+    read = both - sums + sums // 2  # labels and samples of the folder are read whole
+    gathered = int(1.3 * both) if device == "cpu" else read  # by each process; 1.3: room is taken in pieces
+    return n_processes * gathered + 2 * both + read  # 2: in the folder, and what replaces it
 
 
 def _labeled(s: ExtractionSettings, utterances: Sequence[Utterance]) -> bool:
@@ -338,7 +344,9 @@ def _settle(
         refused = refused | _too_long(todo, everything, speech.sample_rate, processes.local_count)
         todo = [u for u in todo if u.name not in refused]
     labeled = bool(accumulator) and _labeled(s, part.utterances)
-    needed = disk_needed(todo, files, s.dtype) + disk_of_sums(accumulator, catalogue, labeled, processes.count)
+    needed = disk_needed(todo, files, s.dtype) + disk_of_sums(
+        accumulator, catalogue, labeled, processes.count, processes.device.type
+    )
     notes += _model_notes(speech, settled["batch_error"]) + more + _resampled(part.utterances, speech.sample_rate)
     notes.append(check_disk(folder, needed, s.force))
     names = {u.name for u in todo}
