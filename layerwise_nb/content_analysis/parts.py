@@ -38,7 +38,7 @@ def _key(store: FeatureStore, sample: ContentSample, facts: Mapping[str, Any]) -
     "Changes with whatever would change the values of a layer."
     digest = hashlib.sha256(json.dumps([store.fingerprint, RESULTS_VERSION, facts], sort_keys=True).encode())
     for name in sorted(sample.speakers):
-        digest.update(f"{name} {sample.group(name)}".encode() + sample.codes[name].tobytes())
+        digest.update(f"{name} {sample.group(name)} {sample.chapters.get(name, '')}".encode() + sample.codes[name].tobytes())
     words = sample.word_segments
     digest.update(json.dumps([sample.phones, words.labels.tolist(), words.starts.tolist(), words.stops.tolist()]).encode())
     return digest.hexdigest()

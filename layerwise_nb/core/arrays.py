@@ -111,6 +111,11 @@ def _read_member(archive: zipfile.ZipFile, name: str, scratch: Scratch) -> np.nd
             raise ValueError("a member is too long")
     return array.T if fortran else array
 
+
+def _may_be_whole(error: Exception) -> bool:
+    "Whether the file may be whole: no room or memory for an array, a disk that does not answer. A cut file gives EINVAL."
+    return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
+
 # %% ../../nbs/00_core/arrays.ipynb #c5dadcc9
 class StoredArrays(Mapping):
     "The arrays of a file, each read and checked when it is asked for; a `DamagedFileError` if it is not what was written."
@@ -131,6 +136,8 @@ class StoredArrays(Mapping):
             found = self.header["version"]
         except _DAMAGE as error:
             self._file.close()
+            if _may_be_whole(error):
+                raise
             raise self._damaged(error) from error
         if found not in (version, *older):
             self._file.close()
@@ -143,8 +150,8 @@ class StoredArrays(Mapping):
         try:
             return _read_member(self._archive, f"{name}.npy", self._scratch)
         except _DAMAGE as error:
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise  # there is no room for the array
+            if _may_be_whole(error):
+                raise
             raise self._damaged(error) from error
 
     def __iter__(self) -> Iterator[str]:
@@ -181,4 +188,6 @@ def read_version(
         with zipfile.ZipFile(path) as archive:
             return int(json.loads(archive.comment)["version"])
     except _DAMAGE as error:
+        if _may_be_whole(error):
+            raise
         raise DamagedFileError(f"{path} is not a whole file of {what} ({error}): compute them again") from error

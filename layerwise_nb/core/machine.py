@@ -55,9 +55,12 @@ def available_memory() -> int:
     return min(amounts)
 
 # %% ../../nbs/00_core/machine.ipynb #5de7e709
+_GPU_DEVICES = ("/dev/kfd", "/dev/dxg", "/dev/nvidiactl")  # AMD; any, below Windows; NVIDIA, wherever its library lies
+
+
 def may_have_gpu() -> bool:
-    "False where no GPU can be had: on Linux without the library of NVIDIA's driver, and without AMD's device."
-    if sys.platform != "linux" or Path("/dev/kfd").exists():
+    "False where no GPU can be had: on Linux without the library of NVIDIA's driver, and without any device of a GPU."
+    if sys.platform != "linux" or any(Path(device).exists() for device in _GPU_DEVICES):
         return True
     try:
         ctypes.CDLL("libcuda.so.1")

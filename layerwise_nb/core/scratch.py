@@ -24,6 +24,7 @@ from fastcore.basics import patch
 _PIECE = 1 << 26  # bytes that are mapped at a time
 _MAPPED: weakref.WeakValueDictionary[int, mmap.mmap] = weakref.WeakValueDictionary()  # address -> the map, of every `Scratch`
 _LOCK = threading.Lock()
+_TOLD: set[str] = set()  # folders that cannot be mapped
 
 
 class Scratch:
@@ -34,11 +35,15 @@ class Scratch:
         folder: str | Path | None = None,  # on the disk to use; None: memory
     ):
         self.folder = folder
-        self._file = None if folder is None else tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        self._file = None
         self._last: mmap.mmap | None = None  # the map that the next array is in
         self._left = 0  # bytes of it that are not given out
         self._lock = threading.Lock()
         self.nbytes = 0  # taken on the disk so far
+        try:
+            self._file = None if folder is None else tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        except OSError as error:
+            self._stay_in_memory(error)
 
 # %% ../../nbs/00_core/scratch.ipynb #655efda2
 @patch
@@ -53,8 +58,10 @@ def zeros(
         return np.zeros(shape, dtype)
     n = -(-n // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY  # whole pages: one array goes, others stay
     with self._lock:
-        if n > self._left:
+        if n > self._left and self._file is not None:
             self._map(max(n, _PIECE))
+        if self._file is None:  # it was refused
+            return np.zeros(shape, dtype)
         array = np.ndarray(shape, dtype, self._last, len(self._last) - self._left)
         self._left -= n
     return array
@@ -75,11 +82,32 @@ def _reserve(file: Any, start: int, size: int) -> None:
 def _map(self: Scratch, size: int) -> None:
     "Map more of the file."
     size = -(-size // _PIECE) * _PIECE
-    _reserve(self._file, self.nbytes, size)
-    self._last = mmap.mmap(self._file.fileno(), size, offset=self.nbytes)
+    try:
+        _reserve(self._file, self.nbytes, size)
+        self._last = mmap.mmap(self._file.fileno(), size, offset=self.nbytes)
+    except OSError as error:
+        self._stay_in_memory(error)
+        return
     self.nbytes, self._left = self.nbytes + size, size
     with _LOCK:
         _MAPPED[np.frombuffer(self._last, np.uint8).ctypes.data] = self._last
+
+# %% ../../nbs/00_core/scratch.ipynb #03f4674c
+@patch
+def _stay_in_memory(self: Scratch, error: OSError) -> None:
+    "Go on without a file, and say so once; still an error where there is no room, or no folder."
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.ENOENT, errno.ENOTDIR):
+        raise error
+    if str(self.folder) not in _TOLD:
+        _TOLD.add(str(self.folder))
+        print(f"note: no file can be mapped in {self.folder} ({error}): sums stay in memory", file=sys.stderr)
+    self.folder = self._file = None
+
+
+@patch
+def __reduce__(self: Scratch) -> tuple:
+    "An empty one in memory: arrays travel to another process in themselves."
+    return Scratch, ()
 
 # %% ../../nbs/00_core/scratch.ipynb #e8c08145
 _POPULATE = 23 if sys.platform == "linux" else None  # MADV_POPULATE_WRITE, which Python's mmap does not name

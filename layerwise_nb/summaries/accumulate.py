@@ -248,7 +248,7 @@ def _read_labels(self: CorpusAccumulator, u: Utterance) -> bool:
 def checkpoint(self: CorpusAccumulator) -> None:
     "Move what is in memory to the summary in the folder: all of it or nothing."
     with self._alone():
-        if self._broken or not self._summary.speakers:
+        if self._broken or self._summary is None or not self._summary.speakers:
             return
         with _locked(self.folder):
             recover_folder(self.folder)
