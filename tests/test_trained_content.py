@@ -47,7 +47,7 @@ def whisper(real_speech, tmp_path_factory):
 @pytest.mark.slow
 def test_trained_whisper_is_as_another_program_found_it(whisper):
     """With its folds all figures are within .03, with its frames, too, those of speakers within .005."""
-    from layerwise_nb.content_analysis.shared import _utterance_folds
+    from layerwise_nb.content_analysis.shared import _session_folds
     from layerwise_nb.probing.probes import ridge_predictions
     from layerwise_nb.probing.target_r2 import held_out_r2
     from layerwise_nb.probing.targets import fold_sums, one_hot
@@ -55,7 +55,7 @@ def test_trained_whisper_is_as_another_program_found_it(whisper):
     frames, sample = whisper
     who, phones = (np.unique(own, return_inverse=True)[1] for own in (sample.frames.speakers, sample.frames.phones))
     rank = {name: i % 2 for i, name in enumerate(sorted(sample.frames.positions))}
-    odd, default = np.array([rank[name] for name in sample.frames.utterances.tolist()]), _utterance_folds(sample, 0)[0]
+    odd, default = np.array([rank[name] for name in sample.frames.utterances.tolist()]), _session_folds(sample, 0)[1]
     train = {"phone": len(who) * 6 / 7, "odd": (odd == 0).sum()}  # rows, of penalties that are given for each
     for layer, reference in REFERENCE.items():
         row = []

@@ -166,7 +166,7 @@ def _content(figure: Card, page: Path, inline: bool) -> dict:
         "title": figure.title, "caption": figure.caption, "alt": figure.alt or figure.title, "details": figure.details,
         "links": [] if inline else _links(paths, page), "picture": picture, "size": size or ("", ""), "data": data, "wide": wide,
         "film": "" if film is None or inline else _beside(film, page),
-        "attached": [path for path in paths if path.suffix in {".csv", *_ALONE}], "table": tables[0] if tables else None,
+        "attached": [path for path in paths if path.suffix == ".csv" or path == film], "table": tables[0] if tables else None,
     }  # fmt: skip
 
 # %% ../../nbs/14_analyses/page.ipynb #404a4f58

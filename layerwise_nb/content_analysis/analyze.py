@@ -83,7 +83,8 @@ class _Content:
 
 def _prepare(study: Study, settings: Mapping[str, Any]) -> _Content:
     "Read labels, choose the sample, and compute the sound, which processes share."
-    once = study.team.count == 1 and study.store.has_features and study.fits(study.corpus)
+    pooled = study.settings["align"] == study.corpus.method if study.store.has_features else False
+    once = study.team.count == 1 and pooled and study.fits(study.corpus)
     source = ContentSource(study.store, study.layers, study.settings["align"], study.corpus if once else None)
     labels = source_labels(source, *(settings[name] for name in ("labels", "label_tier", "word_tier", "phone_set")))
     labels.speakers |= {name: who for name, who in study.speakers.items() if name in labels.speakers}
@@ -281,7 +282,8 @@ def make_content(
     notes += filter(None, [source.held and why_no_sums(source, sample)])
     notes += _speakers_left_out(shared.left_out)
     facts = {"model": "{model} (weights: {weights})".format(**study.store.run["identity"]), "by": sample.groups,
-             "phone_set": phone_set, "aligner": read.aligner or read.source, "seed": shared.seed, "effort": job.effort,
+             "session": shared.session_name, "phone_set": phone_set, "aligner": read.aligner or read.source,
+             "seed": shared.seed, "effort": job.effort,
              "silences": dict(read.silences), "without_frames": sample.phone_segments.without_frames}  # fmt: skip
     return _outcome(study, values, untrained, problems, facts, source.same_as, notes)
 

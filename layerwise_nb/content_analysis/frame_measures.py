@@ -114,9 +114,9 @@ def r2_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
         yield ContentValue(measure, variant, name, data.name, data.kind, estimate, null, n, "frames", classes, folds,
                            details=details)  # fmt: skip
     for rows, targets in shared.of_utterances:
-        own = _Folded.of(data, rows, shared.utterance_folds[rows])
-        n_utterances = len(np.unique(shared.sample.frames.utterances[rows]))
-        found = target_r2(own.sums(targets), n_utterances, what="utterances")
+        own = _Folded.of(data, rows, shared.session_folds[rows])
+        n_sessions = len(np.unique(shared.sessions[rows]))
+        found = target_r2(own.sums(targets), n_sessions, what=f"{shared.session_name}s")
         ridges = {name: each.ridges for name, each in found.items()}
         null = null_r2(own.x, targets, own.folds, shared.deals(rows), ridges, grams=own.grams)[0]
         for name, y in targets.items():
@@ -165,9 +165,9 @@ def cca_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
     yield from _cca_of_frames(shared, data, names)
     for rows, targets in shared.of_utterances:
         if "speaker" in targets:
-            own, y = _Folded.of(data, rows, shared.utterance_folds[rows]), targets["speaker"]
-            n_utterances, layer = len(np.unique(sample.frames.utterances[rows])), own.layers()
-            found = target_cca(own.sums({"speaker": y}, whole=True), n_utterances, what="utterances", layer=layer)
+            own, y = _Folded.of(data, rows, shared.session_folds[rows]), targets["speaker"]
+            n_sessions, layer = len(np.unique(shared.sessions[rows])), own.layers()
+            found = target_cca(own.sums({"speaker": y}, whole=True), n_sessions, what=f"{shared.session_name}s", layer=layer)
             null = null_cca(own.x, y, own.folds, shared.deals(rows), layer=layer)
             yield from _cca_values(found, null, data, "speaker", "frames", y.shape[1], len(own.grams.n))
     if shared.words is not None:
@@ -203,9 +203,10 @@ def probe_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
         yield from _of_probe(found, "phone", data, "frames", n_folds)
     if "speaker" in shared.wanted and len(np.unique(frames.speakers[shared.speaker_rows])) > 1:
         rows = shared.speaker_rows
-        who, utterances, folds = frames.speakers[rows], frames.utterances[rows], shared.utterance_folds[rows]
+        who, sessions, folds = frames.speakers[rows], shared.sessions[rows], shared.session_folds[rows]
         nulls = [who[moved] for moved in shared.deals(np.flatnonzero(rows))]
-        found = probe_accuracy(data.frames[rows], who, utterances, None, nulls, folds, seed=shared.seed, what="utterances")
+        what = f"{shared.session_name}s"
+        found = probe_accuracy(data.frames[rows], who, sessions, None, nulls, folds, seed=shared.seed, what=what)
         yield from _of_probe(found, "speaker", data, "frames", len(np.unique(folds)))
     words = sample.word_segments
     if "word" in shared.wanted and len(words):
@@ -250,8 +251,8 @@ def _properties(shared: Shared) -> tuple[dict[str, np.ndarray], dict[str, list[n
 def variance_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
     "What each property explains of the layer that no other does, and what they share."
     properties, moves = _properties(shared)
-    n_utterances, n_folds = len(shared.sample.frames.positions), len(np.unique(shared.utterance_folds))
-    found = variance_partition(data.frames, properties, shared.utterance_folds, n_utterances, moves)
+    n_sessions, n_folds = len(np.unique(shared.sessions)), len(np.unique(shared.session_folds))
+    found = variance_partition(data.frames, properties, shared.session_folds, n_sessions, moves, what=f"{shared.session_name}s")
     for name, (share, null) in found.items():
         variant, target = ("unique", name) if name in properties else (name, "all")
         yield ContentValue("variance_partition", variant, target, data.name, data.kind, share, null, len(data.frames), "frames",

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import zip_longest
 
 import numpy as np
 from fastcore.basics import patch
@@ -70,13 +71,14 @@ def choose_segments(
     return segments.take(np.array([key in kept for key in keys], bool))
 
 # %% ../../nbs/15_content_analysis/sample.ipynb #83435e27
-def _pairs(speakers: Mapping[str, str], seed: int) -> list[list[str]]:
-    "Two utterances of each speaker in turn, in the order of a hash."
-    own: dict[str, list[str]] = {}
+def _pairs(speakers: Mapping[str, str], seed: int, chapters: Mapping[str, str] | None = None) -> list[list[str]]:
+    "Two utterances of each speaker in turn, of two chapters where there are, in the order of a hash."
+    own: dict[str, dict[str, list[str]]] = {}
     for name in choose_utterances(speakers, seed):
-        own.setdefault(speakers[name], []).append(name)
-    turns = range(0, max(map(len, own.values()), default=0), 2)
-    return [names[k : k + 2] for k in turns for names in own.values() if names[k : k + 2]]
+        own.setdefault(speakers[name], {}).setdefault((chapters or {}).get(name, ""), []).append(name)
+    mixed = [[name for turn in zip_longest(*by_chapter.values()) for name in turn if name] for by_chapter in own.values()]
+    turns = range(0, max(map(len, mixed), default=0), 2)
+    return [names[k : k + 2] for k in turns for names in mixed if names[k : k + 2]]
 
 # %% ../../nbs/15_content_analysis/sample.ipynb #14c86b33
 GROUPS = ("speaker", "chapter", "utterance")  # what is held out together
@@ -173,7 +175,7 @@ _LEAST_PAIRS = 8  # that are read, however long they are
 def _read_part(self: ContentSample) -> None:
     "Leave out what need not be read, and phones that are nowhere else."
     counts = {name: len(self.rows(name)) for name in self.speakers}
-    pairs = _pairs({name: who for name, who in self.speakers.items() if counts[name]}, self.seed)
+    pairs = _pairs({name: who for name, who in self.speakers.items() if counts[name]}, self.seed, self.chapters)
     total = np.cumsum([sum(counts[name] for name in pair) for pair in pairs])
     n = max(_LEAST_PAIRS, int(np.searchsorted(total, self.effort.n_read, "right")))
     if n >= len(pairs):

@@ -56,18 +56,30 @@ FRAME_TARGETS = ("mel", "mfcc", "log_f0", "voicing", "energy", "centroid", "tilt
 TARGETS = (*FRAME_TARGETS, "rate", "word", "speaker")
 
 # %% ../../nbs/15_content_analysis/shared.ipynb #be0bfe3c
-def _utterance_folds(sample: ContentSample, seed: int) -> tuple[np.ndarray, dict[str, str]]:
-    "Folds of rows in which every speaker has as many utterances as in any other, or one more; and speakers that are left out."
-    speakers, rank, left_out = sample.speakers, {}, {}
+def _sessions(sample: ContentSample) -> dict[str, str]:
+    "Utterance -> what was spoken in one sitting: its chapter where its speaker has several, else the utterance alone."
+    chapters: dict[str, set[str]] = {}
+    for name, who in sample.speakers.items():
+        chapters.setdefault(who, set()).add(sample.chapters.get(name, ""))
+    several = {who for who, own in chapters.items() if who and len(own - {""}) > 1}
+    return {name: f"chapter {who} {sample.chapters[name]}" if who in several and sample.chapters.get(name) else name
+            for name, who in sample.speakers.items()}  # fmt: skip
+
+
+def _session_folds(sample: ContentSample, seed: int) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
+    "Session and fold of rows, every speaker as many sessions in one fold as in any other, or one more; and who is left out."
+    speakers, session, rank, left_out = sample.speakers, _sessions(sample), {}, {}
     own: dict[str, list[str]] = {}
     for name in choose_utterances({name: speakers[name] for name in sample.frames.positions}, seed):
-        own.setdefault(speakers[name], []).append(name)
-    for who, names in own.items():
-        rank |= {name: i for i, name in enumerate(names)}
-        if len(names) < 2:
+        if session[name] not in own.setdefault(speakers[name], []):
+            own[speakers[name]].append(session[name])
+    for who, sessions in own.items():
+        rank |= {one: i for i, one in enumerate(sessions)}
+        if len(sessions) < 2:
             left_out[who] = "one utterance cannot be both in training and in test"
-    n_folds = min([N_FOLDS, *(len(names) for names in own.values() if len(names) > 1)])
-    return np.array([rank[name] % n_folds for name in sample.frames.utterances.tolist()]), left_out
+    n_folds = min([N_FOLDS, *(len(sessions) for sessions in own.values() if len(sessions) > 1)])
+    rows = np.array([session[name] for name in sample.frames.utterances.tolist()])
+    return rows, np.array([rank[one] % n_folds for one in rows.tolist()]), left_out
 
 # %% ../../nbs/15_content_analysis/shared.ipynb #6c5d2db3
 def made_up_labels(
@@ -102,7 +114,13 @@ class Shared:
     ):
         self.sample, self.targets, self.wanted, self.n_nulls, self.seed = sample, targets, tuple(wanted), n_nulls, seed
         self.folds = folds_of(sample.frames.groups)
-        self.utterance_folds, self.left_out = _utterance_folds(sample, seed)  # left_out: speaker -> why it is no class
+        self.sessions, self.session_folds, self.left_out = _session_folds(sample, seed)  # left_out: speaker -> why it is no class
+
+    @cached_property
+    def session_name(self) -> str:
+        "What a session is: a chapter, an utterance, or the one or the other."
+        chapters = [name.startswith("chapter ") for name in np.unique(self.sessions).tolist()]
+        return "chapter" if all(chapters) else "session" if any(chapters) else "utterance"
 
     @cached_property
     def values(self) -> dict[str, np.ndarray]:
@@ -167,7 +185,7 @@ def _of_utterances(shared: Shared) -> list[tuple[np.ndarray, dict[str, np.ndarra
     if "speaker" in shared.wanted and shared.speaker_rows.any():
         names, codes = np.unique(shared.sample.frames.speakers[shared.speaker_rows], return_inverse=True)
         found.append((np.flatnonzero(shared.speaker_rows), {"speaker": one_hot(codes, len(names)).astype(np.float64)}))
-    several = len(shared.sample.frames.positions) > 9 and len(np.unique(shared.utterance_folds)) > 1
+    several = len(shared.sample.frames.positions) > 9 and len(np.unique(shared.session_folds)) > 1
     if "rate" in shared.wanted and shared.sample.phones and several:
         rate = {name: _rate(shared.sample, name) for name in shared.sample.frames.positions}
         rows, values = np.arange(len(shared.folds)), np.array([[rate[name]] for name in shared.sample.frames.utterances.tolist()])
@@ -203,9 +221,9 @@ def deals(
     self: Shared,
     rows: np.ndarray,  # of the sample
 ) -> list[np.ndarray]:
-    "Nulls of labels that are the same in a whole utterance: dealt out anew within each fold, so that none gets rare."
-    utterances, folds = self.sample.frames.utterances[rows], self.utterance_folds[rows]
-    return [permuted(utterances, k, self.seed, folds) for k in range(self.n_nulls)]
+    "Nulls of labels that are the same in a whole session: dealt out anew within each fold, so that none gets rare."
+    sessions, folds = self.sessions[rows], self.session_folds[rows]
+    return [permuted(sessions, k, self.seed, folds) for k in range(self.n_nulls)]
 
 
 @patch

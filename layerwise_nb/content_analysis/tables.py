@@ -57,7 +57,7 @@ COLUMNS = ("model", "measure", "variant", "target", "layer", "kind", "value", "l
 # %% ../../nbs/15_content_analysis/tables.ipynb #dc2cb0df
 def content_rows(
     values: Iterable[ContentValue],
-    facts: Mapping[str, Any],  # model, by, phone_set, aligner, seed
+    facts: Mapping[str, Any],  # model, by, session, phone_set, aligner, seed
     control: Iterable[ContentValue] = (),  # the same of untrained weights
     copies: Mapping[str, str] | None = None,  # layer -> the one it is a copy of
 ) -> list[dict[str, Any]]:
@@ -71,9 +71,9 @@ def content_rows(
         row |= dict(zip(("null_mean", "null_low", "null_high"), null, strict=True))
         row["control"] = untrained.get((v.measure, v.variant, v.target, v.layer), np.nan)
         row |= {"n": v.n, "unit": v.unit, "groups": v.estimate.groups, "classes": v.classes, "folds": v.folds}
-        of_utterances = v.target in ("speaker", "rate") and v.measure in ("target_r2", "probe_accuracy")
-        if of_utterances or v.measure == "variance_partition":
-            row["by"] = "utterance"  # what is the same in a whole utterance is held out by utterance
+        constant = v.target in ("speaker", "rate") and v.measure in ("target_r2", "target_cca", "probe_accuracy")
+        if constant or v.measure == "variance_partition":
+            row["by"] = facts.get("session", "utterance")  # what is the same in a whole utterance is held out by session
         rows.append({name: row.get(name, "") for name in COLUMNS})
         rows += [rows[-1] | {"layer": copy, "kind": "copy"} for copy, of in (copies or {}).items() if of == v.layer]
     return rows

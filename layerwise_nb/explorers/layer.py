@@ -62,7 +62,8 @@ class LayerExplorer(Explorer):
         super().__init__(save_dir)
         self.features_dir, self.audio_dir, self.against, self.labels = features_dir, audio_dir, against, labels
         self.reader = Reader(features_dir, max_bytes if against is None else max_bytes // 2)
-        self.alignments = None if labels is None else open_alignments(self.reader.corpus.store, labels)
+        beside = labels is None or Path(labels).suffix == ".npz"  # labels kept with features are classes of frames: for content
+        self.alignments = None if beside else open_alignments(self.reader.corpus.store, labels)
         self.other = self.reader if against is None else Reader(against, max_bytes // 2)
         self.sound: Recording | None = None
         self.views: dict = {}  # what is drawn of the layer, and of the one to compare with

@@ -197,13 +197,13 @@ def _of_columns(sums: FoldSums, columns: np.ndarray) -> FoldSums:
     return FoldSums(sums.n, sums.x[:, columns], sums.y, xx, sums.xy[:, columns], sums.yy, sums.blocks)
 
 
-def _difference(total: Estimate, *others: Estimate) -> Estimate:
+def _difference(total: Estimate, *others: Estimate, what: str = "utterances") -> Estimate:
     "One value minus others, with the interval of the difference."
     value = total.value - sum(own.value for own in others)
     if not total.left_out:
         return Estimate(value, groups=total.groups, note=total.note)
     left_out = np.asarray(total.left_out) - sum(np.asarray(own.left_out) for own in others)
-    return jackknife_interval(value, left_out, total.groups, "utterances")
+    return jackknife_interval(value, left_out, total.groups, what)
 
 # %% ../../nbs/08_probing/subspaces.ipynb #ff3951c7
 def _null_sums(
@@ -226,9 +226,10 @@ def _null_sums(
 def variance_partition(
     layer: np.ndarray,  # frames (n, dim)
     properties: Mapping[str, np.ndarray],  # name -> (n, columns)
-    folds: np.ndarray,  # (n,) fold of the utterance of each frame
-    n_groups: int = 0,  # utterances
+    folds: np.ndarray,  # (n,) fold of each frame, the same in a whole utterance
+    n_groups: int = 0,  # utterances, or whatever lies in one fold as a whole
     moves: Mapping[str, Sequence[np.ndarray]] | None = None,  # name -> of each null the row whose value each row gets
+    what: str = "utterances",  # what the groups are
 ) -> dict[str, tuple[Estimate, np.ndarray]]:  # "total", "shared", and each property: its unique share; and their nulls
     "Unique and shared held-out R² of a layer, each of its features counting the same."
     names, arrays = list(properties), [np.asarray(x, float).reshape(len(layer), -1) for x in properties.values()]
@@ -237,18 +238,18 @@ def variance_partition(
     of = np.repeat(np.arange(len(names)), [x.shape[1] for x in arrays])
     columns = {"total": np.arange(len(of)), **{name: np.flatnonzero(of != i) for i, name in enumerate(names)}}
     sums = fold_sums(np.concatenate(arrays, axis=1), {"layer": layer}, folds)
-    common = {"n_groups": n_groups, "scale_y": True, "what": "utterances"}
+    common = {"n_groups": n_groups, "scale_y": True, "what": what}
     found = {k: target_r2(_of_columns(sums, own), **common)["layer"] for k, own in columns.items()}
     ridges = {k: {"layer": own.ridges} for k, own in found.items()}
     total = found["total"].estimate
-    shares = {name: _difference(total, found[name].estimate) for name in names}
+    shares = {name: _difference(total, found[name].estimate, what=what) for name in names}
     nulls = {k: [] for k in found}
     for null in _null_sums(layer, arrays, folds, [moves[name] for name in names] if moves else [], sums):
         for k, own in columns.items():
             nulls[k].append(held_out_r2(_of_columns(null, own), ridges[k], scale_y=True)["layer"])
     whole = np.array(nulls["total"])
     lost = {name: whole - nulls[name] for name in names}
-    return {"total": (total, whole), "shared": (_difference(total, *shares.values()), whole - sum(lost.values())),
+    return {"total": (total, whole), "shared": (_difference(total, *shares.values(), what=what), whole - sum(lost.values())),
             **{name: (shares[name], lost[name]) for name in names}}  # fmt: skip
 
 # %% ../../nbs/08_probing/subspaces.ipynb #9b0ba2d2
