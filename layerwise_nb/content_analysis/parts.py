@@ -9,6 +9,7 @@ __all__ = ['n_workers', 'measure_folder']
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -122,6 +123,15 @@ def _given(
         return {name: own[part.name] for name, own in frames.items() if name in sample.speakers}
     return None
 
+
+def _sent(shared: Shared) -> Shared:
+    "What other processes get: all that is made once for all layers, without what was kept, of which each layer is given its own."
+    shared.prepare()
+    sent = copy(shared)
+    sent.sample = copy(shared.sample)
+    sent.sample.held = None
+    return sent
+
 # %% ../../nbs/15_content_analysis/parts.ipynb #53f2fa26
 def _make_parts(parts: Sequence[_Part], shared: Shared, workers: int, source: ContentSource) -> None:
     "Measure layers, in this process or in several."
@@ -135,7 +145,7 @@ def _make_parts(parts: Sequence[_Part], shared: Shared, workers: int, source: Co
         from joblib import Parallel, delayed
         from joblib.externals.loky import get_reusable_executor
 
-        shared.prepare()
+        shared = _sent(shared)
         run = Parallel(workers, backend="loky", return_as="generator_unordered", max_nbytes=None, pre_dispatch=workers + 1)
         found = run(delayed(part.make)(shared, given=given(part)) for part in parts)
     for _ in found:

@@ -103,8 +103,9 @@ def pasad_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
         order = np.lexsort((rng.random(len(segments)), segments.labels))
         rank = np.arange(len(order)) - np.searchsorted(segments.labels[order], segments.labels[order])
         rows = np.sort(order[rank < most])
-        if 0.8 * len(rows) <= (width := data.frames.shape[1]) or len(np.unique(segments.labels[rows])) < 2:
-            few = f"{0.8 * len(rows):.0f} {unit} to fit on, for {width} features: with so few it is 1 whatever the labels"
+        one = f"one kind of {target}" if len(np.unique(segments.labels[rows])) < 2 else ""
+        if one or 0.8 * len(rows) <= (width := data.frames.shape[1]):
+            few = one or f"{0.8 * len(rows):.0f} {unit} to fit on, for {width} features: with so few it is 1 whatever the labels"
             none = Estimate(np.nan, note=few)
             yield ContentValue("target_cca", "pasad", target, data.name, data.kind, none, np.empty(0), len(rows), unit, 0, 0)
             continue

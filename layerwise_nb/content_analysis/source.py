@@ -24,7 +24,7 @@ from layerwise_nb.content_analysis.sample import (
     segment_key,
     segment_rows,
 )
-from ..core.machine import available_processors
+from ..core.machine import available_memory, available_processors
 from ..corpus.aligned import AlignedCorpus, read_ahead
 from ..corpus.labels import CorpusLabels
 from ..corpus.recording import find_waveform, read_corpus_labels
@@ -88,6 +88,10 @@ def _write_share(
     return {name: (path, places[i], places[i + 1]) for i, name in enumerate(names)}, ""
 
 
+_SOUND_BYTES = 10_000  # that a frame takes while its sound is measured
+_MOST_THREADS = 8
+
+
 def write_sound(
     store: FeatureStore,  # features
     sample: ContentSample,
@@ -98,7 +102,9 @@ def write_sound(
     team = team or Alone()
     own = path.with_name(f"{path.stem}-{team.rank}of{team.count}.npy")
     names = list(sample.speakers)[team.rank :: team.count]
-    threads = max(1, available_processors() // team.local_count)
+    longest = max([1, *(len(sample.codes[name]) for name in names)])  # frames
+    memory = available_memory() // team.local_count // (_SOUND_BYTES * longest)
+    threads = max(1, min(available_processors() // team.local_count, _MOST_THREADS, memory))
     shares = team.gather(team.together(lambda: _write_share(store, sample, own, names, threads)))
     sound = SoundOnDisk({name: row for rows, _ in shares for name, row in rows.items()})
     if why := next(filter(None, (why for _, why in shares)), ""):
@@ -163,8 +169,13 @@ def effort_of(
     name: str,  # "quick", "default" or "full"
 ) -> tuple[Effort, list[str]]:  # and what to say about it
     "How much is looked at."
-    if source.held is None or name != "full":
+    if source.held is None or name == "default":
         return EFFORTS[name], []
+    if name == "quick":
+        return replace(EFFORTS[name], n_read=None), [
+            "quick: sums were kept of all labeled frames, and all of them count here; from stored features it would read up to "
+            f"{EFFORTS[name].n_read:,} frames"
+        ]
     effort = EFFORTS["default"]
     return effort, [
         f"--full: {effort.n_frames:,} frames, {effort.max_phones:,} phones and {effort.max_words:,} words at most were kept, and "

@@ -278,6 +278,8 @@ def target_r2(
     sums, n_folds = _standard(sums, scale_y), len(sums.n)
     if n_folds < 2:
         raise ValueError(f"expected 2 or more folds, to fit on some and judge by others; got {n_folds}: add speakers")
+    if (fewest := sums.n.sum() - np.sort(sums.n)[-(2 if n_folds > 2 else 1) :].sum()) < 2:
+        raise ValueError(f"expected 2 or more rows to fit on; got {fewest:.0f}: most are in one or two folds: add speakers")
     if (constant := [name for name, own in sums.blocks.items() if not _varies(sums, own)]):
         raise ValueError(f"expected targets that vary; {', '.join(constant)} is the same in all {sums.n.sum():.0f} rows")
     inner = _inner(sums, ridges) if n_folds > 2 else None
@@ -324,7 +326,8 @@ def null_r2(
     if encoding and not all(within_folds(rows, folds) for rows in moves):
         raise ValueError("expected nulls that move rows within their folds, each to one place: use shifted")
     y, blocks = _joined(targets)
-    single = y.shape[1] * len(moves) > 512 and x.shape[1] >= 128  # many columns make float32 worth while
+    fewest = len(x) - np.unique(folds, return_counts=True)[1].max()  # rows of a fit: float32 is too coarse for a few
+    single = y.shape[1] * len(moves) > 512 and 128 <= x.shape[1] <= fewest  # many columns make float32 worth while
     layer, frames = _layer_sums(grams or fold_grams(x, folds), x, folds, np.float32 if single else np.float64)
     y = (y - y.mean(0)).astype(layer.xx.dtype)
     found = [{name: [] for name in each} for each in (decoding, encoding or {})]
