@@ -96,11 +96,12 @@ def plan_lanes(
     threads: int,  # math threads of each forward pass
     local_processes: int = 1,  # processes that share this machine
     memory: int | None = None,  # bytes to plan with; default: what is available now
+    besides: int = 0,  # bytes that each pass takes for what is done with its features
 ) -> int:  # at least 1
     "How many forward passes may run at a time on a CPU."
     memory = available_memory() if memory is None else memory
     by_processors = available_processors() // (threads * local_processes)
-    by_memory = int(0.8 * memory / local_processes) // max(1, memory_needed(longest, catalogue))
+    by_memory = int(0.8 * memory / local_processes) // max(1, memory_needed(longest, catalogue) + besides)
     return max(1, min(by_processors, by_memory))
 
 # %% ../../nbs/06_extraction/plan.ipynb #f6b5f182

@@ -75,7 +75,8 @@ def engine_settings(
     speech: SpeechModel,  # the model
     share: list[Batch],  # what this process does
     processes: Processes,  # those of the run
-    held: int = 0,  # bytes that adding to sums takes
+    held: int = 0,  # bytes that adding to sums takes, whatever the number of passes
+    held_each: int = 0,  # and with each forward pass at a time
     provenance: dict | None = None,  # for every file
 ) -> EngineSettings:
     "How one process works: forward passes at a time, threads that write, and how far they may lag."
@@ -84,8 +85,8 @@ def engine_settings(
     if share:
         longest, memory = max(len(b) * max(b[0].n_samples, speech.padded_to) for b in share), available_memory() - local * held
         if processes.device.type == "cpu":
-            lanes = plan_lanes(longest, everything, s.threads, local, memory)
-        queue = plan_queue(longest, everything, lanes, writers, local, memory)
+            lanes = plan_lanes(longest, everything, s.threads, local, memory, held_each)
+        queue = plan_queue(longest, everything, lanes, writers, local, memory - local * lanes * held_each)
     chosen = {"lanes": lanes, "writers": writers, "queue": queue, "provenance": provenance or {}}
     same = ("feature_type", "store", "dtype", "compression", "precision", "threads", "tf32", "chunk_size")
     return EngineSettings(**{name: getattr(s, name) for name in same}, **chosen)
@@ -178,9 +179,8 @@ def _run_as(processes: Processes, s: ExtractionSettings, accumulator: Accumulato
         job = processes.from_main(lambda: plan_run(s, speech, processes, accumulator, held))
         processes.together(lambda: _same_weights(speech, job))
         speech.features = job.features
-        most = max(1, available_processors() // (s.threads * processes.local_count))
-        sums = accumulator.memory(speech.catalogue(s.feature_type), most) if accumulator else 0
-        engine = engine_settings(s, speech, job.shares[rank], processes, sums, job.provenance)
+        held, one = (accumulator.memory(speech.catalogue(s.feature_type), n) if accumulator else 0 for n in (0, 1))
+        engine = engine_settings(s, speech, job.shares[rank], processes, held, one - held, job.provenance)
         journals = {r: journal_path(job.features_dir, r, job.shard) for r in range(processes.count)}
         if main:
             announce(s, speech, job, processes, engine.lanes)
