@@ -182,7 +182,7 @@ def effort_of(
         "no features: these are looked at"
     ]
 
-
+# %% ../../nbs/15_content_analysis/source.ipynb #f549c71b
 def sample_of(
     source: ContentSource,
     labels: CorpusLabels,  # of `source_labels`

@@ -248,6 +248,8 @@ def _inner(sums: FoldSums, ridges: Sequence[float]) -> np.ndarray:
     n_folds, names = len(sums.n), list(sums.blocks)
     found = np.full((2, n_folds, n_folds, len(ridges), len(names)), np.nan)
     fewest, p = sums.n.sum() - np.sort(sums.n)[-2:].sum(), sums.x.shape[1]  # rows of the smallest fit, features
+    if fewest < 2:
+        raise ValueError(f"expected 2 or more rows to fit on; got {fewest:.0f}: the others are in two folds: add speakers")
     if 128 <= p <= fewest:  # float32 is exact enough to choose and for intervals, and takes half the time
         sums = FoldSums(*(getattr(sums, name).astype(np.float32) for name in ("n", "x", "y", "xx", "xy", "yy")), sums.blocks)
     total = _total(sums)
@@ -278,8 +280,6 @@ def target_r2(
     sums, n_folds = _standard(sums, scale_y), len(sums.n)
     if n_folds < 2:
         raise ValueError(f"expected 2 or more folds, to fit on some and judge by others; got {n_folds}: add speakers")
-    if (fewest := sums.n.sum() - np.sort(sums.n)[-(2 if n_folds > 2 else 1) :].sum()) < 2:
-        raise ValueError(f"expected 2 or more rows to fit on; got {fewest:.0f}: most are in one or two folds: add speakers")
     if (constant := [name for name, own in sums.blocks.items() if not _varies(sums, own)]):
         raise ValueError(f"expected targets that vary; {', '.join(constant)} is the same in all {sums.n.sum():.0f} rows")
     inner = _inner(sums, ridges) if n_folds > 2 else None
