@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from fastcore.basics import patch
 
-from ..core.arrays import Rows, read_arrays, write_arrays
+from ..core.arrays import ArrayRows, read_arrays, write_arrays
 from ..core.scratch import Scratch, in_turn, let_go
 from ..measures.moments import check_same_kind
 from .reservoir import frame_priorities
@@ -204,7 +204,7 @@ def save(
     facts = {"utterances": names, "speakers": [k.speaker for k in held], "phones": [k.has_phones for k in held],
              "n": [k.n for k in held], "sizes": [len(k.positions) for k in held]}  # fmt: skip
     positions = np.concatenate([np.empty(0, np.int64), *(k.positions for k in held)])
-    arrays = {"positions": positions, "rows": Rows((len(positions), width), np.float32, in_turn(k.rows for k in held))}
+    arrays = {"positions": positions, "rows": ArrayRows((len(positions), width), np.float32, in_turn(k.rows for k in held))}
     header = {"layers": list(self.layers.items()), "same_as": self.same_as, "identity": self.identity}
     write_arrays(path, "labeled frames", _VERSION, arrays, {**header, **facts, "size": self.n_frames, "seed": self.seed})
 

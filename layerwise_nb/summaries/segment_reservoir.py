@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from fastcore.basics import patch
 
-from ..core.arrays import Rows, read_arrays, write_arrays
+from ..core.arrays import ArrayRows, read_arrays, write_arrays
 from ..core.scratch import Scratch, in_turn
 from ..corpus.labels import TIERS
 from ..corpus.segments import Segments
@@ -191,7 +191,7 @@ def save(
             arrays[f"{tier}_{name}"] = np.array([facts[name] for facts, _ in held], dtype=kind)
         width = sum(self._dims.values())
         size = sum(len(rows) for _, rows in held)
-        arrays[f"{tier}_frames"] = Rows((size, width), np.float16, in_turn(rows for _, rows in held))
+        arrays[f"{tier}_frames"] = ArrayRows((size, width), np.float16, in_turn(rows for _, rows in held))
     header = {"layers": list(self.layers.items()), "same_as": self.same_as, "identity": self.identity, "seed": self.seed}
     write_arrays(path, "segments", _VERSION, arrays, {**header, "limits": self.limits})
 
