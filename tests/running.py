@@ -1,5 +1,6 @@
 """Run the commands as a user does, each in a process of its own, and look at what they leave."""
 
+import faulthandler
 import fcntl
 import functools
 import gc
@@ -99,13 +100,17 @@ class Command:
             time.sleep(0.01)
         return said
 
+    def said(self) -> str:
+        """The end of its standard error; empty when it is done."""
+        path = Path(self._output.name, "err")
+        return path.read_text(encoding="utf-8")[-4000:] if path.exists() else ""
+
     def wait(self) -> Result:
         """Its result; whatever happens, nothing is left running."""
         self.process.join(TIMEOUT_S)
         if self.process.exitcode is None:
             self.process.kill()
-            said = Path(self._output.name, "err").read_text(encoding="utf-8")
-            raise TimeoutError(f"still running after {TIMEOUT_S} s; it said {said[-2000:]!r}")
+            raise TimeoutError(f"still running after {TIMEOUT_S} s; it said {self.said()!r}")
         out, err = (Path(self._output.name, name).read_text(encoding="utf-8") for name in ("out", "err"))
         self._output.cleanup()
         return Result(self.process.exitcode, out, err)
@@ -124,6 +129,7 @@ def _run_module(module: str, flags: list[str], output: str, folder: str, env: di
     os.chdir(folder)
     os.environ.update(env)
     sys.argv = [f"layerwise_{module}", *flags]
+    faulthandler.dump_traceback_later(TIMEOUT_S - 30)  # where it hangs is said where it is waited for
     if prepare:
         prepare()
     runpy.run_module(f"layerwise_nb.{module}", run_name="__main__")
@@ -157,7 +163,15 @@ def start_ranks(count: int, module: str, *flags, prepare: Callable | None = None
 
 def run_ranks(count: int, module: str, *flags, **options) -> list[Result]:
     """The results of all, by rank."""
-    return [command.wait() for command in start_ranks(count, module, *flags, **options)]
+    ranks = start_ranks(count, module, *flags, **options)
+    try:
+        return [command.wait() for command in ranks]
+    except TimeoutError as error:
+        said = "\n".join(f"{rank}: {command.said()}" for rank, command in enumerate(ranks))
+        raise TimeoutError(f"{error}\nall of them said\n{said}") from error
+    finally:
+        for command in ranks:
+            command.process.kill()
 
 
 def start_launch(num_processes: int, *flags, stderr: int = subprocess.PIPE, **options) -> subprocess.Popen:

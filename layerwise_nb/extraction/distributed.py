@@ -42,6 +42,7 @@ def _connected() -> Iterator[None]:
 
 # %% ../../nbs/06_extraction/distributed.ipynb #58e1d528
 _joined = 0  # how often this process has joined a run: every run has keys of its own in the store
+_stores: dict[tuple[str, int], Any] = {}  # kept: whoever is quick could join the next run in a store that is just closing
 
 
 def _open_store(wait_s: float) -> Any:
@@ -52,7 +53,8 @@ def _open_store(wait_s: float) -> Any:
     agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"  # torchrun's agent holds it already
     settings = {"wait_for_workers": False, "multi_tenant": True, "timeout": timedelta(seconds=wait_s)}
     try:
-        store = dist.TCPStore(host, port, is_master=rank == 0 and not agent, **settings)
+        if (store := _stores.get((host, port))) is None:
+            store = _stores[host, port] = dist.TCPStore(host, port, is_master=rank == 0 and not agent, **settings)
     except (RuntimeError, OSError) as error:  # torch's errors of a store are RuntimeErrors
         why, waited = str(error).splitlines()[0], f"within {wait_s / 60:g} minutes (--wait_minutes)"
         other = f"process {rank}: process 0 did not come to {host}:{port} {waited}"
