@@ -228,8 +228,11 @@ def _in_one(page: Page, shown: Sequence[dict], folder: Path, **more: Any) -> str
     def size(left_out: list[str]) -> int:
         return len(_render(page, shown, left_out=left_out, **more).encode())
 
-    still = _still(every, size([]) - LIMIT)
-    if (alone := size(still)) > LIMIT:
+    alone, still = size([]), []
+    if alone > LIMIT:
+        still = _still(every, alone - LIMIT)
+        alone = size(still)
+    if alone > LIMIT:
         what = f"expected a page of at most {LIMIT / 1e6:.0f} MB; its pictures alone take {alone / 1e6:.0f} MB"
         raise ValueError(f"{what}: make fewer (--only, --metrics), or send {folder.resolve()} as a whole")
     left_out = still + _attach(every, LIMIT - alone - _NAMES)

@@ -83,9 +83,9 @@ class _Content:
 
 def _prepare(study: Study, settings: Mapping[str, Any]) -> _Content:
     "Read labels, choose the sample, and compute the sound, which processes share."
-    pooled = study.settings["align"] == study.corpus.method if study.store.has_features else False
-    once = study.team.count == 1 and pooled and study.fits(study.corpus)
-    source = ContentSource(study.store, study.layers, study.settings["align"], study.corpus if once else None)
+    align = study.settings["align"]
+    once = study.team.count == 1 and study.store.has_features and align == study.corpus.method and study.fits(study.corpus)
+    source = ContentSource(study.store, study.layers, align, study.corpus if once else None)
     labels = source_labels(source, *(settings[name] for name in ("labels", "label_tier", "word_tier", "phone_set")))
     labels.speakers |= {name: who for name, who in study.speakers.items() if name in labels.speakers}
     effort, notes = effort_of(source, "quick" if settings["quick"] else "full" if settings["full"] else "default")

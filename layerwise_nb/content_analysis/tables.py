@@ -120,7 +120,7 @@ def which_layer(
     values: Iterable[ContentValue],
     level: float = 0.05,  # p below which a layer is worse
 ) -> list[BestLayer]:
-    "For each property and measure the best layer, and those not worse (paired by group, Holm); none where a layer has no value."
+    "The best layer of each property and measure and those not worse (paired, Holm); none if a value is missing or no R² above 0."
     found: dict[tuple, list[ContentValue]] = {}
     for v in values:
         if v.kind == "layer" and (v.measure, v.variant) not in NOT_ASKED:
