@@ -35,6 +35,7 @@ from layerwise_nb.content_analysis.source import (
 from layerwise_nb.content_analysis.tables import (
     BestLayer,
     content_rows,
+    held_out_by,
     to_csv,
     value_to_json,
     which_layer,
@@ -161,8 +162,8 @@ def _write_tables(folder: Path, values, control, facts: dict, same_as: dict, not
     write_text(paths[0], to_csv(content_rows(values, facts, control, same_as)))
     write_text(paths[1], which_layer_csv(which_layer(values)))
     for measure in dict.fromkeys(v.measure for v in values):
-        own = [value_to_json(v) for v in values if v.measure == measure]
-        theirs = [value_to_json(v) for v in control if v.measure == measure]
+        own, theirs = ([value_to_json(v) | {"by": held_out_by(v, facts)} for v in some if v.measure == measure]
+                       for some in (values, control))  # fmt: skip
         about = {"measure": measure, **facts, "notes": notes, "values": own, "control": theirs}
         paths.append(folder / f"{measure}.json")
         write_text(paths[-1], json.dumps(about, indent=1))
