@@ -193,7 +193,7 @@ def row_columns(
     nested = [column for column, kind in there.items() if type(kind).__name__ not in ("Value", "ClassLabel")]
     if field := next((field for field, column in named.items() if column in nested), None):
         what = f"{named[field]} of {dataset} holds {there[named[field]]}"
-        raise ValueError(f"--{field}_column: expected a column of text or numbers; {what}: `flatten()` makes columns of its parts")
+        raise ValueError(f"--{field}_column: expected a column of text or numbers; {what}: `flatten()` splits it")
     there = [column for column in there if column not in nested]
     return {k: c for k, c in find_columns(there, named, dataset).items() if k in ("id", "speaker", "chapter", "text")}
 
