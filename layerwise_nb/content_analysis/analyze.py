@@ -98,7 +98,8 @@ def _without_nulls(shared: Shared, source: ContentSource, control: ContentSource
     "What the layers of a control are measured with: as those of the model, targets from its sound where it alone is stored."
     targets = shared.targets
     if source.held is not None and control.held is None:
-        targets, *_ = targets_of(control, shared.sample, list(shared.targets.widths), path.with_stem(f"{path.stem}-control"), team)
+        sound = path.with_stem(f"{path.stem}-control")
+        targets, *_ = targets_of(control, shared.sample, list(shared.targets.widths), sound, team)
     return Shared(shared.sample, targets, shared.wanted, 0, shared.seed)
 
 # %% ../../nbs/15_content_analysis/analyze.ipynb #f338afee

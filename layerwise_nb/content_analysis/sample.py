@@ -170,8 +170,8 @@ def _leave_out(self: ContentSample, everyone: list[str]) -> None:
     if unknown == len(self.speakers):
         self.notes.append("no speaker is known: ABX takes all utterances for those of one")
     elif unknown:
-        self.notes.append(f"{unknown} utterances of unknown speakers take no part in what compares speakers: ABX, words by cosine, "
-                          "shares of variance and angles")  # fmt: skip
+        what = "ABX, words by cosine, shares of variance and angles"
+        self.notes.append(f"{unknown} utterances of unknown speakers take no part in what compares speakers: {what}")
 
 # %% ../../nbs/15_content_analysis/sample.ipynb #cd081251
 _LEAST_PAIRS = 8  # that are read, however long they are

@@ -61,7 +61,9 @@ def abx_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
         yield from _abx_of_speakers(shared, data, segments, frames, limits)
 
 # %% ../../nbs/15_content_analysis/segment_measures.ipynb #66e4b7a3
-def _abx_of_speakers(shared: Shared, data: LayerFrames, segments: Segments, frames: SegmentFrames, limits: dict) -> Iterator[ContentValue]:
+def _abx_of_speakers(
+    shared: Shared, data: LayerFrames, segments: Segments, frames: SegmentFrames, limits: dict
+) -> Iterator[ContentValue]:
     "ON speaker BY phone: A and X are of one speaker, B of another, all the same phone; speakers are resampled."
     found = abx(frames, Items(segments.speakers, segments.labels), "within", **limits)
     there = np.isfinite(found.pairs)
