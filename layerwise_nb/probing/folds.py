@@ -156,7 +156,9 @@ def null_shift(
     return least + int.from_bytes(digest, "big") % (most - least + 1) if n > 1 else 0
 
 # %% ../../nbs/08_probing/folds.ipynb #db61b7ed
-def _circles(utterances: np.ndarray, labels: np.ndarray | None, folds: np.ndarray | None, rng) -> Iterator[tuple[str, np.ndarray]]:
+def _circles(
+    utterances: np.ndarray, labels: np.ndarray | None, folds: np.ndarray | None, rng: np.random.Generator
+) -> Iterator[tuple[str, np.ndarray]]:
     "Name and rows of what is slid as one: an utterance, or in each fold those of one label, in random order."
     names, inverse = np.unique(utterances, return_inverse=True)
     rows = np.split(np.argsort(inverse, kind="stable"), np.cumsum(np.bincount(inverse, minlength=len(names)))[:-1])
