@@ -29,7 +29,7 @@ def run(
 ) -> int:  # exit status
     "Extract, then analyze what was extracted."
     with closing(join_processes()) as team:
-        team.together(lambda: check_choices(analysis))  # before hours of extraction
+        team.together(lambda: check_choices({**analysis, "output_dir": output_dir}))  # before hours of extraction
     summary = extract(audio_dir, str(Path(output_dir).expanduser() / "features"), **extraction)
     if summary:  # else this is a process beside the first
         print(format_summary(summary))

@@ -20,7 +20,7 @@ from .page import Card
 from ..audio.speakers import assign_speakers
 from ..core.commands import results_folder, split_list
 from ..core.machine import available_memory
-from ..corpus.aligned import AlignedCorpus, Kept, UtteranceFrames, context_line
+from ..corpus.aligned import AlignedCorpus, Kept, UtteranceFrames, context_line, corpus_name
 from ..dynamics.statistics import TemporalStatistics
 from ..extraction.launch import Alone, read_shard
 from ..features.store import FeatureStore
@@ -166,8 +166,8 @@ class Study:
         "Model, weights and corpus, as every figure names them."
         if self.store.has_features:
             return self.corpus.title
-        model, corpus = "{model} (weights: {weights})".format(**self.store.run["identity"]), self.store.path.name
-        return context_line(model, corpus.removesuffix("_sample1").replace("_", " "), len(self.store.names))
+        model = "{model} (weights: {weights})".format(**self.store.run["identity"])
+        return context_line(model, corpus_name(self.store.path.name), len(self.store.names))
 
     def summary_of(
         self,

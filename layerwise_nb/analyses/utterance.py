@@ -95,8 +95,8 @@ def _save_change(shown: _Shown) -> None:
     shown.panels("change", "Change from frame to frame", "A peak: the layer turns into something else, often where a phone ends.",
                  [plots.change_panel({name: changes[name] for name in few})])  # fmt: skip
     velocity = np.stack([changes[name].velocity for name in shown.layers])
-    panel = plots.activity_panel(list(shown.layers), times, velocity, "velocity (spreads/s)", "Velocity of each layer")
-    caption = "A row for each layer, from the waveform up."
+    panel = plots.activity_panel(list(shown.layers), times, velocity, "velocity (RMS distances/s)", "Velocity of each layer")
+    caption = "A row for each layer, from the first (top) to the last."
     shown.panels("activity", "How fast each layer changes, moment by moment", caption, [panel])
     found_s, true_s, score = find_boundaries(changes[few[-1]].cosine_distance, times), None, None
     found_s = np.minimum(found_s, shown.utterance.seconds)  # the last frame of a codec ends behind the audio
@@ -116,9 +116,9 @@ def _save_windows(shown: _Shown) -> None:
     header = {"utterance": shown.utterance.name, "metric": windowed.metric, "window_s": windowed.window_s, "n": windowed.n}
     arrays = {"times": windowed.times, "values": windowed.values, "layers": np.array(windowed.layers)}
     write_arrays(shown.study.folder / f"{shown.path('windows')}.npz", "windows", 1, arrays, header)
-    shown.panels("windows", "Similarity of neighboring layers, moment by moment", "A row: the layer and the one below it.",
-                 [plots.window_panel(windowed)])  # fmt: skip
-    if pairs:
+    if pairs:  # else there is one layer, without a neighbor
+        caption = "A row: the layer and the one below it."
+        shown.panels("windows", "Similarity of neighboring layers, moment by moment", caption, [plots.window_panel(windowed)])
         shown.panels("pairs", f"Similarity with {few[0]}, moment by moment", "How much of the first layer a later one shares.",
                      [plots.window_panel(windowed, pairs)])  # fmt: skip
     shape = evolution(shown.layers, **shown.where, window_s=s["window_s"], step_s=s["step_s"])
