@@ -196,7 +196,7 @@ def test_length_of_modules():
 # Names of modules in strings, which no import order sees: only code that is made for the user or for another process, folders of
 # static files, and the functions of a figure that was kept as data.
 NAMED_IN_CODE = {
-    "core.files", "explorers.server", "figures.drawing", "figures.specification", "report.study_notebook",
+    "benchmarks.content", "core.files", "explorers.server", "figures.drawing", "figures.specification", "report.study_notebook",
 }  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from ..features.store import FeatureStore
 from ..labels.alignment import label_suffix
 
 # %% ../../nbs/14_analyses/finished.ipynb #7c708f75
-RESULTS_VERSION = 6  # raised with every change of a number or file that an analysis writes: older results are then made again
+RESULTS_VERSION = 7  # raised with every change of a number or file that an analysis writes: older results are then made again
 _FILES = ("labels", "speaker_table", "phone_map")  # settings that name files or folders of them
 
 
@@ -179,34 +179,39 @@ class _Making:
     records: dict[str, dict]
     outcomes: dict[str, Outcome] = field(default_factory=dict)
 
-    def figures(self, analyses: Sequence[Analysis]) -> None:
-        "Make all but the films."
-        from layerwise_nb.figures.drawing import drawing_aside
-
-        waiting = []
-        with drawing_aside() as drawing:
-            for analysis in analyses:
-                name = analysis.name
-                print(f"{name:12} {_why(self.records.get(name), self.todo[name])}", file=sys.stderr, flush=True)
-                waiting.append((analysis, make_one(self.study, analysis, self.settings), drawing.take()))
-                if len(waiting) > 1:
-                    self.keep(*waiting.pop(0))  # its figures were drawn meanwhile
-            for last in waiting:
-                self.keep(*last)
+    def keep(
+        self,
+        analysis: Analysis,
+        outcome: Outcome,
+        drawn: Callable[[], dict[Path, str]] = dict,  # waits for its figures, and gives those that could not be drawn
+    ) -> None:
+        "Write down what was made."
+        name, plain = analysis.name, analysis_key(self.study, analysis, self.settings, False)
+        self.outcomes[name] = _without(outcome, drawn())
+        self.records[name] = _record(self.todo[name], plain, self.outcomes[name], self.study.folder)
+        write_text(self.study.folder / "parts.json", json.dumps(self.records, indent=1, ensure_ascii=False))
 
 # %% ../../nbs/14_analyses/finished.ipynb #cad9371d
 @patch
-def keep(
+def figures(
     self: _Making,
-    analysis: Analysis,
-    outcome: Outcome,
-    drawn: Callable[[], dict[Path, str]] = dict,  # waits for its figures, and gives those that could not be drawn
+    analyses: Sequence[Analysis],
+    kept: Callable[[list[str]], Any] = lambda left: None,  # called after each, with the names of those that are left
 ) -> None:
-    "Write down what was made."
-    name, plain = analysis.name, analysis_key(self.study, analysis, self.settings, False)
-    self.outcomes[name] = _without(outcome, drawn())
-    self.records[name] = _record(self.todo[name], plain, self.outcomes[name], self.study.folder)
-    write_text(self.study.folder / "parts.json", json.dumps(self.records, indent=1, ensure_ascii=False))
+    "Make all but the films."
+    from layerwise_nb.figures.drawing import drawing_aside
+
+    waiting = []
+    with drawing_aside() as drawing:
+        for analysis in analyses:
+            why = _why(self.records.get(analysis.name), self.todo[analysis.name])
+            print(f"{analysis.name:12} {why}", file=sys.stderr, flush=True)
+            waiting.append((analysis, make_one(self.study, analysis, self.settings), drawing.take()))
+            while len(waiting) > bool(self.outcomes):  # the first is soon to be seen; figures of others are drawn meanwhile
+                self.keep(*waiting.pop(0))
+                kept([name for name in self.todo if name not in self.outcomes])
+        for last in waiting:
+            self.keep(*last)
 
 # %% ../../nbs/14_analyses/finished.ipynb #6e1d259c
 def make_all(
@@ -214,17 +219,22 @@ def make_all(
     analyses: Sequence[Analysis],  # to make, where they are not finished
     settings: Mapping[str, Any],  # of all of them
     asked: bool = False,  # each was asked for by name: what it lacks is then a problem, not a reason to leave it out
-    show: Callable[[Mapping[str, dict]], Any] = lambda records: "",  # called with the records before films are made: a page
+    show: Callable[[Mapping[str, dict], list[str]], Any] = lambda records, left: "",  # a page of what is there, and what is left
 ) -> Made:
-    "Make what is not finished, films last; `parts.json` is written after each."
+    "Make what is not finished, films last; `parts.json` and the page are written after each."
     records = _read_records(study.folder / "parts.json")
     todo, kept = study.team.from_main(lambda: _unfinished(study, analyses, settings, records, asked))
     chosen = [analysis for analysis in analyses if analysis.name in todo]
     gather_all(study, chosen, settings)
     making = _Making(study, settings, todo, records)
-    making.figures(chosen)
+
+    def grow(left: list[str]) -> None:
+        if left and (page := show(records, left)) and len(making.outcomes) == 1:
+            print(f"{'page':12} {page} is there, and grows", file=sys.stderr, flush=True)
+
+    making.figures(chosen, grow)
     if films := [analysis for analysis in chosen if making.outcomes[analysis.name].later]:
-        print(f"{'films':12} now; all else is there: {show(records)}", file=sys.stderr, flush=True)
+        print(f"{'films':12} now; all else is there: {show(records, [])}", file=sys.stderr, flush=True)
         for analysis in films:
             making.keep(analysis, with_films(making.outcomes[analysis.name]))
     return Made(records, list(making.outcomes), kept)

@@ -57,6 +57,7 @@ class Page:
     best: Sequence[Any] = ()  # `Best` layers: the rows of a table
     warning: str = ""  # what all findings have to be read with
     notebook: str = ""  # that lies beside the page
+    to_come: Sequence[str] = ()  # titles of what is being made
 
 # %% ../../nbs/14_analyses/page.ipynb #def4149f
 _WIDTH = 1200  # pixels of a picture in the page

@@ -51,9 +51,10 @@ class Part:
         "Where the stretch lies in the samples of its recording; an `AudioError` if it is not there."
         start, slack = round(self.start_s * sample_rate), sample_rate // 100
         stop = n_samples if self.end_s is None else round(self.end_s * sample_rate)
-        if stop > n_samples + slack:
+        if (late := stop > n_samples + slack) or start >= n_samples:
             there = f"{self.path} ends at {n_samples / sample_rate:.3f} s"
-            raise AudioError("past the end", f"{there}; the utterance is said to end at {self.end_s:g} s: correct the table")
+            said = f"end at {self.end_s:g} s" if late else f"start at {self.start_s:g} s"
+            raise AudioError("past the end", f"{there}; the utterance is said to {said}: correct the table")
         whole = start == 0 and stop >= n_samples - slack
         return start, n_samples if whole else min(stop, n_samples)
 
@@ -150,6 +151,7 @@ class Utterance:
     whole: bool = True  # False for a part of a file
     label: str = ""  # what an alignment calls this part
     file_sample_rate: int = 0  # Hz, of the file itself; 0 where unknown
+    file_channels: int = 1  # of the file that are averaged
     below: str = ""  # what the recording is called below the corpus, "84/121123/84-121123-0000.flac"; "" where unknown
     file_sha256: str = ""  # what its source says that the hash of the file is; "": nothing
 
@@ -204,8 +206,10 @@ def _utterance(entry: Entry, header: AudioHeader, sample_rate: int, min_samples:
         start, stop = place.bounds(n_samples, sample_rate)
         n_samples = stop - start
     check_length(n_samples, place, min_samples)
-    rate, same = header.sample_rate, {"below": entry.below, "file_sha256": entry.file_sha256}
-    return Utterance(entry.name, place, n_samples, entry.speaker, entry.chapter, file_sample_rate=rate, **same)
+    one = isinstance(place, Part) and place.channel is not None
+    file = {"file_sample_rate": header.sample_rate, "file_channels": 1 if one else header.channels}
+    file |= {"below": entry.below, "file_sha256": entry.file_sha256}
+    return Utterance(entry.name, place, n_samples, entry.speaker, entry.chapter, **file)
 
 # %% ../../nbs/03_audio/utterances.ipynb #7348e54c
 def survey(

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -25,11 +26,9 @@ import psutil
 from ..audio.acoustics import acoustics
 from ..audio.loading import audio_sha256
 from .tool import Row, measure, watched
-from ..content_analysis.analyze import analyze_content, measure_folder
 from ..content_analysis.measures import measure_layer
 from ..content_analysis.sample import EFFORTS, ContentSample, Targets, collect, items_of
 from ..content_analysis.shared import MEASURES, TARGETS, Shared
-from ..content_analysis.source import ContentSource
 from ..core.files import write_text
 from ..corpus.aligned import AlignedCorpus
 from ..corpus.recording import find_recording, read_corpus_labels
@@ -170,18 +169,18 @@ def doubled(
 class _Use:
     "What a piece of work took."
 
-    cpu_s: float = 0.0  # of this process and its children
-    peak: int = 0  # bytes of this process and its children together
+    cpu_s: float = 0.0  # of all processes
+    peak: int = 0  # bytes, of all together
 
 # %% ../../nbs/18_benchmarks/content.ipynb #c9d2e359
 @contextmanager
 def tree_use() -> Iterator[_Use]:
-    "Processor time and peak memory of this process and its children, which may live on or be there already."
+    "Processor time and peak memory of the children of this process, and of theirs: what is held here does not count."
     use, me, cpu_s, before = _Use(), psutil.Process(), {}, {}
 
     def look() -> None:
         total = 0
-        for process in [me, *me.children(recursive=True)]:
+        for process in me.children(recursive=True):
             try:
                 total += process.memory_info().rss
                 cpu_s[process.pid] = sum(process.cpu_times()[:2])
@@ -244,7 +243,7 @@ def bench_sums(
     measure_layer(nulls, _first(corpus), ("target_r2", "target_cca"))  # warm up: imports, what layers share
 
     first, middle, last = corpus.layers[0], corpus.layers[len(corpus.layers) // 2], corpus.layers[-1]
-    for name in (first, middle, last):  # all of them take a quarter of an hour, and say the same
+    for name in (first, middle, last):  # all of them take a quarter of an hour
         say(f"sums of {name}")
         with threadpool_limits(1):
             start = time.process_time()
@@ -319,48 +318,46 @@ def bench_abx(
     return [row, Row("fastabx, the same phones", found["seconds"], 0, ratio)]
 
 # %% ../../nbs/18_benchmarks/content.ipynb #165c0f10
-def _whole(name: str, work: Callable[[], object], goal_s: float = 0) -> Row:
-    "A piece of work as a whole."
+def _command(name: str, goal_s: float, *flags: str) -> Row:
+    "`layerwise_content` as a user runs it."
     with tree_use() as use:
-        row = measure(name, work)
+        run = [sys.executable, "-m", "layerwise_nb.content", *flags]
+        row = measure(name, lambda: subprocess.run(run, check=True, capture_output=True))
     goal = f"{row.seconds / goal_s:.2f} of {goal_s / 60:.0f} minutes; " if goal_s else ""
     return Row(name, row.seconds, use.peak, f"{goal}{use.cpu_s:.0f} s of processor time")
 
 # %% ../../nbs/18_benchmarks/content.ipynb #909673e4
+_FEW = ("--quick", "--metrics", "pnmi", "--targets", "phone", "--nulls", "2")  # for features too small for the goals
+
+
 def bench_runs(
     features: Path,
-    corpus: _Corpus,
     folder: Path,  # for results
     small: bool = False,  # made-up features too small for the goals
 ) -> list[Row]:
     "Frames and segments of all layers, the whole battery, the quick look."
-    whole = [m for m in MEASURES if m not in ("target_r2", "target_cca", "variance_partition", "subspace_angles")]
-    goals, effort, settings = (360, 600, 120), "default", {"features_dir": str(features), "formats": "png"}
-    if small:
-        goals, effort, whole = (0, 0, 0), "quick", ["pnmi"]
-        settings |= {"metrics": "pnmi", "targets": "phone", "nulls": 2}
+    some = [m for m in MEASURES if m not in ("target_r2", "target_cca", "variance_partition", "subspace_angles")]
+    flags, goals = ["--features_dir", str(features), "--formats", "png"], (360, 600, 120)
+    runs = {"k-means, ABX, probes and word MAP of all layers": ["--metrics", ",".join(some)],
+            "layerwise_content": [], "layerwise_content --quick": ["--quick"]}  # fmt: skip
     return [
-        _whole("k-means, ABX, probes and word MAP of all layers", lambda: measure_folder(
-            ContentSource(corpus.store, corpus.layers), corpus.shared(), whole, folder / "some"), goals[0]),
-        _whole("layerwise_content",
-               lambda: analyze_content(output_dir=str(folder / effort), quick=small, **settings), goals[1]),
-        _whole("layerwise_content --quick", lambda: analyze_content(output_dir=str(folder / "q"), quick=True, **settings),
-               goals[2]),
-    ]  # fmt: skip
+        _command(name, 0 if small else goal, *flags, "--output_dir", str(folder / str(i)), *(_FEW if small else own))
+        for i, ((name, own), goal) in enumerate(zip(runs.items(), goals, strict=True))
+    ]
 
 # %% ../../nbs/18_benchmarks/content.ipynb #5d3b9214
 def bench_memory(
     features: Path,
     folder: Path,  # to make the longer corpus in
-    effort: str = "default",
+    small: bool = False,  # made-up features
 ) -> list[Row]:
     "Peak memory for a corpus, and for twice as many utterances."
-    rows = []
-    for there in (features, doubled(features, folder / "doubled")):
-        corpus = _Corpus.of(there, effort)
-        minutes = len(corpus.sample.speakers) * SECONDS / 60
-        own = (ContentSource(corpus.store, corpus.layers[-2:]), corpus.shared(), MEASURES, folder / f"parts{minutes:g}")
-        row = _whole(f"two layers of {minutes:g} minutes", lambda own=own: measure_folder(*own))
+    store, rows = FeatureStore(features), []
+    names = [name for name in store.catalogue if name not in copies(store.catalogue)]
+    for times, there in ((1, features), (2, doubled(features, folder / "doubled"))):
+        flags = ["--features_dir", str(there), "--output_dir", str(folder / f"times{times}"), "--formats", "png"]
+        flags += ["--layers", ",".join(names[-2:]), *(_FEW if small else ())]
+        row = _command(f"two layers of {times * len(store.names) * SECONDS / 60:g} minutes", 0, *flags)
         rows.append(row if not rows else row.noting(f"{row.memory / rows[0].memory:.2f} times the memory; {row.note}"))
     return rows
 
@@ -389,6 +386,6 @@ def bench_content(
         say("ABX of one layer")
         rows += bench_abx(corpus, folder / "fastabx")
         say("all layers")
-        rows += bench_runs(features, corpus, folder / "results", small)
+        rows += bench_runs(features, folder / "results", small)
         say("memory")
-        return rows + bench_memory(features, folder, "quick" if small else "default")
+        return rows + bench_memory(features, folder, small)

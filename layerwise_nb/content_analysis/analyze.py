@@ -25,6 +25,7 @@ from .shared import MEASURES, TARGETS, ContentValue, Shared
 from layerwise_nb.content_analysis.source import (
     ContentSource,
     SoundOnDisk,
+    check_same_speech,
     effort_of,
     sample_of,
     source_labels,
@@ -34,6 +35,7 @@ from layerwise_nb.content_analysis.source import (
 from layerwise_nb.content_analysis.tables import (
     BestLayer,
     content_rows,
+    held_out_by,
     to_csv,
     value_to_json,
     which_layer,
@@ -75,28 +77,52 @@ class _Content:
     baselines: list[str]
     notes: list[str]
     effort: dict[str, Any]  # how much is looked at
+    control: tuple[ContentSource, Shared] | None = None  # the same of untrained weights, without nulls
 
     def close(self) -> None:
         "Delete the sound."
-        if isinstance(sound := getattr(self.shared.targets, "acoustics", None), SoundOnDisk):
-            sound.remove()
+        for shared in (self.shared, *(self.control or ())[1:]):
+            if isinstance(sound := getattr(shared.targets, "acoustics", None), SoundOnDisk):
+                sound.remove()
+
+# %% ../../nbs/15_content_analysis/analyze.ipynb #a0c280b4
+def _control(study: Study, settings: Mapping[str, Any]) -> ContentSource | None:
+    "The layers of untrained weights."
+    if not settings["control"]:
+        return None
+    store = FeatureStore(settings["control"])
+    check_control(study.store, store)
+    return ContentSource(store, study.layers, study.settings["align"])
 
 
+def _without_nulls(shared: Shared, source: ContentSource, control: ContentSource, path: Path, team) -> Shared:
+    "What the layers of a control are measured with: as those of the model, targets from its sound where it alone is stored."
+    targets = shared.targets
+    if source.held is not None and control.held is None:
+        sound = path.with_stem(f"{path.stem}-control")
+        targets, *_ = targets_of(control, shared.sample, list(shared.targets.widths), sound, team)
+    return Shared(shared.sample, targets, shared.wanted, 0, shared.seed)
+
+# %% ../../nbs/15_content_analysis/analyze.ipynb #f338afee
 def _prepare(study: Study, settings: Mapping[str, Any]) -> _Content:
     "Read labels, choose the sample, and compute the sound, which processes share."
     align = study.settings["align"]
     once = study.team.count == 1 and study.store.has_features and align == study.corpus.method and study.fits(study.corpus)
-    source = ContentSource(study.store, study.layers, align, study.corpus if once else None)
+    control = _control(study, settings)
+    source = ContentSource(study.store, study.layers, align, study.corpus if once else None, control)
     labels = source_labels(source, *(settings[name] for name in ("labels", "label_tier", "word_tier", "phone_set")))
     labels.speakers |= {name: who for name, who in study.speakers.items() if name in labels.speakers}
     effort, notes = effort_of(source, "quick" if settings["quick"] else "full" if settings["full"] else "default")
     seed, names = study.settings["seed"], split_list(settings["targets"]) or list(TARGETS)
     sample = sample_of(source, labels, effort, settings["by"] or "speaker", seed)
+    if control:
+        check_same_speech(sample, control)
     path = study.folder / f"content/parts/sound{shard_name(study.settings['shard'])}.npy"
     wanted, baselines, more = targets_of(source, sample, names, path, study.team)
     nulls = effort.n_nulls if settings["nulls"] is None else settings["nulls"]
     shared = Shared(sample, wanted, names, nulls, seed)
-    return _Content(source, shared, labels, baselines, [*notes, *more], asdict(replace(effort, n_nulls=nulls)))
+    plain = control and (control, _without_nulls(shared, source, control, path, study.team))
+    return _Content(source, shared, labels, baselines, [*notes, *more], asdict(replace(effort, n_nulls=nulls)), plain)
 
 # %% ../../nbs/15_content_analysis/analyze.ipynb #38491c8b
 def _measure(study: Study, job: _Content, settings: Mapping[str, Any]) -> tuple[list, list, list]:
@@ -104,13 +130,9 @@ def _measure(study: Study, job: _Content, settings: Mapping[str, Any]) -> tuple[
     folder, share = study.folder / "content", {"team": study.team, "shard": study.settings["shard"]}
     metrics = own_measures(settings["metrics"], MEASURES, MEASURES)
     values, problems = measure_folder(job.source, job.shared, metrics, folder / "parts", job.baselines, **share)
-    if not settings["control"]:
+    if not job.control:
         return values, [], problems
-    other, shared = FeatureStore(settings["control"]), job.shared
-    check_control(job.source.store, other)
-    plain = Shared(shared.sample, shared.targets, shared.wanted, 0, shared.seed)
-    source = ContentSource(other, job.source.layers, job.source.align)
-    untrained, more = measure_folder(source, plain, metrics, folder / "parts_control", **share)
+    untrained, more = measure_folder(*job.control, metrics, folder / "parts_control", **share)
     return values, untrained, [*problems, *(f"control: {problem}" for problem in more)]
 
 
@@ -142,8 +164,8 @@ def _write_tables(folder: Path, values, control, facts: dict, same_as: dict, not
     write_text(paths[0], to_csv(content_rows(values, facts, control, same_as)))
     write_text(paths[1], which_layer_csv(which_layer(values)))
     for measure in dict.fromkeys(v.measure for v in values):
-        own = [value_to_json(v) for v in values if v.measure == measure]
-        theirs = [value_to_json(v) for v in control if v.measure == measure]
+        own, theirs = ([value_to_json(v) | {"by": held_out_by(v, facts)} for v in some if v.measure == measure]
+                       for some in (values, control))  # fmt: skip
         about = {"measure": measure, **facts, "notes": notes, "values": own, "control": theirs}
         paths.append(folder / f"{measure}.json")
         write_text(paths[-1], json.dumps(about, indent=1))

@@ -15,7 +15,7 @@ import numpy as np
 from .sample import LayerFrames
 from .shared import ContentValue, Shared
 from ..probing.clusters import unit_scores
-from ..probing.folds import folds_of, shifted
+from ..probing.folds import folds_of
 from ..probing.probes import ProbeResult, probe_accuracy
 from layerwise_nb.probing.subspaces import (
     FoldLayers,
@@ -47,7 +47,7 @@ def _defined(shared: Shared, names: Sequence[str]) -> tuple[dict[str, np.ndarray
     there = np.all([np.isfinite(y).all(axis=1) for y in values.values()], axis=0)
     moves = shared.slides
     if not there.all():
-        moves = [shifted(shared.sample.frames.utterances[there], k, shared.seed) for k in range(shared.n_nulls)]
+        moves = shared.slides_of(np.flatnonzero(there))
     values = {name: y[there] for name, y in values.items()}
     values = {name: y if name == "phone" else y / np.maximum(y.std(0), 1e-6) for name, y in values.items()}
     return values, np.flatnonzero(there), moves
@@ -211,7 +211,7 @@ def probe_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
     words = sample.word_segments
     if "word" in shared.wanted and len(words):
         groups = np.array([sample.group(name) for name in words.utterances.tolist()])
-        nulls = [words.labels[shifted(words.utterances, k, shared.seed)] for k in range(shared.n_nulls)]
+        nulls = [words.labels[moved] for moved in shared.word_slides]
         found = probe_accuracy(data.words, words.labels, groups, words.labels, nulls, seed=shared.seed, what=sample.what)
         yield from _of_probe(found, "word", data, "words", len(np.unique(folds_of(groups))))
 
@@ -233,30 +233,35 @@ def cluster_values(
                            len(shared.sample.phones), 2, details={"seeds": list(settings.seeds)})  # fmt: skip
 
 # %% ../../nbs/15_content_analysis/frame_measures.ipynb #da02f65f
-def _properties(shared: Shared) -> tuple[dict[str, np.ndarray], dict[str, list[np.ndarray]]]:
-    "What may explain a layer, and its nulls: slid within utterances, speakers dealt out among them."
-    values, frames = shared.values, shared.sample.frames
-    names, codes = np.unique(frames.speakers, return_inverse=True)
+def _properties(shared: Shared) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, list[np.ndarray]]]:
+    "Rows of known speakers, what may explain a layer, and its nulls: slid within utterances, speakers dealt out among them."
+    frames, everyone = shared.sample.frames, np.arange(len(shared.folds))
+    rows = np.flatnonzero(frames.speakers != "")
+    several = len(np.unique(frames.speakers[rows])) > 1
+    rows = rows if several else everyone
+    values = {name: y[rows] for name, y in shared.values.items()}
     properties = {"phone": values.get("phone"), "position": values.get("position"), "energy": values.get("energy")}
-    if len(names) > 1:
+    if several:
+        names, codes = np.unique(frames.speakers[rows], return_inverse=True)
         properties["speaker"] = one_hot(codes, len(names))
     if "log_f0" in values:
         pitch = values["log_f0"] - np.nanmean(values["log_f0"])
         properties["pitch"] = np.hstack([np.nan_to_num(pitch), values.get("voicing", np.isfinite(pitch))])
     properties = {name: y for name, y in properties.items() if y is not None}
-    deals = shared.deals(np.arange(len(codes))) if "speaker" in properties else []
-    return properties, {name: deals if name == "speaker" else shared.slides for name in properties}
+    slides = shared.slides if len(rows) == len(everyone) else shared.slides_of(rows)
+    deals = shared.deals(rows) if several else []
+    return rows, properties, {name: deals if name == "speaker" else slides for name in properties}
 
 
 def variance_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
     "What each property explains of the layer that no other does, and what they share."
-    properties, moves = _properties(shared)
-    n_sessions, n_folds = len(np.unique(shared.sessions)), len(np.unique(shared.session_folds))
-    found = variance_partition(data.frames, properties, shared.session_folds, n_sessions, moves, what=f"{shared.session_name}s")
+    rows, properties, moves = _properties(shared)
+    folds, n_sessions, what = shared.session_folds[rows], len(np.unique(shared.sessions[rows])), f"{shared.session_name}s"
+    found = variance_partition(data.frames[rows], properties, folds, n_sessions, moves, what=what)
     for name, (share, null) in found.items():
         variant, target = ("unique", name) if name in properties else (name, "all")
-        yield ContentValue("variance_partition", variant, target, data.name, data.kind, share, null, len(data.frames), "frames",
-                           0, n_folds)  # fmt: skip
+        yield ContentValue("variance_partition", variant, target, data.name, data.kind, share, null, len(rows), "frames", 0,
+                           len(np.unique(folds)))  # fmt: skip
 
 # %% ../../nbs/15_content_analysis/frame_measures.ipynb #954c2276
 def angle_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:

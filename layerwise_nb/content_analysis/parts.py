@@ -35,16 +35,22 @@ from ..features.store import FeatureStore
 from ..summaries.shared import work_together
 
 # %% ../../nbs/15_content_analysis/parts.ipynb #97205488
+_TOLD = ("utterances", "speakers", "labels", "before", "after", "starts", "stops", "start_s", "end_s")  # of segments
+
+
 def _key(store: FeatureStore, sample: ContentSample, facts: Mapping[str, Any]) -> str:
     "Changes with whatever would change the values of a layer."
-    digest = hashlib.sha256(json.dumps([store.fingerprint, RESULTS_VERSION, facts], sort_keys=True).encode())
-    for name in sorted(sample.speakers):
-        digest.update(f"{name} {sample.group(name)} {sample.chapters.get(name, '')}".encode() + sample.codes[name].tobytes())
-    words = sample.word_segments
-    digest.update(json.dumps([sample.phones, words.labels.tolist(), words.starts.tolist(), words.stops.tolist()]).encode())
+    digest = hashlib.sha256(json.dumps([store.fingerprint, RESULTS_VERSION, facts, sample.phones], sort_keys=True).encode())
+    for name, who in sorted(sample.speakers.items()):
+        told = [name, who, sample.group(name), sample.chapters.get(name, "")]
+        digest.update(json.dumps(told).encode() + sample.codes[name].tobytes())
+    spoken = sample.labels.segments(sample.grid, "phones", sample.speakers)  # all of them: the speaking rate counts them
+    for segments in (spoken, sample.phone_segments, sample.word_segments):
+        for column in _TOLD:
+            digest.update(getattr(segments, column).tobytes())
     return digest.hexdigest()
 
-
+# %% ../../nbs/15_content_analysis/parts.ipynb #c8194a41
 def _read_part(path: Path, key: str) -> tuple[list[ContentValue], list[str]] | None:
     "The values of a layer that is finished."
     try:

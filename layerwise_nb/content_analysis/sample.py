@@ -166,6 +166,12 @@ def _leave_out(self: ContentSample, everyone: list[str]) -> None:
     if self.groups != "utterance" and self.n_groups == 1:
         self.notes.append(f"there is one {self.groups}: utterances are held out instead, and the voice is known from training")
         self.groups = "utterance"
+    unknown = sum(not who for who in self.speakers.values())
+    if unknown == len(self.speakers):
+        self.notes.append("no speaker is known: ABX takes all utterances for those of one")
+    elif unknown:
+        what = "ABX, words by cosine, shares of variance and angles"
+        self.notes.append(f"{unknown} utterances of unknown speakers take no part in what compares speakers: {what}")
 
 # %% ../../nbs/15_content_analysis/sample.ipynb #cd081251
 _LEAST_PAIRS = 8  # that are read, however long they are

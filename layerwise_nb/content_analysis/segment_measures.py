@@ -6,13 +6,14 @@
 __all__ = ['abx_values', 'word_values', 'pasad_values']
 
 # %% ../../nbs/15_content_analysis/segment_measures.ipynb #5b2e82a1
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 # %% ../../nbs/15_content_analysis/segment_measures.ipynb #d61a47ae
 from .sample import LayerFrames, items_of
 from .shared import ContentValue, Shared
+from ..corpus.segments import Segments
 from ..probing.abx import AbxResult, Items, abx
 from ..probing.dtw import SegmentFrames
 from ..probing.folds import Estimate, bootstrap_interval
@@ -21,6 +22,14 @@ from ..probing.words import word_precision
 
 # %% ../../nbs/15_content_analysis/segment_measures.ipynb #066bd4d2
 _NULLS = 5  # at most, where each is expensive
+
+# %% ../../nbs/15_content_analysis/segment_measures.ipynb #51c81d93
+def _of_known(segments: Segments, x: Sequence[np.ndarray]) -> tuple[Segments, Sequence[np.ndarray]]:
+    "Segments of known speakers and what belongs to them; all, where nobody is known."
+    known = np.flatnonzero(segments.speakers != "")
+    if len(known) in (0, len(segments)):
+        return segments, x
+    return segments.take(known), [x[i] for i in known]
 
 # %% ../../nbs/15_content_analysis/segment_measures.ipynb #7c7f2ac7
 def _abx_value(found: AbxResult, estimate: Estimate, variant: str, target: str, context: str, data: LayerFrames) -> ContentValue:
@@ -34,8 +43,8 @@ def abx_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
     "ABX of phones within and across speakers, with and without context, and of speakers."
     sample, effort = shared.sample, shared.sample.effort
     limits = {"max_items": effort.max_items, "max_x": effort.max_x, "seed": shared.seed, "nulls": min(shared.n_nulls, _NULLS)}
-    items, frames = items_of(sample.phone_segments), SegmentFrames(data.phones)
-    several = len(set(sample.speakers.values())) > 1
+    segments, phones = _of_known(sample.phone_segments, data.phones)
+    items, frames, several = items_of(segments), SegmentFrames(phones), len(np.unique(segments.speakers)) > 1
     for context in ("any", "both"):
         for speaker in ("within", "across") if several else ("within",):
             variant = speaker if context == "any" else f"{speaker}_context"
@@ -49,17 +58,14 @@ def abx_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
                 continue
             yield _abx_value(found, found.interval(seed=shared.seed), variant, "phone", context, data)
     if several and "speaker" in shared.wanted:
-        yield from _abx_of_speakers(shared, data, frames, limits)
+        yield from _abx_of_speakers(shared, data, segments, frames, limits)
 
 # %% ../../nbs/15_content_analysis/segment_measures.ipynb #66e4b7a3
-def _abx_of_speakers(shared: Shared, data: LayerFrames, frames: SegmentFrames, limits: dict) -> Iterator[ContentValue]:
+def _abx_of_speakers(
+    shared: Shared, data: LayerFrames, segments: Segments, frames: SegmentFrames, limits: dict
+) -> Iterator[ContentValue]:
     "ON speaker BY phone: A and X are of one speaker, B of another, all the same phone; speakers are resampled."
-    segments = shared.sample.phone_segments
-    known = np.flatnonzero(segments.speakers != "")
-    items = Items(segments.speakers[known], segments.labels[known])
-    if len(known) < len(segments):
-        frames = SegmentFrames([data.phones[i] for i in known])
-    found = abx(frames, items, "within", **limits)
+    found = abx(frames, Items(segments.speakers, segments.labels), "within", **limits)
     there = np.isfinite(found.pairs)
     errors = np.where(there, found.pairs, 0)
 
@@ -73,12 +79,12 @@ def _abx_of_speakers(shared: Shared, data: LayerFrames, frames: SegmentFrames, l
 # %% ../../nbs/15_content_analysis/segment_measures.ipynb #0800428e
 def word_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
     "How well a word finds its other instances."
-    words = shared.sample.word_segments
+    words, x = _of_known(shared.sample.word_segments, data.words)
     if len(words) < 2:
         raise ValueError(f"expected words that occur twice or more; got {len(words)}: take more utterances")
     rng = np.random.default_rng(shared.seed)
     orders = [rng.permutation(len(words)) for _ in range(shared.n_nulls)]
-    found = np.atleast_2d(word_precision(data.words, words.labels, orders))
+    found = np.atleast_2d(word_precision(x, words.labels, orders))
     names, group = np.unique(words.speakers, return_inverse=True)
     asked = np.isfinite(found[0])
     total, count = np.bincount(group, np.nan_to_num(found[0])), np.bincount(group, asked)

@@ -130,7 +130,19 @@ class Shared:
     @cached_property
     def slides(self) -> list[np.ndarray]:
         "Rows whose labels each row gets."
-        return [shifted(self.sample.frames.utterances, k, self.seed) for k in range(self.n_nulls)]
+        return self.slides_of(np.arange(len(self.folds)))
+
+    def slides_of(self, rows: np.ndarray) -> list[np.ndarray]:
+        "The same of some rows of the sample, as numbers among these."
+        frames, folds = self.sample.frames, self.folds[rows]
+        phones = frames.phones[rows] if self.sample.phones else None
+        return [shifted(frames.utterances[rows], k, self.seed, phones, folds) for k in range(self.n_nulls)]
+
+    @cached_property
+    def word_slides(self) -> list[np.ndarray]:
+        "Of the word segments the one whose word each gets; where an utterance has one, it gets that of another utterance."
+        words = self.sample.word_segments
+        return [shifted(words.utterances, k, self.seed, words.codes) for k in range(self.n_nulls)]
 
     @cached_property
     def phone_names(self) -> np.ndarray:
@@ -212,8 +224,7 @@ def _words(shared: Shared) -> tuple[np.ndarray, np.ndarray, list[np.ndarray], in
     folds, (names, codes) = folds_of(groups), np.unique(words.labels, return_inverse=True)
     if len(names) < 2 or len(np.unique(folds)) < 2:
         return None
-    moves = [shifted(words.utterances, k, shared.seed) for k in range(shared.n_nulls)]
-    return one_hot(codes, len(names)).astype(np.float64), folds, moves, len(np.unique(groups))
+    return one_hot(codes, len(names)).astype(np.float64), folds, shared.word_slides, len(np.unique(groups))
 
 # %% ../../nbs/15_content_analysis/shared.ipynb #6b8487d4
 @patch

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SoundOnDisk', 'write_sound', 'ContentSource', 'source_labels', 'effort_of', 'sample_of', 'HeldTargets', 'why_no_sums',
-           'held_frames', 'targets_of']
+           'held_frames', 'targets_of', 'check_same_speech']
 
 # %% ../../nbs/15_content_analysis/source.ipynb #9f87a32f
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ from layerwise_nb.content_analysis.sample import (
 )
 from ..core.machine import available_memory, available_processors
 from ..corpus.aligned import AlignedCorpus, read_ahead
-from ..corpus.labels import CorpusLabels
+from ..corpus.labels import TIERS, CorpusLabels
 from ..corpus.recording import find_waveform, read_corpus_labels
 from ..corpus.segments import Segments, pool_segments
 from ..extraction.launch import Alone
@@ -122,17 +122,19 @@ class ContentSource:
         layers: Sequence[str],  # names
         align: str = "pool",  # how faster layers come to the common frames: "pool", "nearest" or "linear"
         corpus: AlignedCorpus | None = None,  # the same layers, where all their frames fit in memory
+        control: "ContentSource | None" = None,  # layers that are measured on the same frames
     ):
         catalogue = {name: store.catalogue[name] for name in layers}
         self.store, self.align, self.corpus, self.same_as = store, align, corpus, copies(catalogue)
         self.layers = [name for name in catalogue if name not in self.same_as]
         self.grid, self.held = common_grid(store.catalogue), None
         self.chapters = {name: store.manifest[name].get("chapter", "") for name in store.names}
+        self.kept = control and control.held  # what the frames and segments are limited to; None: nothing
         if store.has_features:
             return
         if align != "pool":
             raise ValueError(f"{store.path} holds sums, aligned by pool, and no features: leave out --align")
-        self.held = LabeledSummary.load(store.path / "summary", self.grid)
+        self.held = self.kept = LabeledSummary.load(store.path / "summary", self.grid)
         if self.held is None:
             raise ValueError(
                 f"{store.path} holds sums and no features, and there were no labels when they were made: extract again with "
@@ -156,7 +158,7 @@ def source_labels(
     given, was = (labels, label_tier, word_tier), source.store.run.get("settings", {})
     for (name, default), value in zip(_LABEL_FLAGS.items(), given, strict=True):
         kept = was.get(name) or default
-        if value not in (default, kept):
+        if value not in (default, kept) and not (name == "labels" and kept and Path(value).resolve() == Path(kept).resolve()):
             raise ValueError(
                 f"--{name} {value}: {source.store.path} holds sums and samples of the labels that it was extracted with "
                 f"({kept or 'beside the audio'}), and no features: extract again with --{name}"
@@ -169,7 +171,7 @@ def effort_of(
     name: str,  # "quick", "default" or "full"
 ) -> tuple[Effort, list[str]]:  # and what to say about it
     "How much is looked at."
-    if source.held is None or name == "default":
+    if source.kept is None or name == "default":
         return EFFORTS[name], []
     if name == "quick":
         return replace(EFFORTS[name], n_read=None), [
@@ -191,8 +193,8 @@ def sample_of(
     seed: int = 0,  # where features are stored; else that of the extraction
 ) -> ContentSample:
     "The frames and segments that are looked at."
-    seed = seed if source.held is None else source.held.frames.seed
-    return ContentSample(labels, source.grid, source.store.names, effort, groups, seed, source.chapters, source.held)
+    seed = seed if source.kept is None else source.kept.frames.seed
+    return ContentSample(labels, source.grid, source.store.names, effort, groups, seed, source.chapters, source.kept)
 
 # %% ../../nbs/15_content_analysis/source.ipynb #762242c9
 class HeldTargets:
@@ -234,6 +236,8 @@ def why_no_sums(
         return f"{what} are per fold of {held.groups}s, and {sample.what} are held out: extract again with --store pooled"
     if sample.groups == "speaker" and any(recorded[name] != who for name, who in sample.speakers.items()):
         return f"{what} are of other speakers: extract again with the same --speaker_table or --speaker_pattern"
+    if set(sample.speakers) != {name for name, who in recorded.items() if who or not any(recorded.values())}:
+        return f"{what} are of other utterances: extract both from the same audio"
     return ""
 
 # %% ../../nbs/15_content_analysis/source.ipynb #7c2f80ab
@@ -277,3 +281,31 @@ def _stretches(held: LabeledSummary, name: str, segments: Segments, tier: str) -
         return [frames[slice(*rows[segment_key(segments, i)])] for i in range(len(segments))]
     except KeyError as error:
         raise ValueError(f"expected {error} among the segments that were kept: extract both with the same labels") from error
+
+# %% ../../nbs/15_content_analysis/source.ipynb #162b4587
+def _said(labels: CorpusLabels, name: str, source: ContentSource, tier: str) -> list[str]:
+    "The label of each frame of an utterance."
+    return np.array([*labels.names(tier), ""])[labels.frames(name, source.grid, tier)].tolist()
+
+
+def check_same_speech(
+    sample: ContentSample,
+    control: ContentSource,  # that is to be measured on it
+) -> None:
+    "A ValueError for a control of other audio, or with sums of other labels."
+    there, samples, labels = control.store.manifest, sample.labels.samples, sample.labels
+    if lost := [name for name in sample.speakers if name not in there or there[name]["samples"] != samples[name]]:
+        raise ValueError(
+            f"--control must be features of the same audio; {len(lost)} of {len(sample.speakers)} utterances ({lost[0]}, …) are "
+            f"not in {control.store.path}, or have another length there: extract it from the same audio"
+        )
+    if control.held is None:
+        return
+    theirs = control.held.labels.with_phone_set(labels.phone_set)
+    other = [name for name in sample.speakers if name not in theirs.samples or any(
+             _said(labels, name, control, tier) != _said(theirs, name, control, tier) for tier in TIERS)]  # fmt: skip
+    if other:
+        raise ValueError(
+            f"--control holds sums with other labels for {len(other)} of {len(sample.speakers)} utterances ({other[0]}, …): "
+            "extract it again with the same --labels, --label_tier and --word_tier"
+        )

@@ -163,6 +163,13 @@ def _resampled(utterances: Sequence[Utterance], sample_rate: int) -> list[str]:
     rates = ", ".join(f"{n} of {rate} Hz" for rate, n in sorted(Counter(paths.values()).items()))
     return [f"resampled    {rates}, to {sample_rate} Hz"] if rates else []
 
+
+def _averaged(utterances: Sequence[Utterance]) -> list[str]:
+    "A line about the files whose channels are averaged, in which two people may speak; none if there are none."
+    paths = {u.path: u.file_channels for u in utterances if u.file_channels > 1}
+    counts = ", ".join(f"{n} of {channels} channels" for channels, n in sorted(Counter(paths.values()).items()))
+    return [f"averaged     {counts}, to one"] if counts else []
+
 # %% ../../nbs/06_extraction/prepare.ipynb #9ca6d961
 def disk_of_sums(
     accumulator: AccumulatorKind | None,  # what adds utterances up
@@ -347,7 +354,8 @@ def _settle(
     needed = disk_needed(todo, files, s.dtype) + disk_of_sums(
         accumulator, catalogue, labeled, processes.count, processes.device.type
     )
-    notes += _model_notes(speech, settled["batch_error"]) + more + _resampled(part.utterances, speech.sample_rate)
+    notes += _model_notes(speech, settled["batch_error"]) + more
+    notes += _resampled(part.utterances, speech.sample_rate) + _averaged(part.utterances)
     notes.append(check_disk(folder, needed, s.force))
     names = {u.name for u in todo}
     batches = [tuple(u for u in batch if u.name not in refused) for batch in part.plan]

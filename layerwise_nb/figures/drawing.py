@@ -72,8 +72,9 @@ class _Worker:
         "End it."
         self.process.kill()
         self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout):
-            stream.close()
+        self.process.stdout.close()
+        with suppress(BrokenPipeError):  # what it did not read
+            self.process.stdin.close()
 
 # %% ../../nbs/12_figures/drawing.ipynb #0d031228
 class FigureQueue:
@@ -88,7 +89,7 @@ class FigureQueue:
         self._orders = ThreadPoolExecutor(max(1, processes), "drawing")
         self._workers: list[_Worker] = []
         self._idle: SimpleQueue[_Worker | None] = SimpleQueue()  # None: a process that is not yet started
-        self._under_way: dict[Path, Future] = {}
+        self._under_way: dict[Path, tuple[Future, Sequence]] = {}
         for _ in range(processes):
             self._idle.put(None)
 
@@ -119,23 +120,29 @@ def add(self: FigureQueue, figure: FigureSpec, stem: Path, kept: Path, formats: 
     if not self.processes or self.few >= 0:
         figure.save(stem, formats)
     else:
-        self._under_way[stem] = self._orders.submit(self._draw, [str(kept), str(stem), list(formats)])
+        order = [str(kept), str(stem), list(formats)]
+        self._under_way[stem] = self._orders.submit(self._draw, order), order
 
 # %% ../../nbs/12_figures/drawing.ipynb #6840892f
 @patch
 def take(self: FigureQueue) -> Callable[[], dict[Path, str]]:  # gives the stem of each figure that could not be drawn, and why
-    "A function that waits for the figures added since the last call of this one."
+    "A function that waits for the figures added since the last call of this one, and draws those that no process has begun."
     mine, self._under_way = self._under_way, {}
-    return lambda: {stem: why for stem, future in mine.items() if (why := future.result())}
 
+    def wait() -> dict[Path, str]:
+        told = {stem: _drawn(order) if future.cancel() else future.result() for stem, (future, order) in reversed(mine.items())}
+        return {stem: told[stem] for stem in mine if told[stem]}
 
+    return wait
+
+# %% ../../nbs/12_figures/drawing.ipynb #031e8b43
 _here: ContextVar[FigureQueue | None] = ContextVar("drawing", default=None)
 
 
 @contextmanager
 def drawing_aside(
     processes: int | None = None,  # to draw in; None: half the processors, at most 4: none where there is one processor
-    few: int = 8,  # figures that are drawn at once: in that time a process starts
+    few: int = 8,  # figures that are drawn here at first: starting a process takes as long
 ) -> Iterator[FigureQueue]:
     "Inside, `keep_and_draw` does not wait."
     drawing = FigureQueue(min(4, available_processors() // 2) if processes is None else processes, few)

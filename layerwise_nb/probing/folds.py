@@ -8,7 +8,7 @@ __all__ = ['N_FOLDS', 'MIN_GROUPS', 'fold_of', 'folds_of', 'split_in_halves', 'E
 
 # %% ../../nbs/08_probing/folds.ipynb #036e880c
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -155,18 +155,34 @@ def null_shift(
     digest = hashlib.blake2b(f"{seed} {number} {utterance}".encode(), digest_size=8).digest()
     return least + int.from_bytes(digest, "big") % (most - least + 1) if n > 1 else 0
 
+# %% ../../nbs/08_probing/folds.ipynb #db61b7ed
+def _circles(
+    utterances: np.ndarray, labels: np.ndarray | None, folds: np.ndarray | None, rng: np.random.Generator
+) -> Iterator[tuple[str, np.ndarray]]:
+    "Name and rows of what is slid as one: an utterance, or in each fold those of one label, in random order."
+    names, inverse = np.unique(utterances, return_inverse=True)
+    rows = np.split(np.argsort(inverse, kind="stable"), np.cumsum(np.bincount(inverse, minlength=len(names)))[:-1])
+    strung: dict[int, list[np.ndarray]] = {}
+    for name, own in zip(names.tolist(), rows, strict=True):
+        if labels is None or (labels[own] != labels[own[0]]).any():
+            yield name, own
+        else:
+            strung.setdefault(0 if folds is None else int(folds[own[0]]), []).append(own)
+    for fold, parts in strung.items():
+        yield f"fold {fold}", np.concatenate([parts[i] for i in rng.permutation(len(parts))])
+
 
 def shifted(
     utterances: np.ndarray,  # (n,) utterance of each row; rows in time order
     number: int,  # of the null
     seed: int = 0,
+    labels: np.ndarray | None = None,  # (n,) what is slid: utterances of one label are strung together; None: none are
+    folds: np.ndarray | None = None,  # (n,) fold of each row, which these utterances do not leave; None: one fold
 ) -> np.ndarray:  # (n,) the row whose label each row gets
     "Rows slid in a circle within their utterances."
-    names, inverse = np.unique(utterances, return_inverse=True)
-    rows = np.empty(len(inverse), int)
-    order = np.argsort(inverse, kind="stable")
-    for name, own in zip(names, np.split(order, np.cumsum(np.bincount(inverse, minlength=len(names)))[:-1]), strict=True):
-        rows[own] = np.roll(own, -null_shift(str(name), len(own), number, seed))
+    rows = np.empty(len(utterances), int)
+    for name, own in _circles(utterances, labels, folds, np.random.default_rng([seed, number])):
+        rows[own] = np.roll(own, -null_shift(name, len(own), number, seed))
     return rows
 
 # %% ../../nbs/08_probing/folds.ipynb #88001fdb

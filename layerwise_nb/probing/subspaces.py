@@ -159,7 +159,7 @@ def _projections(layer: FoldLayers, labels: Sequence[_LabelSets]) -> list[tuple[
     return found
 
 # %% ../../nbs/08_probing/subspaces.ipynb #93e66b18
-_COLUMNS = 2048  # of nulls at a time: bounds the memory
+_COLUMNS = 1024  # of nulls at a time: bounds the memory
 
 
 def _label_sets(y: np.ndarray, rows_of: Sequence[np.ndarray], moves: Sequence[np.ndarray]) -> list[tuple]:

@@ -117,7 +117,7 @@ def moved_sums(
     if 2 * len(starts) < len(rows):
         x, rows, count = np.add.reduceat(x, starts), rows[starts], np.diff(starts, append=len(rows))
     found = []
-    for part in np.array_split(np.arange(len(rows)), 1 + len(rows) // 8192):  # bounds the memory
+    for part in np.array_split(np.arange(len(rows)), 1 + len(rows) // 2048):  # bounds the memory
         own = np.concatenate([y[move[rows[part]]] for move in moves], axis=1)
         found.append((count[part] @ own, own.T @ x[part], count[part] @ own**2))
     return tuple(sum(each[1:], each[0]) for each in zip(*found, strict=True))

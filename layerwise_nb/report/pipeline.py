@@ -8,7 +8,7 @@ __all__ = ['ANALYSES', 'OLD_NAMES', 'visualize', 'check_choices', 'config_text',
 # %% ../../nbs/16_report/pipeline.ipynb #ff8fb7dc
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,11 +62,14 @@ def visualize(
     **kwargs,
 ) -> dict:  # page and (if asked for) report: Path; made now, kept: names; problems: analysis -> what went wrong
     "Every figure of a features folder, and a page that shows them; what is finished is skipped."
-    analyses = _chosen(only)
     _check_report(report, output_dir)
-    given = {"features_dir": features_dir, "output_dir": output_dir, **kwargs}
+    analyses, given = _chosen(only), {"features_dir": features_dir, "output_dir": output_dir, **kwargs}
     with open_study(analyses, given, list(ANALYSES.values())) as (study, settings):
-        found = make_all(study, analyses, settings, bool(only), lambda records: _write(study, records, settings)["page"])
+
+        def show(records: Mapping[str, dict], left: list[str]) -> Path:
+            return _write(study, records, settings, left=left)["page"]
+
+        found = make_all(study, analyses, settings, bool(only), show)
         problems = {name: found.records[name]["problems"] for name in ANALYSES if found.records.get(name, {}).get("problems")}
         pages = _write(study, found.records, settings, report)
     return {**pages, "made": found.made, "kept": found.kept, "problems": problems}
@@ -146,10 +149,13 @@ def _notebook(study: Study, records: Mapping[str, dict], settings: Mapping[str, 
     return write_notebook(study.folder, title, study.store.path, own, sections)
 
 
-def _write(study: Study, records: Mapping[str, dict], settings: Mapping[str, Any], report: str | None = None) -> dict[str, Path]:
-    "The page, the notebook beside it and, if asked for, the report."
-    page = _page(study, records, settings)
-    page = replace(page, notebook=_notebook(study, records, settings, page.title).name)
+def _write(
+    study: Study, records: Mapping[str, dict], settings: Mapping[str, Any], report: str | None = None, left: Sequence[str] = ()
+) -> dict[str, Path]:
+    "The page, the notebook beside it when nothing is left to be made, and, if asked for, the report."
+    page = replace(_page(study, records, settings), to_come=[ANALYSES[name].title for name in left])
+    if not left:
+        page = replace(page, notebook=_notebook(study, records, settings, page.title).name)
     pages = {"page": write_page(study.folder / "index.html", page)}
     if report:
         Path(report).expanduser().parent.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['find_columns', 'describe_columns', 'find_base', 'check_path', 'check_id', 'TableLine', 'unique_entries', 'list_lines',
-           'read_table_text', 'json_lines']
+           'read_table_text', 'read_json', 'json_lines']
 
 # %% ../../nbs/04_sources/entries.ipynb #2dcb2ff6
 import gzip
@@ -15,7 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from ..audio.containers import AudioError
@@ -60,9 +60,16 @@ def describe_columns(
     "A line for people: what was read as what, and what was not used."
     used = ", ".join(field if field == column else f"{field} = {column}" for field, column in columns.items())
     rest = [str(column) for column in there if column not in columns.values()]
-    return f"columns      {used}" + (f"; not used: {', '.join(rest)}" if rest else "")
+    return f"columns      {used or 'none known'}" + (f"; not used: {', '.join(rest)}" if rest else "")
 
 # %% ../../nbs/04_sources/entries.ipynb #1c185f9f
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # too long for a name: some other text stands where a path should
+        return False
+
+
 def find_base(
     folder: Path,  # of the table
     paths: Sequence[str],  # as the table has them
@@ -70,7 +77,7 @@ def find_base(
     "The folder that relative paths count from."
     relative = [path for path in paths if not Path(path).is_absolute()][:100]
     folders = [folder.absolute(), *folder.absolute().parents]
-    return next((f for path in relative for f in folders if (f / path).is_file()), folder)
+    return next((f for path in relative for f in folders if _is_file(f / path)), folder)
 
 
 def check_path(
@@ -141,10 +148,10 @@ def _times(line: TableLine) -> tuple[float, float | None]:
     return start, end
 
 # %% ../../nbs/04_sources/entries.ipynb #db495993
-def _below(path: Path, root: Path) -> PurePosixPath:
+def _below(path: str, root: str) -> str:
     "A path below a folder; the name of a file that lies elsewhere."
-    path, root = (Path(os.path.normpath(each)) for each in (path, root))
-    return PurePosixPath(path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name)
+    path, root = os.path.normpath(path), os.path.join(os.path.normpath(root), "")
+    return path[len(root) :] if path.startswith(root) else os.path.basename(path)
 
 # %% ../../nbs/04_sources/entries.ipynb #008b79cc
 def _whole_number(value: Any) -> int:
@@ -155,21 +162,21 @@ def _whole_number(value: Any) -> int:
     return int(float(text or 0))
 
 # %% ../../nbs/04_sources/entries.ipynb #c2fc8a59
-def _entry(line: TableLine, path: Path, root: Path, several: bool) -> Entry:
+def _entry(line: TableLine, path: Path, root: str, several: bool) -> Entry:
     "The entry of one line; `several`: its file is in several lines."
     start, end = _times(line)
     suffix = path.suffix or ".wav"
     if line.id is not None:
         below = check_id(line.id) + suffix
     else:
-        place = _below(path, root)
         times = f"_{round(1000 * start):07}-{'end' if end is None else f'{round(1000 * end):07}'}"
-        below = str(place.with_name(f"{place.stem}{times if start or several else ''}{suffix}"))
+        name = f"{path.stem}{times if start or several else ''}{suffix}"
+        below = os.path.join(os.path.dirname(_below(str(path), root)), name)
     is_part = start > 0 or end is not None or line.channel is not None
     who, chapter = layout_speaker(path)
     who = who if line.speaker is None else str(line.speaker).strip()
     return Entry(
-        name="_".join(PurePosixPath(below.removesuffix(suffix)).parts),
+        name="_".join(below.removesuffix(suffix).split("/")),
         place=Part(path, start, end, line.channel) if is_part else path,
         below=below,
         speaker=who,
@@ -183,14 +190,14 @@ def _entry(line: TableLine, path: Path, root: Path, several: bool) -> Entry:
 def unique_entries(
     found: Sequence[tuple[str, Entry]],  # where each was found, such as "line 3"
     table: str,  # named in errors
+    refused: Sequence[tuple[str, str]] = (),  # where each was found that is refused, and what it is called
 ) -> list[Entry]:  # by name
-    "Entries in name order; a ValueError where two have one name."
-    entries: dict[str, tuple[str, Entry]] = {}
-    for where, entry in found:
-        before, _ = entries.setdefault(entry.name, (where, entry))
-        if before != where:
-            raise ValueError(f"{table}: {before} and {where} are both called {entry.name}: give each an id of its own")
-    return [entries[name][1] for name in sorted(entries)]
+    "Entries in name order; a ValueError where two have one name, be they refused or not."
+    places: dict[str, str] = {}
+    for where, name in [*((where, entry.name) for where, entry in found), *refused]:
+        if (before := places.setdefault(name, where)) != where:
+            raise ValueError(f"{table}: {before} and {where} are both called {name}: give each an id of its own")
+    return sorted((entry for _, entry in found), key=lambda entry: entry.name)
 
 # %% ../../nbs/04_sources/entries.ipynb #0b540805
 def list_lines(
@@ -203,42 +210,54 @@ def list_lines(
     "The entries of a table in name order; a ValueError if it is empty, or if two lines have one name."
     if not lines:
         raise ValueError(f"{table}: expected a line for each recording; it has none: give the table of your speech")
-    refused, usable = {}, []
+    usable, found, refused = [], [], []
     for line in lines:
         try:
             usable.append((line, check_path(line.path)))
         except AudioError as error:
-            _refuse(refused, line, table, error)
-    base = root or find_base(folder, [path for _, path in usable])
+            refused.append(_refused(line, table, error))
+    base = str((root or find_base(folder, [path for _, path in usable])).absolute())
     times = Counter(path for _, path in usable)
-    found = []
     for line, path in usable:
         try:
-            found.append((line.where, _entry(line, (base / path).absolute(), base.absolute(), times[path] > 1)))
+            found.append((line.where, _entry(line, Path(os.path.join(base, path)), base, times[path] > 1)))
         except AudioError as error:
-            _refuse(refused, line, table, error)
-    return Listing(unique_entries(found, table), refused, list(notes))
+            refused.append(_refused(line, table, error))
+    entries = unique_entries(found, table, [(where, name) for where, name, _ in refused])
+    return Listing(entries, {name: error for _, name, error in refused}, list(notes))
 
 # %% ../../nbs/04_sources/entries.ipynb #25aff850
-def _refuse(refused: dict[str, AudioError], line: TableLine, table: str, error: AudioError) -> None:
-    "Refuse a line by its id, or by its number where it has none that can be a name."
+def _refused(line: TableLine, table: str, error: AudioError) -> tuple[str, str, AudioError]:
+    "Where a line is that is refused; its id, or its number where it has none that can be a name; and why."
     try:
         name = "_".join(check_id(line.id).split("/"))
     except AudioError:
         name = f"{Path(table).name} {line.where}"
-    refused[name] = AudioError(error.reason, f"{table}, {line.where}: {error}")
+    return line.where, name, AudioError(error.reason, f"{table}, {line.where}: {error}")
 
 # %% ../../nbs/04_sources/entries.ipynb #7ec8f023
 def read_table_text(
     path: Path,  # a table; gzip if its name ends in .gz
 ) -> str:
-    "The text of a table; a ValueError if it cannot be read."
+    "The text of a table, its lines ended as here; a ValueError if it cannot be read."
     try:
         data = path.read_bytes()
-        return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
+        return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig").replace("\r\n", "\n")
     except (OSError, EOFError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or ("it is not UTF-8" if isinstance(error, UnicodeError) else error)
         raise ValueError(f"--manifest: {path} cannot be read: {why}") from error
+
+# %% ../../nbs/04_sources/entries.ipynb #feb17f21
+def _constant(name: str) -> float | None:
+    "A word that JSON does not know and Python writes: NaN is how pandas says nothing."
+    return None if name == "NaN" else float(name)
+
+
+def read_json(
+    text: str,  # JSON
+) -> Any:
+    "What JSON says; NaN says nothing."
+    return json.loads(text, parse_constant=_constant)
 
 # %% ../../nbs/04_sources/entries.ipynb #470626a4
 def json_lines(
@@ -250,7 +269,7 @@ def json_lines(
         if not line.strip():
             continue
         try:
-            found = json.loads(line)
+            found = read_json(line)
         except ValueError as error:
             raise ValueError(f"{table}, line {number}: expected one JSON object; {error}: correct the line") from error
         if not isinstance(found, dict):

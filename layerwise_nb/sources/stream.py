@@ -20,16 +20,15 @@ from tqdm.auto import tqdm
 from ..audio.containers import AudioError
 from ..audio.decode import read_header
 from ..audio.utterances import Entry, Listing
-from ..core.files import cannot_write
-from .dataset import HubDataset, load_rows, row_columns, row_entry
+from ..core.files import cannot_write, write_text
+from .dataset import HubDataset, load_rows, row_columns, row_entry, said
 from .entries import TableLine, json_lines, list_lines, read_table_text
 
 # %% ../../nbs/04_sources/stream.ipynb #d306cc79
 def _keep(row: dict, index: int, audio: str, columns: dict[str, str], features: Any, folder: Path) -> tuple[Entry, bytes | None]:
     "What a row of a stream is, and its bytes; None where it is a file on this disk."
     data, path = ((row[audio] or {}).get(key) for key in ("bytes", "path"))
-    names = {field: getattr(features[column], "int2str", lambda value: value) for field, column in columns.items()}
-    fields = {field: None if row[c] is None else names[field](row[c]) for field, c in columns.items()}
+    fields = {field: said(row[column], features[column]) for field, column in columns.items()}
     at = folder / "audio" / PurePath(path or "x.wav").name if data is not None else None
     return row_entry(f"row {index}", fields, path, at, "id" in columns), data
 
@@ -68,12 +67,25 @@ def _whole_lines(path: Path) -> int:
 def _rows(source: HubDataset, folder: Path, first: int) -> Iterator[dict]:
     "The lines of the index, from a row on."
     rows, audio = load_rows(source.dataset, streaming=True)
-    columns = row_columns([c for c in rows.features if c != audio], dict(source.columns), str(source.dataset))
+    columns = row_columns({c: kind for c, kind in rows.features.items() if c != audio}, dict(source.columns), str(source.dataset))
     for index, row in enumerate(tqdm(rows.skip(first), "stream", initial=first, unit="file", disable=None), first):
         try:
             yield _line(index, *_keep(row, index, audio, columns, rows.features, folder), folder)
         except AudioError as error:
             yield {"row": index, "refused": [error.reason, f"{source.dataset}, row {index}: {error}"]}
+
+# %% ../../nbs/04_sources/stream.ipynb #fbfe42a8
+def _check_same(source: HubDataset, folder: Path) -> None:
+    "A ValueError if a folder was begun with another dataset, or with other columns of it."
+    path, now = folder / "source.json", source.describe()
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else now
+    if differs := [key for key in {**before, **now} if before.get(key) != now.get(key)]:
+        key = differs[0]
+        raise ValueError(
+            f"{folder} was streamed with --{key} {before.get(key)}, now it is {now.get(key)}: choose another --save_dir or "
+            "--dataset_name, or remove the folder"
+        )
+    write_text(path, json.dumps(now))
 
 # %% ../../nbs/04_sources/stream.ipynb #942f5955
 def read_stream(
@@ -85,6 +97,7 @@ def read_stream(
     try:
         (folder / "audio").mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
+            _check_same(source, folder)
             if not index.exists():
                 with unfinished.open("a", encoding="utf-8") as file:
                     for line in _rows(source, folder, _whole_lines(unfinished)):

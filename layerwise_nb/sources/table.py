@@ -8,7 +8,6 @@ __all__ = ['Table']
 # %% ../../nbs/04_sources/table.ipynb #d8b504ee
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from layerwise_nb.sources.entries import (
     find_columns,
     json_lines,
     list_lines,
+    read_json,
     read_table_text,
 )
 
@@ -46,7 +46,7 @@ def _json(text: str, table: str) -> tuple[list[str], list[tuple[int, dict]]]:
     "The names in a JSON list or in JSON Lines, and its objects with their numbers."
     if text.lstrip().startswith("["):
         try:
-            rows = list(enumerate(json.loads(text), 1))
+            rows = list(enumerate(read_json(text), 1))
         except ValueError as error:
             raise ValueError(f"{table}: expected a list of objects; {error}: correct it") from error
         if bad := [number for number, row in rows if not isinstance(row, dict)]:
@@ -120,5 +120,7 @@ def _read(text: str, path: Path, named: Mapping[str, str | None]) -> tuple[Seque
     if "path" not in columns and rows:
         listed = ", ".join(there)
         raise ValueError(f"{path}: expected a column path (or audio_filepath, wav, …); its first line has {listed}: name it path")
+    if twice := [column for column in columns.values() if there.count(column) > 1]:
+        raise ValueError(f"{path}: {there.count(twice[0])} columns are called {twice[0]}: rename all but one")
     lines = [TableLine(f"line {n}", **{name: row.get(column) for name, column in columns.items()}) for n, row in rows]
     return lines, describe_columns(columns, there)
