@@ -78,7 +78,8 @@ _CHOICES = {
     "formats": ("png", "svg", "pdf", "html"),
     "animations": ("mp4", "gif", "html"),
 }
-_MIN = {"bootstrap": 0, "reservoir_size": 4, "max_utterances": 0, "fps": 1, "wait_minutes": 0}
+_MIN = {"bootstrap": 0, "reservoir_size": 4, "max_utterances": 0, "fps": 1, "wait_minutes": 0, "seed": 0}
+_TIERS = {"label_tier": "phones", "word_tier": "words"}  # the usual ones, which labels may lack
 _POSITIVE_S = ("window_s", "step_s", "max_lag_s")
 FOLDERS = ("against", "control")  # features folders that a setting may name, several with commas between
 
@@ -103,7 +104,7 @@ def check_settings(
         if unknown := [value for value in split_list(settings.get(name, "")) if value not in allowed]:
             raise ValueError(f"--{name} must be among {', '.join(allowed)}; got {', '.join(unknown)}")
     for name, minimum in _MIN.items():
-        if settings.get(name, minimum) < minimum:
+        if not minimum <= settings.get(name, minimum) < np.inf:
             raise ValueError(f"--{name} must be at least {minimum}; got {settings[name]}")
     for name in _POSITIVE_S:
         if not 0 < settings.get(name, 1) < np.inf:
@@ -114,7 +115,10 @@ def check_settings(
     for folder in (path for name in FOLDERS for path in split_list(settings.get(name) or "")):
         FeatureStore(folder)
     if labels := settings.get("labels"):
-        Alignments(labels)
+        found = Alignments(labels)
+        for name, usual in _TIERS.items():
+            if settings.get(name, usual) != usual:
+                found.check_tier(settings[name])
     if settings.get("utterance") and settings.get("features_dir"):
         check_utterance(FeatureStore(settings["features_dir"]), settings["utterance"])
 

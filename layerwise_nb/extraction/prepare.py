@@ -69,11 +69,14 @@ from ..models.load import SpeechModel
 def _list(s: ExtractionSettings, catalogue: Mapping[str, Feature], sample_rate: int) -> Survey:
     "Every utterance of the source of speech, cut as asked; and what cannot be one."
     grid, shortest, source = common_grid(catalogue), shortest_audio(catalogue), speech_source(s)
+    window, frame = int(s.segment_seconds * sample_rate), grid.stride if grid.ceil else shortest
+    if 0 < window < frame:
+        least = f"a frame of this model needs {frame}: take {frame / sample_rate:g} or more"
+        raise UsageError(f"--segment_seconds {s.segment_seconds:g} is {window} samples, and {least}")
     if is_synthetic(s):
         make_corpus(source.root)
     utterances, refused, notes = survey(source, sample_rate, shortest, s.speaker_table, s.speaker_pattern)
-    if s.segment_seconds:
-        window = int(s.segment_seconds * sample_rate)
+    if window:
         utterances = cut_windows(utterances, window, shortest, grid.stride, grid.ceil)
     if s.labels:
         Alignments(s.labels)  # is there, or an error now
