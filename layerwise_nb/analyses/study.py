@@ -92,6 +92,15 @@ def check_utterance(
     if name not in store.names:
         raise ValueError(f"no utterance {name!r} in {store.path}; it has {len(store)}, such as {', '.join(store.names[:2])}")
 
+
+def _check_labels(settings: Mapping[str, Any]) -> None:
+    "A ValueError for labels that are not there, or lack a tier that is named."
+    if labels := settings.get("labels"):
+        found = Alignments(labels)
+        for name, usual in _TIERS.items():
+            if settings.get(name, usual) != usual:
+                found.check_tier(settings[name])
+
 # %% ../../nbs/14_analyses/study.ipynb #3365a439
 def check_settings(
     settings: Mapping[str, Any],  # of any analysis; those that are not there are not looked at
@@ -114,11 +123,7 @@ def check_settings(
         raise ValueError("--formats must name one format or more; got none")
     for folder in (path for name in FOLDERS for path in split_list(settings.get(name) or "")):
         FeatureStore(folder)
-    if labels := settings.get("labels"):
-        found = Alignments(labels)
-        for name, usual in _TIERS.items():
-            if settings.get(name, usual) != usual:
-                found.check_tier(settings[name])
+    _check_labels(settings)
     if settings.get("utterance") and settings.get("features_dir"):
         check_utterance(FeatureStore(settings["features_dir"]), settings["utterance"])
 

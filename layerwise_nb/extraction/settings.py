@@ -128,7 +128,7 @@ def _check_choices(s: ExtractionSettings) -> None:
             listed = ", ".join(filter(None, allowed))
             raise UsageError(f"--{name} must be one of {listed}; got {getattr(s, name)!r}")
 
-
+# %% ../../nbs/06_extraction/settings.ipynb #f098e6fb
 def _check_numbers(s: ExtractionSettings) -> None:
     smallest = {"threads": 1, "chunk_size": 1, "num_files": 0, "max_gpus": 0, "sample": 0, "seed": 0}
     for name, minimum in smallest.items():

@@ -330,7 +330,7 @@ def _each_tiers(source: Path) -> Iterator[Iterable[str]]:
         except ValueError:
             continue
 
-
+# %% ../../nbs/02_labels/alignment.ipynb #619d1fd4
 @patch
 def check_tier(
     self: Alignments,
