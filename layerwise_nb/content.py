@@ -19,7 +19,7 @@ def report(
     outcome,  # of `analyze_content`
 ) -> None:
     "Say which layer is best at what, and what is to be known."
-    for note in outcome.results["notes"]:
+    for note in outcome.notes:
         print(f"note: {note}", file=sys.stderr)
     print(f"{'property':10} {'measure':28} {'best layer':22} {'value':>7}  not worse")
     for row in outcome.results["which_layer"]:

@@ -133,6 +133,31 @@ def longest_block(
             found.append((last - first, lowest, first, last))
     return max(found)[2:] if found else None
 
+# %% ../../nbs/14_analyses/findings.ipynb #b2d7ae3a
+def in_runs(
+    names: Sequence[str],  # of layers, from bottom to top
+) -> str:
+    "Names for people: those that count on are said by the first and the last."
+    runs: list[list[str]] = []
+    for name in names:
+        stem, _, number = name.rpartition("_")
+        counts_on = runs and number.isdecimal() and runs[-1][-1] == f"{stem}_{int(number) - 1}"
+        runs[-1].append(name) if counts_on else runs.append([name])
+    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(run) for run in runs)
+
+# %% ../../nbs/14_analyses/findings.ipynb #6c74771a
+def _reach(
+    numbers: Mapping[str, Number],  # name -> its number
+    name: str,  # the highest or the lowest
+    others: str = "many others",  # what more than three are called
+) -> str:  # "" where there are no intervals
+    "Whose intervals reach into that of one, for people."
+    own = numbers[name]
+    near = [other for other, n in numbers.items() if other != name and n.low <= own.high and n.high >= own.low]
+    if not near:
+        return ""
+    return f"; its interval overlaps with {'those of ' * (len(near) > 1)}{in_runs(near) if len(near) < 4 else others}"
+
 # %% ../../nbs/14_analyses/findings.ipynb #bc898b31
 def _matrix(table: Table, layers: Sequence[str]) -> tuple[list[str], np.ndarray]:
     "The layers that a table of pairs holds, and its values."
@@ -150,14 +175,16 @@ def _similarity(folder: Path, layers: Sequence[str], file: str, label: str) -> I
             inside = values[block[0] : block[1] + 1, block[0] : block[1] + 1]
             i, j = (block[0] + k for k in np.unravel_index(inside.argmin(), inside.shape))
             lowest = table.number(series=names[i], x=names[j])
-            yield ("Alike are ", names[block[0]], " to ", names[block[1]], f": every two of them have a {label} of at least ",
+            yield (names[block[0]], " to ", names[block[1]], f" are alike: every two of them have a {label} of at least ",
                    lowest, ".")  # fmt: skip
             break
     steps = np.diagonal(values, 1)
     if np.isfinite(steps).sum() > 1:
         k = int(np.nanargmin(steps))
-        step = table.number(series=names[k], x=names[k + 1])
-        yield ("Of neighbors, ", names[k], " and ", names[k + 1], f" differ most: {label} ", step, ".")
+        pairs = [(a, b) for (a, b), value in zip(zip(names, names[1:], strict=False), steps, strict=True) if np.isfinite(value)]
+        numbers = {f"{a} and {b}": table.number(series=a, x=b) for a, b in pairs}
+        most = f"{names[k]} and {names[k + 1]}"
+        yield ("Of neighbors, ", most, f" differ most: {label} ", numbers[most], _reach(numbers, most, "other pairs"), ".")
 
 # %% ../../nbs/14_analyses/findings.ipynb #1d978bd7
 def _curve(table: Table, series: str, layers: Sequence[str]) -> dict[str, Number]:
@@ -188,7 +215,7 @@ def _input(folder: Path, layers: Sequence[str], file: str, label: str) -> Iterat
     k = int(np.argmin(steps))
     if steps[k] < 0:
         a, b = names[k], names[k + 1]
-        yield ("Most of the input is lost from ", a, " (", curve[a], ") to ", b, " (", curve[b], ").")
+        yield ("The largest loss from one layer to the next is from ", a, " (", curve[a], ") to ", b, " (", curve[b], ").")
 
 # %% ../../nbs/14_analyses/findings.ipynb #a2294769
 _UNITS = {"Effective rank": ("uses most directions", "fewest", "effective rank"), "Anisotropy": (
@@ -214,7 +241,8 @@ def _change(folder: Path, layers: Sequence[str], file: str, label: str) -> Itera
     if len(curve) > 1:
         high, low = _ends(curve)
         yield ("Of the layers of one frame rate, ", high, " changes fastest (", curve[high],
-               " times its RMS distance from the mean, each second), ", low, " slowest (", curve[low], ").")  # fmt: skip
+               " times its RMS distance from the mean, each second", _reach(curve, high), "), ", low, " slowest (", curve[low],
+               _reach(curve, low), ").")  # fmt: skip
 
 # %% ../../nbs/14_analyses/findings.ipynb #e9e4248c
 def _boundaries(folder: Path, layers: Sequence[str], file: str, label: str) -> Iterator[tuple]:
@@ -225,20 +253,8 @@ def _boundaries(folder: Path, layers: Sequence[str], file: str, label: str) -> I
         best, _ = _ends(shared)
         ends = shared[best].low if np.isfinite(shared[best].low) else shared[best].value
         more = "" if ends > chance[best].value else ", which is no more than chance"
-        yield ("Where labels meet, the change of ", best, " finds it best: F1 ", shared[best], ", by chance ", chance[best],
-               f"{more}.")  # fmt: skip
-
-# %% ../../nbs/14_analyses/findings.ipynb #b2d7ae3a
-def in_runs(
-    names: Sequence[str],  # of layers, from bottom to top
-) -> str:
-    "Names for people: those that count on are said by the first and the last."
-    runs: list[list[str]] = []
-    for name in names:
-        stem, _, number = name.rpartition("_")
-        counts_on = runs and number.isdecimal() and runs[-1][-1] == f"{stem}_{int(number) - 1}"
-        runs[-1].append(name) if counts_on else runs.append([name])
-    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(run) for run in runs)
+        yield ("The labeled boundaries agree best with the change of ", best, ": F1 ", shared[best], ", by chance ", chance[best],
+               more, _reach(shared, best), ".")  # fmt: skip
 
 # %% ../../nbs/14_analyses/findings.ipynb #ffae1b6c
 PREFERRED = (("probe_accuracy", "accuracy"), ("target_r2", "decoding"), ("word_map", ""), ("abx", "within"), ("abx", "across"))
@@ -253,21 +269,29 @@ class Best:
     variant: str
     layer: str
     value: Number
-    chance: Number | None  # of labels that mean nothing
-    not_worse: tuple[str, ...]  # layers that do not differ from it; empty where nobody can say
+    chance: Number | None  # of labels that mean nothing: their mean
+    chance_end: Number | None  # the best that 97.5 % of them reach
+    not_worse: tuple[str, ...] | None  # other layers that do not differ significantly from it; None: nobody can say
 
     @property
     def others(self) -> str:
-        "The layers that do not differ from it, for people."
-        return in_runs(self.not_worse)
+        "The layers that do not differ significantly from it, for people."
+        return "not known (no intervals)" if self.not_worse is None else in_runs(self.not_worse) or "none"
+
+    @property
+    def by_chance(self) -> bool:
+        "Whether it is no more than chance: by its interval, and by where chance ends."
+        sign = -1 if self.measure in LOWER_IS_BETTER else 1
+        end = self.value.low if sign > 0 else self.value.high
+        limits = ((end if np.isfinite(end) else self.value.value, self.chance), (self.value.value, self.chance_end))
+        return any(limit is not None and not sign * value > sign * limit.value for value, limit in limits)
 
     @property
     def names(self) -> tuple[str, str]:
         "The property and how it is measured, for people."
         from layerwise_nb.figures.content import property_name
 
-        what, how = property_name(self.target, self.measure, self.variant).split(", ", 1)
-        return what, how.removesuffix(f" ({self.variant})") if self.variant in self.measure else how
+        return tuple(property_name(self.target, self.measure, self.variant).split(", ", 1))
 
 # %% ../../nbs/14_analyses/findings.ipynb #e9c11bf4
 def best_layers(
@@ -283,9 +307,11 @@ def best_layers(
     made = []
     for _, row in found.values():
         key = {name: row[name] for name in ("target", "measure", "variant")}
-        chance = values.number("null_mean", **key, layer=row["best"], kind="layer")
-        close = tuple(name for name in row["not_worse"].split() if name != row["best"])
-        made.append(Best(*key.values(), row["best"], answers.number(**key), chance, close))
+        ends = "null_mean", "null_low" if row["measure"] in LOWER_IS_BETTER else "null_high"
+        chance = [values.number(column, **key, layer=row["best"], kind="layer") for column in ends]
+        same = row["not_worse"].split()
+        close = tuple(name for name in same if name != row["best"]) if same else None
+        made.append(Best(*key.values(), row["best"], answers.number(**key), *chance, close))
     return [best for best in made if best.value is not None]
 
 # %% ../../nbs/14_analyses/findings.ipynb #16db6769
@@ -296,17 +322,18 @@ def _properties(folder: Path, layers: Sequence[str], file: str, label: str) -> I
     "The parts of the sentences about phones, words and speakers."
     for best in best_layers(folder):
         if best.target in _TOLD:
-            chance = (", by chance ", best.chance) if best.chance else ()
-            same = f"; {', '.join(best.not_worse)} do{'es' * (len(best.not_worse) == 1)} not differ from it"
-            if len(best.not_worse) > 3:
-                same = "; many layers do not differ from it: see the table"
-            sign = -1 if best.measure in LOWER_IS_BETTER else 1
-            end = best.value.low if sign > 0 else best.value.high
-            end = end if np.isfinite(end) else best.value.value
-            if best.chance and not sign * end > sign * best.chance.value:
-                same = ", which is no more than chance" + same * bool(best.not_worse)
-            yield (f"{_TOLD[best.target]} are encoded best in ", best.layer, f" ({best.names[1]}: ", best.value, *chance, ")",
-                   same if best.not_worse or same.startswith(",") else "", ".")  # fmt: skip
+            chance, what = (", by chance ", best.chance) if best.chance else (), _TOLD[best.target]
+            if best.by_chance:
+                yield (f"{what}: no layer is clearly above chance; the best is ", best.layer, f" ({best.names[1]}: ", best.value,
+                       *chance, ").")  # fmt: skip
+                continue
+            same = f"; {best.others} do{'es' * (len(best.not_worse or ()) == 1)} not differ significantly from it"
+            if best.not_worse is None:
+                same = "; there are no intervals, so other layers may be as good"
+            elif len(best.not_worse) > 3:
+                same = "; many layers do not differ significantly from it: see the table"
+            yield (f"{what} are encoded best in ", best.layer, f" ({best.names[1]}: ", best.value, *chance, ")",
+                   same * (best.not_worse != ()), ".")  # fmt: skip
 
 # %% ../../nbs/14_analyses/findings.ipynb #67b228e0
 _SAYING: tuple[tuple[str, str, Callable, str], ...] = (  # analysis, its table, what it says, of which measure or curve

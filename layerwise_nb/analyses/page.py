@@ -112,10 +112,10 @@ _WIDE, _HALF = 900, 600  # pixels of an interactive figure that gets the width o
 
 
 def _is_wide(layout: Mapping) -> bool:
-    "Whether a figure needs the width of the page: beside its labels, half of it leaves less than half of its width."
+    "Whether a figure needs the width of the page: its labels take half of half a page, or leave less than half of its width."
     width, margin = layout.get("width", 0), layout.get("margin", {})
     beside = margin.get("l", 60) + margin.get("r", 20)
-    return width > _WIDE or _HALF - beside < (width - beside) / 2
+    return width > _WIDE or beside > _HALF / 2 or _HALF - beside < (width - beside) / 2
 
 # %% ../../nbs/14_analyses/page.ipynb #25aba5b6
 def _order(path: Path) -> int:
@@ -166,6 +166,7 @@ def _content(figure: Card, page: Path, inline: bool) -> dict:
     return {
         "title": figure.title, "caption": figure.caption, "alt": figure.alt or figure.title, "details": figure.details,
         "links": [] if inline else _links(paths, page), "picture": picture, "size": size or ("", ""), "data": data, "wide": wide,
+        "tall": bool(size and size[1] > 1.3 * size[0]),  # on paper it gets a page's width, or nobody could read it
         "film": "" if film is None or inline else _beside(film, page),
         "attached": [path for path in paths if path.suffix == ".csv" or path == film], "table": tables[0] if tables else None,
     }  # fmt: skip

@@ -48,9 +48,8 @@ def _card(metric: str, result: Result, less: str = "") -> Card:
     "A matrix on the page: its figures and its table."
     from layerwise_nb.figures.style import measure_name
 
-    notes = [*(result.matrix.notes[:2] if less else []), *result.notes]  # a matrix of one model has its own in its heading
-    facts = [f"What does not change it: {MEASURES[metric].ignores}", *(note[0].upper() + note[1:] for note in notes)]
-    return Card(f"{measure_name(metric)}{less}", f"{'. '.join(facts)}.", [p for p in result.files if p.suffix != ".npz"])
+    facts = [f"What does not change it: {MEASURES[metric].ignores}", *result.notes]  # its matrix has its own in the heading
+    return Card(f"{measure_name(metric)}{less}", f"{'; '.join(facts)}.", [p for p in result.files if p.suffix != ".npz"])
 
 
 def _change_cards(metric: str, change: LayerChange) -> list[Card]:

@@ -115,7 +115,8 @@ def _lag_cards(study: Study, pooled: PooledLags, context: Sequence[str]) -> list
 
     ends, details = (pooled.lead_s, pooled.lead_low_s, pooled.lead_high_s), [*context, *pooled.notes, *_at_the_end(pooled)]
     figure = lead_heatmap(study.distinct, *ends, study.title, details)
-    caption = "The lag at which two layers are most similar. Empty: no lag stands out from chance."
+    caption = "The lag at which two layers are most similar. Above 0: the row's layer is ahead of the column's."
+    caption += " Hatched: no lag stands out from chance."
     cards = [study.save("temporal_analysis/leads", "Which layer leads which", caption, figure)]
     if pairs := [(study.few[0], name) for name in study.few[1:]]:
         figure = lag_curves(pooled, pairs, study.title)
@@ -179,7 +180,7 @@ def _boundaries(study: Study, max_utterances: int, labels: str | None, label_tie
         return []
     layers, some = list(scores), next(iter(scores.values()))
     curves = {"found": np.array([scores[x].f1 for x in layers]), "chance": np.array([scores[x].chance.f1 for x in layers])}
-    context = [study.title, f"{n} utterances, {some.n_true:,} labeled {label_tier} boundaries, within "
+    context = [study.title, f"{n} utterances, {some.n_true:,} boundaries of labels ({label_tier}), within "
                f"{1000 * some.tolerance_s:.0f} ms; chance: the found ones moved around the utterance"]  # fmt: skip
     title = f"Do layers change where {label_tier} meet?"
     caption = "F1 of the peaks of a layer's change against labeled boundaries."

@@ -95,8 +95,8 @@ def _save_change(shown: _Shown) -> None:
     shown.panels("change", "Change from frame to frame", "A peak: the layer turns into something else, often where a phone ends.",
                  [plots.change_panel({name: changes[name] for name in few})])  # fmt: skip
     velocity = np.stack([changes[name].velocity for name in shown.layers])
-    panel = plots.activity_panel(list(shown.layers), times, velocity, "velocity (spreads/s)", "Velocity of each layer")
-    caption = "A row for each layer, from the waveform up."
+    panel = plots.activity_panel(list(shown.layers), times, velocity, "velocity (RMS distances/s)", "Velocity of each layer")
+    caption = "A row for each layer, from the first (top) to the last."
     shown.panels("activity", "How fast each layer changes, moment by moment", caption, [panel])
     found_s, true_s, score = find_boundaries(changes[few[-1]].cosine_distance, times), None, None
     found_s = np.minimum(found_s, shown.utterance.seconds)  # the last frame of a codec ends behind the audio
@@ -116,9 +116,9 @@ def _save_windows(shown: _Shown) -> None:
     header = {"utterance": shown.utterance.name, "metric": windowed.metric, "window_s": windowed.window_s, "n": windowed.n}
     arrays = {"times": windowed.times, "values": windowed.values, "layers": np.array(windowed.layers)}
     write_arrays(shown.study.folder / f"{shown.path('windows')}.npz", "windows", 1, arrays, header)
-    shown.panels("windows", "Similarity of neighboring layers, moment by moment", "A row: the layer and the one below it.",
-                 [plots.window_panel(windowed)])  # fmt: skip
-    if pairs:
+    if pairs:  # else there is one layer, without a neighbor
+        caption = "A row: the layer and the one below it."
+        shown.panels("windows", "Similarity of neighboring layers, moment by moment", caption, [plots.window_panel(windowed)])
         shown.panels("pairs", f"Similarity with {few[0]}, moment by moment", "How much of the first layer a later one shares.",
                      [plots.window_panel(windowed, pairs)])  # fmt: skip
     shape = evolution(shown.layers, **shown.where, window_s=s["window_s"], step_s=s["step_s"])
@@ -218,12 +218,20 @@ def make_utterance(
     films = recording and split_list(animations)
     return Outcome(shown.cards, list(dict.fromkeys(problems)), later=partial(_animate, shown) if films else None)
 
+# %% ../../nbs/14_analyses/utterance.ipynb #b6643199
+def _check_films(settings: Mapping[str, Any]) -> None:
+    "A ValueError for more frames a second than a film can have."
+    fps, most = settings.get("fps", 25), 50 if "gif" in split_list(settings.get("animations", "")) else 100
+    if fps > most:
+        raise ValueError(f"--fps must be at most {most}{' with GIFs' if most == 50 else ''}; got {fps}")
+
 # %% ../../nbs/14_analyses/utterance.ipynb #3d02fa2e
 UTTERANCE = Analysis(
     "utterance",
     "What happens in one utterance?",
     "One utterance as synchronized video and sound, and its layers moment by moment.",
     make_utterance,
+    check=_check_films,
     missing=lambda study, settings: "" if study.store.has_features else "it needs features, and this folder holds sums only",
 )
 

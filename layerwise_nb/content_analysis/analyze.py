@@ -47,6 +47,7 @@ from ..corpus.labels import CorpusLabels
 from ..corpus.recording import audio_place, open_alignments
 from ..extraction.launch import shard_name
 from ..features.store import FeatureStore
+from ..probing.names import reading_order
 from ..summaries.labeled_summary import LabeledSummary
 from ..summaries.shared import raise_if
 
@@ -203,7 +204,14 @@ def _confusion_cards(study: Study, best: list[BestLayer], values: list[ContentVa
 
 # %% ../../nbs/15_content_analysis/analyze.ipynb #2f39007d
 _LEFT_OUT = (("probe_accuracy", "balanced"), ("target_cca", "mean"), ("probe_accuracy", "without_speaker"))  # in the table only
-_CURVE = "Band: 95 % over {what}. Gray: labels that mean nothing. What sound or untrained weights reach is not due to training."
+
+
+def _curve_caption(rows: list[dict]) -> str:
+    "How to read a curve: of what is drawn."
+    own = [row for row in rows if row["kind"] != "baseline"]
+    said = [f"Band: 95 % interval over {own[0]['by']}s."] if any(np.isfinite(row["low"]) for row in own) else []
+    said += ["Gray: chance, from shifted or permuted labels."] if any(np.isfinite(row["null_low"]) for row in own) else []
+    return " ".join([*said, "What sound (log-mel, MFCC) or random weights reach is not due to training."])
 
 # %% ../../nbs/15_content_analysis/analyze.ipynb #2c773c4a
 def _cards(study: Study, rows: list[dict], best: list[BestLayer], values: list[ContentValue]) -> list[Card]:
@@ -212,11 +220,11 @@ def _cards(study: Study, rows: list[dict], best: list[BestLayer], values: list[C
     from layerwise_nb.figures.published import published_curve
 
     context, layers = [study.title], list(dict.fromkeys(row["layer"] for row in rows if row["kind"] == "layer"))
-    caption = "Dark: the best layer and its value. Light: layers that do not differ from it (paired by group, Holm)."
+    caption = "Dark: the best layer. Light: layers that do not differ significantly from it (paired by group, Holm)."
     cards = [study.save("content/which_layer", "Which layer should I use?", caption,
                         best_layers([vars(row) for row in best], layers, context),
                         [study.folder / "content/which_layer.csv"])] if best else []  # fmt: skip
-    caption = "Each row from its worst (dark) to its best layer (bright): where speakers fade and phones rise."
+    caption = "Each row from its worst (dark) to its best layer (bright): where one property fades and another rises."
     cards.append(study.save("content/profile", "All properties at a glance", caption, profile(rows, context)))
     found: dict[tuple, list[dict]] = {}
     for row in rows:
@@ -225,7 +233,7 @@ def _cards(study: Study, rows: list[dict], best: list[BestLayer], values: list[C
     for (target, measure, variant), own in found.items():
         if measure != "variance_partition" and any(np.isfinite(row["value"]) and row["kind"] == "layer" for row in own):
             stem = "_".join(part for part in (measure, variant, target) if part)
-            caption = _CURVE.format(what=f"{own[0]['by']}s")
+            caption = _curve_caption(own)
             title, identity = property_name(target, measure, variant), study.store.run["identity"]
             shown = list(dict.fromkeys(row["layer"] for row in own if row["kind"] != "baseline"))
             known = published_curve(identity["model"], identity["weights"], study.store.path.name, shown, measure, variant)
@@ -250,12 +258,12 @@ def _outcome(study: Study, values, untrained, problems: list[str], facts: dict, 
     "Tables and figures."
     files = _write_tables(study.folder / "content", values, untrained, facts, same_as, notes)
     rows, best = content_rows(values, facts, untrained, same_as), which_layer(values)
+    rows.sort(key=lambda row: reading_order(row["target"], row["measure"]))  # stable: layers keep their order
     cards = _cards(study, rows, best, values) if any(v.kind == "layer" for v in values) else []
     if cards:
         cards[0] = replace(cards[0], files=list(dict.fromkeys([*cards[0].files, *files])))
-    notes = [*notes, *_undefined(values)]
-    results = {"values": values, "control": untrained, "which_layer": best, "notes": notes}
-    return Outcome(cards, problems, results, notes)
+    results = {"values": values, "control": untrained, "which_layer": best}
+    return Outcome(cards, problems, results, [*notes, *_undefined(values)])
 
 # %% ../../nbs/15_content_analysis/analyze.ipynb #d9803f26
 def _speakers_left_out(left_out: Mapping[str, str]) -> list[str]:
@@ -342,6 +350,6 @@ def analyze_content(
     features_dir: str = None,  # features folder, or one above it
     output_dir: str = None,  # the results go to <output_dir>/clean_analysis/content
     **kwargs,
-) -> Outcome:  # `.results`: values, control, which_layer, notes
+) -> Outcome:  # `.results`: values, control, which_layer
     "What each layer of a features folder encodes, as tables and figures."
     return run_analysis(CONTENT, features_dir=features_dir, output_dir=output_dir, **kwargs)

@@ -19,6 +19,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 # %% ../../nbs/15_content_analysis/parts.ipynb #81c8e237
+from ..analyses.findings import in_runs
 from ..analyses.finished import RESULTS_VERSION
 from ..audio.acoustics import BASELINES
 from .measures import measure_layer
@@ -172,6 +173,18 @@ def _parts_of(
     kinds = {name: "layer" for name in source.layers} | {name: "baseline" for name in baselines}
     return [_Part(name, kind, path, source.align, measures, folder / f"{name}.json", key) for name, kind in kinds.items()]
 
+# %% ../../nbs/15_content_analysis/parts.ipynb #89480e4c
+def _told_once(
+    problems: Mapping[str, Sequence[str]],  # layer -> "<measure> of <layer>: why"
+) -> list[str]:
+    "The same problem of several layers, once."
+    found: dict[tuple[str, str], list[str]] = {}
+    for layer, told in problems.items():
+        for problem in told:
+            measure, _, why = problem.partition(f" of {layer}: ")
+            found.setdefault((measure, why), []).append(layer)
+    return [f"{measure} of {in_runs(layers)}: {why}" for (measure, why), layers in found.items()]
+
 # %% ../../nbs/15_content_analysis/parts.ipynb #465f7706
 def measure_folder(
     source: ContentSource,  # of the layers to measure
@@ -194,5 +207,5 @@ def measure_folder(
         workers = n_workers(sum(map(len, shared.sample.codes.values())) * sum(dims), len(mine), team.local_count)
 
     work_together(team, lambda: _make_parts(mine, shared, workers, source), {rank: folder for rank in range(team.count)})
-    found = [ready for part in parts if (ready := _read_part(part.path, part.key))]
-    return [v for values, _ in found for v in values], [p for _, problems in found for p in problems]
+    found = {part.name: ready for part in parts if (ready := _read_part(part.path, part.key))}
+    return [v for values, _ in found.values() for v in values], _told_once({name: told for name, (_, told) in found.items()})

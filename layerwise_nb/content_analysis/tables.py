@@ -17,7 +17,7 @@ import numpy as np
 
 from .shared import ContentValue
 from ..probing.folds import Estimate, holm, paired_p
-from ..probing.names import LOWER_IS_BETTER
+from ..probing.names import LOWER_IS_BETTER, reading_order
 
 # %% ../../nbs/15_content_analysis/tables.ipynb #9823a36a
 def _plain(value: float) -> float | None:
@@ -152,7 +152,7 @@ def which_layer(
             same = [v.layer for v in own if not worse.get(v.layer, False)]
         e = best.estimate
         rows.append(BestLayer(target, measure, variant, best.layer, e.value, e.low, e.high, " ".join(same)))
-    return rows
+    return sorted(rows, key=lambda row: reading_order(row.target, row.measure))
 
 # %% ../../nbs/15_content_analysis/tables.ipynb #ebb6a80d
 def which_layer_csv(

@@ -288,8 +288,9 @@ class TemporalSummary:
     @property
     def title(self) -> str:
         "Layers, utterances and intervals, in a line."
-        intervals = f"{self.level:.0%} intervals by {self.by}"
-        return f"dynamics of {len(self.layers)} layers, {self.n_utterances:,} utterances, {intervals}"
+        counts = (len(self.layers), "layer"), (self.n_utterances, "utterance")
+        layers, utterances = (f"{n:,} {what}{'s' * (n != 1)}" for n, what in counts)
+        return f"dynamics of {layers}, {utterances}, {100 * self.level:g} % intervals by {self.by}"
 
     def __str__(self) -> str:
         columns = {"velocity (1/s)": ("velocity", 1, 1), "cosine distance": ("cosine_distance", 1, 3),

@@ -15,7 +15,7 @@ from fastcore.basics import patch
 
 from ..audio.containers import AudioError
 from ..audio.decode import load_audio
-from ..corpus.aligned import AlignedCorpus, context_line
+from ..corpus.aligned import AlignedCorpus, context_line, corpus_name
 from ..corpus.labels import CorpusLabels
 from ..corpus.recording import audio_place, find_audio_file, read_corpus_labels
 from .content_views import SegmentSample, kept_segments, sample_segments
@@ -81,7 +81,7 @@ def title(self: ExploredContent) -> str:
     "Model, weights, corpus and number of utterances, in a line."
     if self.corpus:
         return self.corpus.title
-    return context_line(self.model, self.store.path.name.removesuffix("_sample1").replace("_", " "), len(self.store.names))
+    return context_line(self.model, corpus_name(self.store.path.name), len(self.store.names))
 
 # %% ../../nbs/17_explorers/content_source.ipynb #2645a319
 @patch

@@ -37,15 +37,19 @@ def _one_property(rows: Sequence[Mapping]) -> tuple[str, str, str]:
     return found[0]
 
 # %% ../../nbs/12_figures/content.ipynb #3537d043
+_CLASSES = {"phone": "phones", "speaker": "speakers", "word": "different words"}
+
+
 def _about(rows: Sequence[Mapping], context: str | Sequence[str]) -> list[str]:
     "Context, n and what the bands are."
     lines, first = [context] if isinstance(context, str) else list(context), rows[0]
     n = _number(first, "n")
     facts = [f"n = {n:,.0f} {first.get('unit') or 'frames'}"] if np.isfinite(n) else []
-    facts += [f"{first['classes']} classes"] if str(first.get("classes", "")) not in ("", "nan", "0") else []
-    facts += [f"{first['phone_set']} phones"] if str(first.get("phone_set", "")) not in ("", "nan", "0") else []
+    if str(first.get("classes", "")) not in ("", "nan", "0"):
+        of = f"of {first['phone_set']} " if first["target"] == "phone" and str(first.get("phone_set", "")).isdecimal() else ""
+        facts.append(f"{first['classes']} {of}{_CLASSES.get(first['target'], 'classes')}")
     if np.isfinite(_columns(rows, "low")[0]).any():
-        facts.append(f"band: 95 % interval by {first.get('by') or 'group'} ({first.get('groups', '')} of them)")
+        facts.append(f"band: 95 % interval over {first.get('groups', '')} {first.get('by') or 'group'}s")
     return [line for line in [*lines, ", ".join(facts)] if line]
 
 # %% ../../nbs/12_figures/content.ipynb #bc59f4fd
@@ -152,7 +156,7 @@ def best_layers(
     layers: Sequence[str],  # all layers, in the order of the model
     context: str | Sequence[str] = "",  # model, weights and corpus: a line each
 ) -> FigureSpec:
-    "Which layer is best for each property, and which do not differ from it."
+    "Which layer is best for each property, and which do not differ significantly from it."
     place = {layer: i for i, layer in enumerate(layers)}
     shown, numbers = np.zeros((len(rows), len(layers))), np.full((len(rows), len(layers)), np.nan)
     for i, row in enumerate(rows):
@@ -163,7 +167,7 @@ def best_layers(
         shown[i, place[row["best"]]], numbers[i, place[row["best"]]] = 0.85, _number(row, "value")
     properties = [property_name(row["target"], row["measure"], row.get("variant", "")) for row in rows]
     lines = [context] if isinstance(context, str) else list(context)
-    lines.append("dark: the best layer, with its value; light: does not differ from it")
+    lines.append("dark: the best layer, with its value; light: does not differ significantly from it")
     spec = cell_figure("Which layer for which property", lines, properties, layers, shown, Scale("", 0, 1, "Blues"))
     spec.panels[0].y.are_layers = False
     spec.panels[0].marks[0].numbers = numbers

@@ -75,11 +75,11 @@ def layer_curves(
 _MEASURES = {  # name: (for people, unit, factor)
     "e_folding_s": ("falls to 1/e", "ms", 1000),
     "integrated_s": ("integrated autocorrelation", "ms", 1000),
-    "velocity": ("velocity", "spreads/s", 1),
+    "velocity": ("velocity", "RMS distances/s", 1),
     "cosine_distance": ("cosine distance", "0 to 2", 1),
     "norm": ("mean norm", "activation", 1),
 }
-_TITLES = {"ms": "Time scale of each layer", "spreads/s": "Frame-to-frame change of each layer",
+_TITLES = {"ms": "Time scale of each layer", "RMS distances/s": "Frame-to-frame change of each layer",
            "0 to 2": "Change of direction of each layer", "activation": "Norm of each layer"}  # fmt: skip
 
 
@@ -103,13 +103,13 @@ def temporal_curves(
     (unit,) = units
     pooled = {_MEASURES[name][0]: (summary.measures[name], _MEASURES[name][2]) for name in measures}
     one, lines = next(iter(pooled.values()))[0], [context] if isinstance(context, str) else context
-    band = f"band: {100 * one.level:g} % intervals by {summary.by}, {one.n_groups} groups"
+    band = [f"band: {100 * one.level:g} % interval over {one.n_groups} {summary.by}s"] * bool(np.isfinite(one.low).any())
     curves = {name: factor * p.value for name, (p, factor) in pooled.items()}
     return layer_curves(
         summary.layers, curves, f"{'time scale' if unit == 'ms' else next(iter(pooled))} ({unit})", _TITLES[unit],
-        [*lines, summary.title, band, *few_notes(summary.notes)],
+        [*lines, summary.title, *band, *few_notes(summary.notes)],
         {name: (factor * p.low, factor * p.high) for name, (p, factor) in pooled.items()},
-        log=unit in ("ms", "spreads/s") or any(map(_large, curves.values())),
+        log=unit in ("ms", "RMS distances/s") or any(map(_large, curves.values())),
     )  # fmt: skip
 
 # %% ../../nbs/12_figures/curves.ipynb #6bac49e9
@@ -179,7 +179,10 @@ def lag_curves(
     curves = {pair: (lagged.lags_s, lagged.values[i]) for pair, i in at.items()}
     pooled = hasattr(lagged, "low")
     bands = {pair: (lagged.low[i], lagged.high[i]) for pair, i in at.items()} if pooled else {}
-    n = f"band: {100 * lagged.level:g} % intervals, {lagged.n_groups} groups" if pooled else f"n = {lagged.n:,} frames"
+    n = f"n = {getattr(lagged, 'n', 0):,} frames"
+    if pooled:
+        band = f"band: {100 * lagged.level:g} % interval over {lagged.n_groups} groups"
+        n = band if lagged.n_groups > 1 else "one group, no interval"
     details = [context, f"debiased linear CKA, {n}; a peak right of 0: the first layer leads",
                *few_notes(getattr(lagged, "notes", ()))]
     firsts = {a for a, _ in pairs}

@@ -130,7 +130,9 @@ def difference_heatmap(
     marks = None if intervals is None else (low > 0) | (high < 0)
     ends += [] if intervals is None else [f"dot: the {100 * intervals.level:g} % interval excludes 0"]
     about = [f"{model}: {m.title}" for model, m in zip(models, (matrix, other), strict=True)]
-    notes = few_notes(list(dict.fromkeys([*matrix.notes, *other.notes])))
+    both, own = set(matrix.notes) & set(other.notes), zip(models, (matrix.notes, other.notes), strict=True)
+    notes = [note if note in both else f"{model}: {note}" for model, notes in own for note in notes]
+    notes = few_notes(list(dict.fromkeys(notes)))
     scale = Scale(f"difference in {name}", -limit, limit, DIVERGING)
     return cell_figure(f"{name}: {models[0]} minus {models[1]}", [context, *about, *ends, *notes], matrix.names_a,
                        matrix.names_b,

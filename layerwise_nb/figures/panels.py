@@ -175,7 +175,7 @@ def time_panels(
 
 # %% ../../nbs/12_figures/panels.ipynb #1291706a
 _CHANGES = {
-    "velocity": ("Change from frame to frame", "velocity (spreads/s)"),
+    "velocity": ("Change from frame to frame", "velocity (RMS distances/s)"),
     "cosine_distance": ("Change from frame to frame", "cosine distance"),
 }
 

@@ -27,6 +27,7 @@ from ..analyses.temporal import TEMPORAL
 from ..analyses.utterance import UTTERANCE
 from ..content_analysis.analyze import CONTENT
 from ..core.commands import UsageError, split_list
+from ..corpus.aligned import corpus_name
 from ..measures.moments import copies
 from .study_notebook import write_notebook
 
@@ -42,11 +43,13 @@ def _chosen(only: str) -> list[Analysis]:
     return [analysis for name, analysis in ANALYSES.items() if name in names or not names]
 
 
-def _check_report(report: str | None) -> None:
-    "A `UsageError` for a report that cannot be written: before hours of work."
+def _check_report(report: str | None, output_dir: str | None) -> None:
+    "A `UsageError` for a report that cannot be written: before hours of work. Folders of the results are made."
     if report and not Path(report).suffix.lower() == ".html":
         raise UsageError(f"--report must name an HTML file, such as study.html; got {report}")
-    if report and not (folder := Path(report).expanduser().absolute().parent).is_dir():
+    if not report or (folder := Path(report).expanduser().absolute().parent).is_dir():
+        return
+    if not output_dir or not folder.is_relative_to(Path(output_dir).expanduser().absolute()):
         raise UsageError(f"--report must lie in a folder that exists; there is no {folder}")
 
 # %% ../../nbs/16_report/pipeline.ipynb #a7348a24
@@ -59,7 +62,7 @@ def visualize(
     **kwargs,
 ) -> dict:  # page and (if asked for) report: Path; made now, kept: names; problems: analysis -> what went wrong
     "Every figure of a features folder, and a page that shows them; what is finished is skipped."
-    _check_report(report)
+    _check_report(report, output_dir)
     analyses, given = _chosen(only), {"features_dir": features_dir, "output_dir": output_dir, **kwargs}
     with open_study(analyses, given, list(ANALYSES.values())) as (study, settings):
 
@@ -78,7 +81,7 @@ def check_choices(
     "A ValueError for invalid settings, whatever the features: before hours of work."
     check_settings(settings)
     check_measures(settings.get("metrics", ""), list(ANALYSES.values()))
-    _check_report(settings.get("report"))
+    _check_report(settings.get("report"), settings.get("output_dir"))
     for analysis in _chosen(settings.get("only", "")):
         analysis.check(settings)
 
@@ -89,17 +92,23 @@ def _section(analysis: Analysis, record: dict, folder: Path) -> Section:
     return Section(analysis.title, text, [Card(**f) for f in facts], record["problems"], analysis.name, record.get("notes", []))
 
 
+def _some(n: int, what: str) -> str:
+    return f"{n:,} {what}{'s' * (n != 1)}"
+
+
 def _facts(study: Study) -> dict[str, str]:
     "What is shown under the title."
     store = study.store
     records = [store.manifest[name] for name in store.names]
     seconds, speakers = sum(r["seconds"] for r in records), set(study.speakers.values()) - {""}
     unknown = sum(not who for who in study.speakers.values())
-    who = f"{len(speakers)} speakers" + (f" ({unknown} utterances of unknown speaker)" if unknown else "")
+    who = f" of {_some(len(speakers), 'speaker')}" if speakers else ""
+    who += f" ({'all' if unknown == len(records) else unknown} of unknown speaker)" if unknown else ""
+    chosen = "" if len(study.layers) == len(store.catalogue) else f"{len(study.layers)} of "
     facts = {
         "model": "{model} (weights: {weights})".format(**store.run["identity"]),
-        "corpus": f"{len(records)} utterances of {who}, {seconds / 60:.1f} min",
-        "features": f"{len(store.catalogue)} layers, {store.run['identity']['dtype']}",
+        "corpus": f"{_some(len(records), 'utterance')}{who}, {seconds / 60:.1f} min",
+        "features": f"{chosen}{_some(len(store.catalogue), 'layer')}, {store.run['identity']['dtype']}",
     }
     return facts | ({"note": ". ".join(store.notes)} if store.notes else {})
 
@@ -120,7 +129,7 @@ def _page(study: Study, records: Mapping[str, dict], settings: Mapping[str, Any]
     if "content/which_layer.csv" in made.get("content", ()):
         best = best_layers(study.folder)
     return Page(
-        f"{facts['model']}, {store.path.name.removesuffix('_sample1').replace('_', ' ')}", facts,
+        f"{facts['model']}, {corpus_name(store.path.name)}", facts,
         [_section(ANALYSES[name], record, study.folder) for name, record in shown.items()], text, store.run["provenance"],
         all_findings(study.folder, [name for name in study.layers if name not in same_as], made), best,
         _RANDOM if str(store.run["identity"]["weights"]).startswith("random") else "",
@@ -149,6 +158,7 @@ def _write(
         page = replace(page, notebook=_notebook(study, records, settings, page.title).name)
     pages = {"page": write_page(study.folder / "index.html", page)}
     if report:
+        Path(report).expanduser().parent.mkdir(parents=True, exist_ok=True)
         pages["report"] = write_page(Path(report).expanduser(), page, inline=True)
     return pages
 

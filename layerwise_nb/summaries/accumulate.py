@@ -23,6 +23,7 @@ from ..audio.utterances import Utterance
 from ..core.arrays import read_version
 from ..core.files import recover_folder, replace_folder
 from ..core.scratch import Scratch
+from ..corpus.aligned import corpus_name
 from ..dynamics.statistics import TemporalStatistics
 from ..extraction.engine import RunStopped
 from ..features.catalogue import Feature, common_grid, pooled_catalogue
@@ -119,7 +120,7 @@ class CorpusAccumulator:
         scratch = Scratch(self.folder.parent)  # on the disk that a checkpoint goes to
         moments = Moments.of(self.layers, identity=self.identity, device=str(self.device), scratch=scratch)
         sample = Reservoir(moments.layers, *self._sample, moments.same_as, self.identity, scratch)
-        corpus = self._corpus.removesuffix("_sample1").replace("_", " ")
+        corpus = corpus_name(self._corpus)
         self._summary, self._temporal = CorpusSummary(moments, sample, self._model, corpus, {}), self._statistics()
         self._summary.labeled = self._no_labels_yet(moments)
         self._last = time.monotonic()
