@@ -7,18 +7,38 @@ __all__ = ['run', 'layerwise_run']
 
 # %% ../nbs/19_commands/run.ipynb #45b8befe
 import sys
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from fastcore.script import call_parse
 
 from .analyses.analysis import analysis_flags
-from .core.commands import UsageError, command_ending
+from .core.commands import UsageError, command_ending, split_list
 from .extract import extract
 from .extraction.join import join_processes
 from .extraction.progress import INTERRUPTED, format_summary
+from .extraction.settings import ExtractionSettings, is_synthetic, speech_source
 from .report.pipeline import ANALYSES, check_choices, visualize
 from .visualize import configured, old_settings, print_result
+
+# %% ../nbs/19_commands/run.ipynb #7501881b
+def _check_with_model(
+    asked: ExtractionSettings,  # of the extraction
+    analysis: Mapping[str, Any],  # settings of `visualize`
+) -> None:
+    "A `UsageError` for layers that the model lacks, and for an utterance that the source does not list."
+    if layers := split_list(analysis.get("layers", "")):
+        from layerwise_nb.models.load import catalogue_of
+
+        there = catalogue_of(asked.model, asked.revision)
+        if unknown := [name for name in layers if name not in there]:
+            raise UsageError(f"--layers: {asked.model} has no {', '.join(unknown)}; it has {', '.join(there)}")
+    if (name := analysis.get("utterance")) and not (is_synthetic(asked) or asked.streaming):
+        names = [entry.name for entry in speech_source(asked).list().entries]
+        if not any(name == whole or name.startswith(f"{whole}_") for whole in names):  # itself, or a part of it
+            raise UsageError(f"--utterance: there is no {name}; there are {len(names)}, such as {', '.join(names[:2])}")
 
 # %% ../nbs/19_commands/run.ipynb #56cd16d0
 def run(
@@ -28,9 +48,17 @@ def run(
     analysis: dict,  # settings of `visualize`
 ) -> int:  # exit status
     "Extract, then analyze what was extracted."
+    save_dir = str(Path(output_dir).expanduser() / "features")
+
+    def check() -> None:
+        check_choices({**analysis, "output_dir": output_dir})
+        asked = ExtractionSettings(audio_dir, save_dir, **extraction)
+        if team.rank == 0:
+            _check_with_model(asked, analysis)
+
     with closing(join_processes()) as team:
-        team.together(lambda: check_choices({**analysis, "output_dir": output_dir}))  # before hours of extraction
-    summary = extract(audio_dir, str(Path(output_dir).expanduser() / "features"), **extraction)
+        team.together(check)  # before hours of extraction
+    summary = extract(audio_dir, save_dir, **extraction)
     if summary:  # else this is a process beside the first
         print(format_summary(summary))
         if summary["stopped"] or not summary["done"]:
@@ -42,7 +70,7 @@ def run(
 
 # %% ../nbs/19_commands/run.ipynb #f0b981c6
 @call_parse
-@analysis_flags(*ANALYSES.values(), without=["shard"])
+@analysis_flags(*ANALYSES.values(), without=["features_dir", "shard"])
 def layerwise_run(
     audio_dir: str = None,  # folder of audio files, searched with its subfolders; "synthetic" (default): made on the spot
     output_dir: str = None,  # for features and results
@@ -81,7 +109,8 @@ def layerwise_run(
     with command_ending("layerwise_run"):
         if not output_dir:
             raise UsageError("--output_dir is needed: a folder for features and results")
-        kwargs.pop("features_dir")
+        if cut_tier != "words" and not cut_alignments:
+            raise UsageError(f"--cut_tier {cut_tier}: it is a tier of --cut_alignments: give them too, or leave it out")
         extraction |= {name: kwargs[name] for name in ("speaker_table", "speaker_pattern")}
         analysis = {"only": only, "report": report, **kwargs, "device": device}
         analysis |= old_settings(alignments=alignments, tier=tier)

@@ -78,7 +78,8 @@ _CHOICES = {
     "formats": ("png", "svg", "pdf", "html"),
     "animations": ("mp4", "gif", "html"),
 }
-_MIN = {"bootstrap": 0, "reservoir_size": 4, "max_utterances": 0, "fps": 1, "wait_minutes": 0}
+_MIN = {"bootstrap": 0, "reservoir_size": 4, "max_utterances": 0, "fps": 1, "wait_minutes": 0, "seed": 0}
+_TIERS = {"label_tier": "phones", "word_tier": "words"}  # the usual ones, which labels may lack
 _POSITIVE_S = ("window_s", "step_s", "max_lag_s")
 FOLDERS = ("against", "control")  # features folders that a setting may name, several with commas between
 
@@ -90,6 +91,15 @@ def check_utterance(
     "A ValueError for an utterance that the folder does not hold."
     if name not in store.names:
         raise ValueError(f"no utterance {name!r} in {store.path}; it has {len(store)}, such as {', '.join(store.names[:2])}")
+
+
+def _check_labels(settings: Mapping[str, Any]) -> None:
+    "A ValueError for labels that are not there, or lack a tier that is named."
+    if labels := settings.get("labels"):
+        found = Alignments(labels)
+        for name, usual in _TIERS.items():
+            if settings.get(name, usual) != usual:
+                found.check_tier(settings[name])
 
 # %% ../../nbs/14_analyses/study.ipynb #3365a439
 def check_settings(
@@ -103,7 +113,7 @@ def check_settings(
         if unknown := [value for value in split_list(settings.get(name, "")) if value not in allowed]:
             raise ValueError(f"--{name} must be among {', '.join(allowed)}; got {', '.join(unknown)}")
     for name, minimum in _MIN.items():
-        if settings.get(name, minimum) < minimum:
+        if not minimum <= settings.get(name, minimum) < np.inf:
             raise ValueError(f"--{name} must be at least {minimum}; got {settings[name]}")
     for name in _POSITIVE_S:
         if not 0 < settings.get(name, 1) < np.inf:
@@ -113,8 +123,7 @@ def check_settings(
         raise ValueError("--formats must name one format or more; got none")
     for folder in (path for name in FOLDERS for path in split_list(settings.get(name) or "")):
         FeatureStore(folder)
-    if labels := settings.get("labels"):
-        Alignments(labels)
+    _check_labels(settings)
     if settings.get("utterance") and settings.get("features_dir"):
         check_utterance(FeatureStore(settings["features_dir"]), settings["utterance"])
 

@@ -218,12 +218,20 @@ def make_utterance(
     films = recording and split_list(animations)
     return Outcome(shown.cards, list(dict.fromkeys(problems)), later=partial(_animate, shown) if films else None)
 
+# %% ../../nbs/14_analyses/utterance.ipynb #b6643199
+def _check_films(settings: Mapping[str, Any]) -> None:
+    "A ValueError for more frames a second than a film can have."
+    fps, most = settings.get("fps", 25), 50 if "gif" in split_list(settings.get("animations", "")) else 100
+    if fps > most:
+        raise ValueError(f"--fps must be at most {most}{' with GIFs' if most == 50 else ''}; got {fps}")
+
 # %% ../../nbs/14_analyses/utterance.ipynb #3d02fa2e
 UTTERANCE = Analysis(
     "utterance",
     "What happens in one utterance?",
     "One utterance as synchronized video and sound, and its layers moment by moment.",
     make_utterance,
+    check=_check_films,
     missing=lambda study, settings: "" if study.store.has_features else "it needs features, and this folder holds sums only",
 )
 

@@ -69,11 +69,14 @@ from ..models.load import SpeechModel
 def _list(s: ExtractionSettings, catalogue: Mapping[str, Feature], sample_rate: int) -> Survey:
     "Every utterance of the source of speech, cut as asked; and what cannot be one."
     grid, shortest, source = common_grid(catalogue), shortest_audio(catalogue), speech_source(s)
+    window, frame = int(s.segment_seconds * sample_rate), grid.stride if grid.ceil else shortest
+    if 0 < window < frame:
+        least = f"a frame of this model needs {frame}: take {frame / sample_rate:g} or more"
+        raise UsageError(f"--segment_seconds {s.segment_seconds:g} is {window} samples, and {least}")
     if is_synthetic(s):
         make_corpus(source.root)
     utterances, refused, notes = survey(source, sample_rate, shortest, s.speaker_table, s.speaker_pattern)
-    if s.segment_seconds:
-        window = int(s.segment_seconds * sample_rate)
+    if window:
         utterances = cut_windows(utterances, window, shortest, grid.stride, grid.ceil)
     if s.labels:
         Alignments(s.labels)  # is there, or an error now
@@ -157,18 +160,17 @@ def _too_long(
     }
 
 
-def _resampled(utterances: Sequence[Utterance], sample_rate: int) -> list[str]:
-    "A line about the files of another sample rate than the model's; none if there are none."
-    paths = {u.path: u.file_sample_rate for u in utterances if u.file_sample_rate not in (0, sample_rate)}
-    rates = ", ".join(f"{n} of {rate} Hz" for rate, n in sorted(Counter(paths.values()).items()))
-    return [f"resampled    {rates}, to {sample_rate} Hz"] if rates else []
+def _converted(utterances: Sequence[Utterance], sample_rate: int) -> list[str]:
+    "Lines about files of another sample rate than the model's, and of channels in which two people may speak; or none."
 
+    def count(name: str, usual: int) -> str:
+        values = {u.path: getattr(u, name) for u in utterances}
+        counts = Counter(value for value in values.values() if value not in (0, usual))
+        return ", ".join(f"{n} of {value} {name.removeprefix('file_')}" for value, n in sorted(counts.items()))
 
-def _averaged(utterances: Sequence[Utterance]) -> list[str]:
-    "A line about the files whose channels are averaged, in which two people may speak; none if there are none."
-    paths = {u.path: u.file_channels for u in utterances if u.file_channels > 1}
-    counts = ", ".join(f"{n} of {channels} channels" for channels, n in sorted(Counter(paths.values()).items()))
-    return [f"averaged     {counts}, to one"] if counts else []
+    rates = count("file_sample_rate", sample_rate).replace("sample_rate", "Hz")
+    channels = count("file_channels", 1)
+    return [f"resampled    {rates}, to {sample_rate} Hz"] * bool(rates) + [f"averaged     {channels}, to one"] * bool(channels)
 
 # %% ../../nbs/06_extraction/prepare.ipynb #9ca6d961
 def disk_of_sums(
@@ -354,8 +356,7 @@ def _settle(
     needed = disk_needed(todo, files, s.dtype) + disk_of_sums(
         accumulator, catalogue, labeled, processes.count, processes.device.type
     )
-    notes += _model_notes(speech, settled["batch_error"]) + more
-    notes += _resampled(part.utterances, speech.sample_rate) + _averaged(part.utterances)
+    notes += _model_notes(speech, settled["batch_error"]) + more + _converted(part.utterances, speech.sample_rate)
     notes.append(check_disk(folder, needed, s.force))
     names = {u.name for u in todo}
     batches = [tuple(u for u in batch if u.name not in refused) for batch in part.plan]

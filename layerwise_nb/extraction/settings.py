@@ -6,6 +6,7 @@
 __all__ = ['ExtractionSettings', 'is_synthetic', 'audio_folder', 'speech_source', 'model_name', 'features_dir', 'check_inputs']
 
 # %% ../../nbs/06_extraction/settings.ipynb #a16c371c
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +108,10 @@ def _check_needed(s: ExtractionSettings) -> None:
         raise UsageError(f"--single_gpu and --max_gpus {s.max_gpus} say different things: give one of them")
     if s.segment_seconds and s.alignments:
         raise UsageError("--segment_seconds and --alignments both cut utterances: give one of them")
+    if s.tier != "words" and not s.alignments:
+        raise UsageError(f"--tier {s.tier}: it is a tier of --alignments: give them too, or leave it out")
+    if s.labels and not s.moments:
+        raise UsageError("--labels are counted beside the sums of --moments: add it, or give the labels to the analysis")
 
 # %% ../../nbs/06_extraction/settings.ipynb #66cfbcba
 def _check_choices(s: ExtractionSettings) -> None:
@@ -123,15 +128,20 @@ def _check_choices(s: ExtractionSettings) -> None:
             listed = ", ".join(filter(None, allowed))
             raise UsageError(f"--{name} must be one of {listed}; got {getattr(s, name)!r}")
 
-
+# %% ../../nbs/06_extraction/settings.ipynb #f098e6fb
 def _check_numbers(s: ExtractionSettings) -> None:
-    smallest = {"threads": 1, "chunk_size": 1, "num_files": 0, "max_gpus": 0, "segment_seconds": 0, "sample": 0}
+    smallest = {"threads": 1, "chunk_size": 1, "num_files": 0, "max_gpus": 0, "sample": 0, "seed": 0}
     for name, minimum in smallest.items():
         if not getattr(s, name) >= minimum:
             raise UsageError(f"--{name} must be at least {minimum}; got {getattr(s, name)}")
-    if not (s.batch_seconds or 0) >= 0:
+    for name, maximum in {"threads": 1024, "seed": 2**63 - 1}.items():
+        if getattr(s, name) > maximum:
+            raise UsageError(f"--{name} must be at most {maximum}; got {getattr(s, name)}")
+    if s.segment_seconds and not 0.01 <= s.segment_seconds < math.inf:
+        raise UsageError(f"--segment_seconds must be 0 (never cut) or the length of a frame or more; got {s.segment_seconds}")
+    if not 0 <= (s.batch_seconds or 0) < math.inf:
         raise UsageError(f"--batch_seconds must be 0 (one utterance at a time) or more; got {s.batch_seconds}")
-    if not s.wait_minutes > 0:
+    if not 0 < s.wait_minutes < math.inf:
         raise UsageError(f"--wait_minutes must be above 0; got {s.wait_minutes}")
 
 # %% ../../nbs/06_extraction/settings.ipynb #36b4b8c8
@@ -182,8 +192,7 @@ def model_name(
     return folder.resolve().name if folder.is_dir() else model
 
 
-def _corpus_name(s: ExtractionSettings) -> tuple[str, str]:
-    "What a corpus is called, and its part."
+def _names(s: ExtractionSettings) -> tuple[str, str]:
     if is_synthetic(s):
         return "synthetic", "speech"
     if s.manifest:
@@ -192,6 +201,12 @@ def _corpus_name(s: ExtractionSettings) -> tuple[str, str]:
         name = Path(s.dataset).expanduser().resolve().name.partition("@")[0]
         return s.dataset_name or f"{name}{'-' * bool(s.dataset_config)}{s.dataset_config or ''}", s.dataset_split or "all"
     return s.dataset_name or "librispeech", s.dataset_split or audio_folder(s).resolve().name
+
+
+def _corpus_name(s: ExtractionSettings) -> tuple[str, str]:
+    "What a corpus is called, and its part, as parts of a folder's name."
+    name, part = (text.replace("/", "_") for text in _names(s))
+    return name, part
 
 # %% ../../nbs/06_extraction/settings.ipynb #a1a2a601
 def features_dir(
@@ -230,9 +245,12 @@ def check_inputs(
     if not (is_synthetic(s) or s.streaming) and (s.manifest or s.dataset or s.speaker_table or s.speaker_pattern):
         listing = source.list()
     made = audio_folder(s) if is_synthetic(s) else None  # with its labels, on the spot
-    for labels in filter(None, (s.labels, s.alignments)):
-        if made not in (Path(labels), *Path(labels).parents):
-            Alignments(labels)
+    named = [tier for tier, usual in ((s.label_tier, "phones"), (s.word_tier, "words")) if tier != usual]  # others may lack
+    for labels, tiers in ((s.labels, named), (s.alignments, [s.tier])):
+        if labels and made not in (Path(labels), *Path(labels).parents):
+            found = Alignments(labels)
+            for tier in tiers:
+                found.check_tier(tier)
     paths = {entry.name: entry.below for entry in listing.entries} if listing else {}
     assign_speakers(paths, {}, s.speaker_table, s.speaker_pattern)
     if check_model(s.model):

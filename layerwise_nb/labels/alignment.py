@@ -11,8 +11,9 @@ __all__ = ['LABEL_SUFFIXES', 'ALIGNER_FILE', 'label_suffix', 'read_alignment', '
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path, PurePath, PurePosixPath
 
 from fastcore.basics import patch
@@ -312,3 +313,37 @@ def spoken(
     intervals = self.of(path, tier)
     self.silences.update(i.label for i in intervals if is_silence(i.label))
     return [i for i in intervals if not is_silence(i.label)]
+
+# %% ../../nbs/02_labels/alignment.ipynb #ac396601
+def _each_tiers(source: Path) -> Iterator[Iterable[str]]:
+    "The names of the tiers of one recording after the other; damaged files are left out."
+    files = [source] if source.is_file() else (Path(top, name) for top, _, names in os.walk(source) for name in sorted(names))
+    for path in files:
+        reader, stat = _ONE_UTTERANCE.get(suffix := label_suffix(path)), path.stat()
+        try:
+            if reader:
+                found = reader(path)
+                yield found if isinstance(found, dict) else {interval.tier for interval in found}
+            elif suffix and not isinstance(many := _read_many(path, stat.st_size, stat.st_mtime_ns), ValueError):
+                each = ({interval.tier for interval in one} for one in many.values())
+                yield from ({""} if suffix == ".ctm" and len(tiers) == 1 else tiers for tiers in each)  # a channel is no tier
+        except ValueError:
+            continue
+
+# %% ../../nbs/02_labels/alignment.ipynb #619d1fd4
+@patch
+def check_tier(
+    self: Alignments,
+    tier: str,  # name of a tier
+) -> None:
+    "A ValueError for a tier that none of the first labels has."
+    there: dict[str, None] = {}
+    for tiers in islice(_each_tiers(self.source), 20):
+        try:
+            if tier_name(tiers, tier) is not None:
+                return
+        except ValueError:  # of several speakers
+            return
+        there |= dict.fromkeys(tiers)
+    if there:
+        raise ValueError(f"expected a tier {tier!r}; the labels in {self.source} have {', '.join(map(repr, there))}: name one")
