@@ -42,7 +42,7 @@ def _key(store: FeatureStore, sample: ContentSample, facts: Mapping[str, Any]) -
     "Changes with whatever would change the values of a layer."
     digest = hashlib.sha256(json.dumps([store.fingerprint, RESULTS_VERSION, facts, sample.phones], sort_keys=True).encode())
     for name, who in sorted(sample.speakers.items()):
-        told = [name, who, sample.group(name), sample.chapters.get(name, "")]
+        told = [name, who, sample.group(name), sample.chapters.get(name, ""), sample.recordings.get(name, "")]
         digest.update(json.dumps(told).encode() + sample.codes[name].tobytes())
     spoken = sample.labels.segments(sample.grid, "phones", sample.speakers)  # all of them: the speaking rate counts them
     for segments in (spoken, sample.phone_segments, sample.word_segments):

@@ -97,11 +97,13 @@ class ContentSample:
         seed: int = 0,
         chapters: Mapping[str, str] | None = None,  # utterance -> chapter; "" where unknown
         held: LabeledSummary | None = None,  # what was kept of features that are not stored; None: they are
+        recordings: Mapping[str, str] | None = None,  # utterance -> its recording, of those that are pieces of one
     ):
         if groups not in GROUPS:
             raise ValueError(f"groups must be speaker, chapter or utterance; got {groups!r}")
         self.labels, self.grid, self.effort, self.groups, self.seed = labels, grid, effort, groups, seed
-        self.chapters, self.held, self.notes = dict(chapters or {}), held, []
+        self.chapters, self.recordings = dict(chapters or {}), dict(recordings or {})
+        self.held, self.notes = held, []
         there = [name for name in utterances if name in labels.samples]
         self.speakers = {name: labels.speakers.get(name, "") for name in there}
         self._leave_out(list(utterances))

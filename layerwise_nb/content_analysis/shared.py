@@ -57,13 +57,16 @@ TARGETS = (*FRAME_TARGETS, "rate", "word", "speaker")
 
 # %% ../../nbs/15_content_analysis/shared.ipynb #be0bfe3c
 def _sessions(sample: ContentSample) -> dict[str, str]:
-    "Utterance -> what was spoken in one sitting: its chapter where its speaker has several, else the utterance alone."
-    chapters: dict[str, set[str]] = {}
-    for name, who in sample.speakers.items():
-        chapters.setdefault(who, set()).add(sample.chapters.get(name, ""))
-    several = {who for who, own in chapters.items() if who and len(own - {""}) > 1}
-    return {name: f"chapter {who} {sample.chapters[name]}" if who in several and sample.chapters.get(name) else name
-            for name, who in sample.speakers.items()}  # fmt: skip
+    "Utterance -> what was spoken in one sitting: its chapter or recording where its speaker has several, else the utterance."
+    found = {name: name for name in sample.speakers}
+    for what, places in (("recording", sample.recordings), ("chapter", sample.chapters)):
+        own: dict[str, set[str]] = {}
+        for name, who in sample.speakers.items():
+            own.setdefault(who, set()).add(places.get(name, ""))
+        several = {who for who, theirs in own.items() if who and len(theirs - {""}) > 1}
+        found |= {name: f"{what} {who} {places[name]}" for name, who in sample.speakers.items()
+                  if who in several and places.get(name)}  # fmt: skip
+    return found
 
 
 def _session_folds(sample: ContentSample, seed: int) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
@@ -118,9 +121,10 @@ class Shared:
 
     @cached_property
     def session_name(self) -> str:
-        "What a session is: a chapter, an utterance, or the one or the other."
-        chapters = [name.startswith("chapter ") for name in np.unique(self.sessions).tolist()]
-        return "chapter" if all(chapters) else "session" if any(chapters) else "utterance"
+        "What a session is: a chapter, a recording, an utterance, or the one or the other."
+        utterances = self.sample.speakers.keys()
+        kinds = {"utterance" if name in utterances else name.split()[0] for name in np.unique(self.sessions).tolist()}
+        return kinds.pop() if len(kinds) == 1 else "session"
 
     @cached_property
     def values(self) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ __all__ = ['SoundOnDisk', 'write_sound', 'ContentSource', 'source_labels', 'effo
            'held_frames', 'targets_of', 'check_same_speech']
 
 # %% ../../nbs/15_content_analysis/source.ipynb #9f87a32f
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -128,7 +129,11 @@ class ContentSource:
         self.store, self.align, self.corpus, self.same_as = store, align, corpus, copies(catalogue)
         self.layers = [name for name in catalogue if name not in self.same_as]
         self.grid, self.held = common_grid(store.catalogue), None
-        self.chapters = {name: store.manifest[name].get("chapter", "") for name in store.names}
+        records = {name: store.manifest[name] for name in store.names}
+        self.chapters = {name: record.get("chapter", "") for name, record in records.items()}
+        places = {name: record["path"] for name, record in records.items() if record.get("path")}
+        utterances = Counter(places.values())
+        self.recordings = {name: place for name, place in places.items() if utterances[place] > 1}  # of pieces
         self.kept = control and control.held  # what the frames and segments are limited to; None: nothing
         if store.has_features:
             return
@@ -194,7 +199,8 @@ def sample_of(
 ) -> ContentSample:
     "The frames and segments that are looked at."
     seed = seed if source.kept is None else source.kept.frames.seed
-    return ContentSample(labels, source.grid, source.store.names, effort, groups, seed, source.chapters, source.kept)
+    names, own = source.store.names, (source.chapters, source.kept, source.recordings)
+    return ContentSample(labels, source.grid, names, effort, groups, seed, *own)
 
 # %% ../../nbs/15_content_analysis/source.ipynb #762242c9
 class HeldTargets:

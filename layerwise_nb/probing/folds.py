@@ -94,6 +94,14 @@ def jackknife_interval(
     half = t.ppf((1 + level) / 2, f - 1) * np.sqrt((f - 1) / f * ((left_out - left_out.mean()) ** 2).sum())
     return Estimate(float(value), float(value - half), float(value + half), n_groups, left_out=kept)
 
+# %% ../../nbs/08_probing/folds.ipynb #02da1e00
+def _stretched(offsets: np.ndarray, n_groups: int, level: float) -> np.ndarray:
+    "Percentiles around 0 of resamples of so many groups, as wide as Student's t (Hesterberg 2015)."
+    from scipy.stats import norm, t
+
+    ends = (1 + level) / 2
+    return offsets * (t.ppf(ends, n_groups - 1) / norm.ppf(ends) * np.sqrt(n_groups / (n_groups - 1)))
+
 # %% ../../nbs/08_probing/folds.ipynb #004fd2ac
 def bootstrap_interval(
     statistic: Callable[[np.ndarray], float | np.ndarray],  # of weights (n_groups,): how often each group counts
@@ -115,7 +123,7 @@ def bootstrap_interval(
     left_out = tuple(of(1 - np.eye(n_groups)).tolist())
     draws = np.random.default_rng(seed).multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=n_resamples)
     values = of(draws.astype(float))
-    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2]) - np.nanmean(values)
+    low, high = _stretched(np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2]) - np.nanmean(values), n_groups, level)
     return Estimate(value, float(value + low), float(value + high), n_groups, left_out=left_out)
 
 # %% ../../nbs/08_probing/folds.ipynb #19779383
