@@ -8,32 +8,32 @@ __all__ = ['audio_sha256', 'load_place', 'stretch', 'load_utterance']
 # %% ../../nbs/03_audio/loading.ipynb #137fc134
 import hashlib
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
 from .containers import AudioError
-from .decode import AudioHeader, AudioPlace, as_place, can_seek, load_audio, read_header
+from layerwise_nb.audio.decode import (
+    AudioHeader,
+    AudioPlace,
+    as_place,
+    can_seek,
+    file_version,
+    load_audio,
+    read_header,
+    resampled_length,
+)
 from .utterances import Part, Utterance, recording_of
 
 # %% ../../nbs/03_audio/loading.ipynb #cb85dd65
-def _version(path: AudioPlace) -> tuple[int, ...]:
-    "What changes when a file does; the rows of a dataset do not."
-    if not isinstance(path, Path):
-        return ()
-    facts = path.stat()
-    return facts.st_size, facts.st_mtime_ns
-
-
 def _readable(path: AudioPlace) -> tuple[int, ...]:
-    "The same of a recording that is to be decoded; an `AudioError` if it is gone."
+    "The version of a recording that is to be decoded; an `AudioError` if it is gone."
     try:
-        return _version(path)
+        return file_version(path)
     except OSError as error:
         raise AudioError("unreadable", f"{path} cannot be read: {error.strerror}") from error
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=100_000)  # recordings, of which utterances may be cut in any order
 def _sha256(path: AudioPlace, version: tuple[int, ...]) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
@@ -47,7 +47,7 @@ def audio_sha256(
 ) -> str:
     "Hash of its whole file as it is now."
     path = recording_of(as_place(place))
-    return _sha256(path, _version(path))
+    return _sha256(path, file_version(path))
 
 # %% ../../nbs/03_audio/loading.ipynb #650dc756
 @lru_cache(maxsize=2)
@@ -56,6 +56,11 @@ def _load_long(
 ) -> tuple[np.ndarray, AudioHeader]:
     "`load_audio`, with the last two files kept for the parts cut from them."
     return load_audio(path, sample_rate, channel)
+
+
+@lru_cache(maxsize=1_024)
+def _header(path: AudioPlace, version: tuple[int, ...]) -> AudioHeader:
+    return read_header(path)
 
 
 def load_place(
@@ -67,11 +72,14 @@ def load_place(
     place = as_place(place)
     if not isinstance(place, Part):
         return _load_long(place, sample_rate, None, _readable(place)) if again else load_audio(place, sample_rate)
-    version, header = _readable(place.path), read_header(place.path)
-    if header.sample_rate == sample_rate and can_seek(header):
-        return load_audio(place.path, sample_rate, place.channel, place.bounds(header.n_samples, sample_rate))
+    version = _readable(place.path)
+    header = _header(place.path, version)
+    n_samples = resampled_length(header.n_samples, header.sample_rate, sample_rate)
+    start, stop = place.bounds(n_samples, sample_rate)
+    if can_seek(header):
+        some = (start, stop) if (start, stop) != (0, n_samples) else None
+        return load_audio(place.path, sample_rate, place.channel, some)
     waveform, header = _load_long(place.path, sample_rate, place.channel, version)
-    start, stop = place.bounds(len(waveform), sample_rate)
     return waveform[start:stop], header
 
 # %% ../../nbs/03_audio/loading.ipynb #af626023

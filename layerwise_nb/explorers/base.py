@@ -158,7 +158,7 @@ def _make_progress(self: Explorer) -> None:
     self.message, self.bar = w.HTML(), w.IntProgress(layout=w.Layout(width="100%", height="12px"))
     self.cancel = w.Button(description="cancel")
     self.cancel.on_click(lambda _: setattr(self, "cancelled", True))
-    self.working = w.HBox([w.Label(), self.bar, self.cancel], layout=w.Layout(display="none"))
+    self.working = w.HBox([w.Label(layout=w.Layout(flex="0 0 auto")), self.bar, self.cancel], layout=w.Layout(display="none"))
 
 
 @patch

@@ -37,6 +37,7 @@ from ..figures.panels import segment_figure
 from ..figures.specification import Axis, FigureSpec, Panel, Rule
 from ..figures.style import COLORS
 from ..measures.moments import copies
+from ..probing.names import reading_order
 
 # %% ../../nbs/17_explorers/content.ipynb #69e8bde1
 _SAMPLE = ("phone", "probe accuracy of this sample")  # the curve that is there without content.csv
@@ -88,7 +89,8 @@ def _second_source(self: ContentExplorer, against: str | Path, labels) -> Explor
 @patch
 def _read_table(self: ContentExplorer) -> dict[tuple[str, str], list[dict]]:
     path = self.content or find_content(self.sources[0].store.path)
-    return content_rows(path, [source.model for source in self.sources]) if path else {}
+    found = content_rows(path, [source.model for source in self.sources]) if path else {}
+    return dict(sorted(found.items(), key=lambda item: reading_order(item[0][0], item[0][1].partition(" ")[0])))
 
 
 @patch

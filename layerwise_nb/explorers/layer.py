@@ -127,7 +127,7 @@ def _timeline(self: LayerExplorer) -> LiveFigure:
                        hovertemplate="%{text}: %{x:.2f} s<extra></extra>")  # fmt: skip
     hover = "%{customdata}, %{x:.2f} s: %{z:.2f} times its mean movement<extra></extra>"
     figure.add_trace(heat_map(SEQUENTIAL, 0, 2, yaxis="y4", customdata=[[""]], hovertemplate=hover))
-    figure.data[-1].colorbar.update(title=dict(text="movement", side="right", font_size=11), len=0.6, y=0.3)
+    figure.data[-1].colorbar.update(title=dict(text="movement (mean: 1)", side="right", font_size=11), len=0.6, y=0.3)
     return figure
 
 # %% ../../nbs/17_explorers/layer.ipynb #3f3c26d3

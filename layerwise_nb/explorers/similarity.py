@@ -133,7 +133,9 @@ def _draw(self: SimilarityExplorer, matrices: list[SimilarityMatrix]) -> None:
     self.matrix = one.values - matrices[1].values if difference else one.values
     title = self.titles[0] if difference else self.titles[("first", "second").index(self.show.value)]
     context = title if self.subset.value == "all" else f"{title}; {self.subset.value}"
-    spec = difference_heatmap(*matrices, context=context) if difference else heatmap(one, context=context)
+    spec = heatmap(one, context=context)
+    if difference:
+        spec = difference_heatmap(*matrices, context=context, models=tuple(self.models))
     self.figure.put(spec, self._pixels, self._pixels)
     self.is_drawn = True
     self.pair.value = text_lines(["click a cell to see the pair", *few_notes(one.notes, 4), *self._left_out])
@@ -152,6 +154,7 @@ def _read(self: SimilarityExplorer, _: Any = None) -> None:
     for corpus in corpora:
         corpus.names = sample_names(corpus.names, self.n_utterances)
     self.titles = [s.title if isinstance(s, CorpusSummary) else None for s in self.sources]
+    self.models = [s.model if isinstance(s, CorpusSummary) else None for s in self.sources]
 
     def steps() -> Iterator[tuple]:
         waiting = iter(corpora)
@@ -162,7 +165,7 @@ def _read(self: SimilarityExplorer, _: Any = None) -> None:
             corpus = next(waiting)
             for _, sample in sample_frames(corpus, self.n_frames):
                 yield i, sample
-            self.titles[i] = corpus.title
+            self.titles[i], self.models[i] = corpus.title, corpus.model
         self._left_out = [f"{name} was left out: {why}" for corpus in corpora for name, why in corpus.failed.items()]
         for sample in self.samples:
             _ = sample.frames  # sorts them, before two threads could

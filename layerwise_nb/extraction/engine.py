@@ -26,7 +26,7 @@ from ..audio.loading import load_utterance, stretch
 from ..audio.utterances import Utterance
 from ..core.files import cannot_write
 from .launch import wait_and_listen
-from .plan import Batch
+from .plan import Batch, by_recording
 from ..features.catalogue import Feature, common_grid
 from ..features.frame_grid import pool_features
 from ..features.npz import NotFiniteError, write_features
@@ -384,7 +384,7 @@ def extract_batches(
 ) -> None:
     "Extract batches into a folder. Errors of single files go to the journal; `RunStopped` if the run cannot go on."
     engine = _Engine(speech, Path(features_dir), journal, settings, accumulator)
-    left = [batch for batch in batches if any(u.name in todo for u in batch)]
+    left = by_recording([batch for batch in batches if any(u.name in todo for u in batch)])
     try:
         with reproducible(settings.threads, settings.tf32):
             _run_lanes(engine, left, todo)

@@ -165,9 +165,12 @@ def best_layers(
             raise ValueError(f"expected layers among {', '.join(layers)}; found {', '.join(sorted(unknown))}")
         shown[i, [place[layer] for layer in close]] = 0.3
         shown[i, place[row["best"]]], numbers[i, place[row["best"]]] = 0.85, _number(row, "value")
+    alone = [not row["not_worse"] and len(layers) > 1 for row in rows]
     properties = [property_name(row["target"], row["measure"], row.get("variant", "")) for row in rows]
+    properties = [f"{name} *" if unknown else name for name, unknown in zip(properties, alone, strict=True)]
     lines = [context] if isinstance(context, str) else list(context)
     lines.append("dark: the best layer, with its value; light: does not differ significantly from it")
+    lines += ["*: no intervals, so nobody can say which layers differ"] if any(alone) else []
     spec = cell_figure("Which layer for which property", lines, properties, layers, shown, Scale("", 0, 1, "Blues"))
     spec.panels[0].y.are_layers = False
     spec.panels[0].marks[0].numbers = numbers

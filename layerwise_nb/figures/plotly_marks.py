@@ -233,7 +233,7 @@ def _image(drawing: Drawing, panel: spec.Panel, image: spec.Image, row: int) -> 
                  colorbar=_color_bar(scale, panel.inches, cells))
     if cells:
         big = max(image.values.shape)
-        numbers = [[image.form(v) for v in line] for line in image.told] if image.form and big <= 30 else None
+        numbers = [[image.form(v) for v in line] for line in image.told] if image.form and len(across) <= 30 else None
         facts |= dict(z=values, **_cell_hovers(panel, image), text=numbers, texttemplate="%{text}" if numbers else None,
                       xgap=0.5, ygap=0.5, textfont=dict(size=12 if big < 18 else 10), hoverongaps=True)  # fmt: skip
     else:

@@ -27,6 +27,13 @@ function raise(layout, room) {
   return meet ? 14 : 0
 }
 
+// Names beside small cells are as small as these, or they would meet: axis, number of cells, room for them.
+function cellAxes(data, across, down) {
+  const { z } = data.find(d => d.type === 'heatmap' && d.xgap)
+  const [rows, columns] = z.shape ? z.shape.split(',').map(Number) : [z.length, z[0]?.length ?? 1]
+  return [['xaxis', columns, across], ['yaxis', rows, down]]
+}
+
 // The heading stands in the page; what was drawn for a wide figure is fitted into the room there is.
 function fit(figure, room) {
   const layout = structuredClone(figure.layout), data = figure.data
@@ -38,6 +45,8 @@ function fit(figure, room) {
   layout.height += raised
   Object.assign(layout, ground(), { width, title: undefined, margin: { ...layout.margin, t: top + raised } })
   for (const shape of layout.shapes ?? []) if (shape.line?.color === 'white') shape.line.color = color('--card')
+  for (const [axis, n, room] of cells ? cellAxes(data, width - l - r, layout.height - top - raised - b) : [])
+    layout[axis] = { ...layout[axis], tickfont: { ...layout[axis]?.tickfont, size: Math.max(7, Math.min(12, 0.95 * room / n)) } }
   const traces = data.map(d => {
     const copy = { ...d }
     if (d.type === 'heatmap' && d.xgap && d.texttemplate) {
