@@ -22,6 +22,17 @@ from ..probing.words import word_precision
 
 # %% ../../nbs/15_content_analysis/segment_measures.ipynb #066bd4d2
 _NULLS = 5  # at most, where each is expensive
+_HALF = (1e-3, 65_504)  # largest numbers of a layer that float16 holds well
+
+
+def _check_range(x: Sequence[np.ndarray]) -> None:
+    "A ValueError for segments that were cut off, or lost their digits, in float16."
+    largest = max((float(np.abs(own).max()) for own in x), default=1)
+    if not (largest == 0 or _HALF[0] < largest < _HALF[1]):
+        raise ValueError(
+            f"expected frames whose largest number is between {_HALF[0]:g} and {_HALF[1]:,}, as segments are kept in float16; "
+            f"got {largest:,.3g}: scale the features"
+        )
 
 # %% ../../nbs/15_content_analysis/segment_measures.ipynb #51c81d93
 def _of_known(segments: Segments, x: Sequence[np.ndarray]) -> tuple[Segments, Sequence[np.ndarray]]:
@@ -43,6 +54,7 @@ def abx_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
     "ABX of phones within and across speakers, with and without context, and of speakers."
     sample, effort = shared.sample, shared.sample.effort
     limits = {"max_items": effort.max_items, "max_x": effort.max_x, "seed": shared.seed, "nulls": min(shared.n_nulls, _NULLS)}
+    _check_range(data.phones)
     segments, phones = _of_known(sample.phone_segments, data.phones)
     items, frames, several = items_of(segments), SegmentFrames(phones), len(np.unique(segments.speakers)) > 1
     for context in ("any", "both"):
@@ -79,6 +91,7 @@ def _abx_of_speakers(
 # %% ../../nbs/15_content_analysis/segment_measures.ipynb #0800428e
 def word_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
     "How well a word finds its other instances."
+    _check_range(data.words)
     words, x = _of_known(shared.sample.word_segments, data.words)
     if len(words) < 2:
         raise ValueError(f"expected words that occur twice or more; got {len(words)}: take more utterances")
@@ -106,6 +119,7 @@ def pasad_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
     for target, segments, unit, most in (("phone", phones, "phones", 200), ("word", words, "words", 15)):
         if target not in shared.wanted or not len(segments):
             continue
+        _check_range(data.words if target == "word" else data.phones)
         order = np.lexsort((rng.random(len(segments)), segments.labels))
         rank = np.arange(len(order)) - np.searchsorted(segments.labels[order], segments.labels[order])
         rows = np.sort(order[rank < most])

@@ -64,6 +64,8 @@ class LabeledFeatures:
         read = tier and not isinstance(labels, CorpusLabels)
         self.labels = read_corpus_labels(self.corpus.store, labels) if read else labels
         self.classes = [] if tier is None else self.labels.names(tier)  # a label is a place in this list
+        if tier and self.labels.untiered not in ("", tier):
+            raise ValueError(f"expected {tier}; got labels of no tier, which are {self.labels.untiered}: ask for them")
         self.left_out: dict[str, str] = {}  # utterance -> why it has no labels
         self.names = self._choose(names)
         who = self.corpus.speakers

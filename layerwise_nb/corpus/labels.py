@@ -19,7 +19,7 @@ from .segments import Segments
 from ..features.catalogue import Feature
 from ..labels.alignment import Alignments, tier_name
 from ..labels.intervals import ROUNDING_S, Interval, is_silence
-from ..labels.phone_sets import phone_classes
+from ..labels.phone_sets import is_known_phone, phone_classes
 
 # %% ../../nbs/10_corpus/labels.ipynb #72ec87d5
 def intervals_at(
@@ -36,6 +36,7 @@ def intervals_at(
 # %% ../../nbs/10_corpus/labels.ipynb #bf24a140
 _VERSION = 1  # of the file format
 TIERS = ("phones", "words")
+_NO_WORD = frozenset(f"{a}{name}{b}" for a, b in ("<>", "[]", "{}", "()") for name in ("unk", "oov"))  # any word, not one
 
 # %% ../../nbs/10_corpus/labels.ipynb #a3e8fcb7
 class CorpusLabels:
@@ -49,6 +50,7 @@ class CorpusLabels:
         source: str = "",  # where the labels are from, for people
     ):
         self.sample_rate, self.phone_set, self.stress, self.source = sample_rate, phone_set, stress, source
+        self.keeps_both = False  # labels of no tier (CTM) are phones and words, until it is known which set of phones is meant
         self.aligner = ""  # the program that made the labels, where it is known
         self.samples: dict[str, int] = {}  # utterance -> its length, of all that have labels
         self.speakers: dict[str, str] = {}  # utterance -> speaker, of all that have labels
@@ -104,6 +106,20 @@ def add(
     self.missing.pop(utterance, None)
     self._classes = {}
 
+# %% ../../nbs/10_corpus/labels.ipynb #64d5b3d2
+@patch(as_prop=True)
+def untiered(
+    self: CorpusLabels,
+) -> str:  # "" where tiers have names
+    "What labels that are the same in both tiers, as those of no tier are, are taken for: phones or words."
+    labels = self._numbers["phones"]
+    if not labels or labels.keys() != self._numbers["words"].keys():  # `read` keeps those of no tier in both
+        return ""
+    if self.phone_set == "all":
+        return "phones"
+    spoken = [label for label in labels if not is_silence(label)]
+    return "phones" if 2 * sum(map(is_known_phone, spoken)) >= len(spoken) else "words"
+
 # %% ../../nbs/10_corpus/labels.ipynb #3e3d9ae4
 @patch
 def _classes_of(self: CorpusLabels, tier: str) -> tuple[list[str], np.ndarray]:
@@ -112,10 +128,13 @@ def _classes_of(self: CorpusLabels, tier: str) -> tuple[list[str], np.ndarray]:
         raise ValueError(f"expected tier to be {' or '.join(TIERS)}; got {tier!r}")
     if tier not in self._classes:
         labels = self._numbers[tier]
-        if tier == "phones":
+        if not self.keeps_both and self.untiered not in ("", tier):
+            of_label = dict.fromkeys(labels)
+        elif tier == "phones":
             of_label = phone_classes(labels, self.phone_set, self.stress)
         else:
-            of_label = {label: None if is_silence(label) else label.strip().casefold() for label in labels}
+            plain = {label: label.strip().casefold() for label in labels}
+            of_label = {label: None if is_silence(label) or word in _NO_WORD else word for label, word in plain.items()}
         names = sorted({name for name in of_label.values() if name is not None})
         code = {name: k for k, name in enumerate(names)} | {None: -1}
         self._classes[tier] = names, np.array([code[of_label[label]] for label in labels], np.int32)
@@ -144,7 +163,7 @@ def has(
 def silences(self: CorpusLabels) -> Counter:
     "Label -> how many intervals were taken for silence."
     found: Counter = Counter()
-    for tier in TIERS:
+    for tier in [self.untiered] if self.untiered else TIERS:
         labels, codes = list(self._numbers[tier]), self._classes_of(tier)[1]
         for rows in self._intervals[tier].values():
             numbers = rows[:, 2].astype(int)
@@ -159,7 +178,7 @@ def with_phone_set(
 ) -> CorpusLabels:
     "The same labels in other classes."
     found = copy.copy(self)
-    found.speakers, found.phone_set, found._classes = dict(self.speakers), phone_set, {}
+    found.speakers, found.phone_set, found._classes, found.keeps_both = dict(self.speakers), phone_set, {}, False
     return found
 
 # %% ../../nbs/10_corpus/labels.ipynb #dba9391c

@@ -32,12 +32,16 @@ SILENCES = frozenset(
 )  # fmt: skip
 
 
+_POSITIONS = ("_b", "_i", "_e", "_s")  # of a phone in its word, as Kaldi has them: SIL_S
+
+
 def is_silence(
     label: str,  # as an alignment has it
     silences: Iterable[str] = SILENCES,  # in small letters, without blanks around them
 ) -> bool:
     "Whether a label says that nobody speaks."
-    return label.strip().casefold() in silences
+    name = label.strip().casefold()
+    return name in silences or (len(name) > 2 and name[-2:] in _POSITIONS and name[:-2] in silences)
 
 # %% ../../nbs/02_labels/intervals.ipynb #26b520bc
 def label_error(

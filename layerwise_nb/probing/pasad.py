@@ -47,8 +47,10 @@ def _resampled(a: np.ndarray, b: np.ndarray, weights: np.ndarray, group: np.ndar
     def value(counts: np.ndarray) -> np.ndarray:
         rows = np.maximum(counts @ n, 1e-300)[:, None]
         mean_a, mean_b, ab, aa, bb = (counts @ part / rows for part in sums)
-        spread = (aa - mean_a**2) * (bb - mean_b**2)
-        return np.where(rows[:, 0] >= 1, ((ab - mean_a * mean_b) / np.sqrt(np.maximum(spread, 1e-300))) @ weights, np.nan)
+        of_a, of_b = aa - mean_a**2, bb - mean_b**2
+        varies = (of_a > 1e-12 * aa) & (of_b > 1e-12 * bb)  # else what is left is rounding, and correlated with nothing
+        rho = np.where(varies, (ab - mean_a * mean_b) / np.sqrt(np.where(varies, of_a * of_b, 1)), 0)
+        return np.where(rows[:, 0] >= 1, rho @ weights, np.nan)
 
     return value
 

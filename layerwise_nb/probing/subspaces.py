@@ -93,6 +93,8 @@ class _FoldLayer:
     def of(cls, sums: FoldSums, total: tuple, f: int, ridge: float, rows: np.ndarray | None) -> "_FoldLayer":
         n, x, gram = (whole - own[f] for whole, own in zip(total, (sums.n, sums.x, sums.xx), strict=True))
         gram, mean = _centered(gram, n, x, x, x / n, x / n), x / n
+        if not (np.diag(gram) > 1e-12 * np.diag(total[2])).any():
+            raise ValueError(f"expected features that vary; they are the same in all {n:.0f} rows: leave the layer out")
         few = rows is not None and len(rows) < len(mean)
         held = rows - mean if few else _centered(sums.xx[f], sums.n[f], sums.x[f], sums.x[f], mean, mean)
         inverse, penalty, rank = _penalized_inverse(gram, n, ridge)
@@ -282,6 +284,8 @@ def _directions(sums: np.ndarray, counts: np.ndarray, most: float | int) -> np.n
     there = counts > 0
     means = sums[there] / counts[there, None]
     _, s, vt = np.linalg.svd(means - means.mean(0), full_matrices=False)
+    if not s[0] > 1e-9 * np.abs(means).max():
+        raise ValueError("expected classes whose means differ; got the same means: their directions are not defined")
     if most < 1:
         shares = np.cumsum(s**2) / max((s**2).sum(), 1e-300)
         most = 1 + int(np.searchsorted(shares, most * (1 - 1e-12)))

@@ -45,6 +45,7 @@ class LabeledSummary:
         same_as, self.grid = dict(same_as or {}), grid
         kind = {"same_as": same_as, "identity": identity}
         self.labels = CorpusLabels(grid.sample_rate, "all")
+        self.labels.keeps_both = True
         self.segments = SegmentReservoir({**layers, **_ROWS}, seed=seed, scratch=Scratch(scratch_dir), **kind)
         self.frames = LabeledFrames({**layers, **_ROWS, **_SOUND}, seed=seed, scratch=Scratch(scratch_dir), **kind)
         distinct = {name: dim for name, dim in layers.items() if name not in same_as}
@@ -137,4 +138,5 @@ def load(
     for name, kind in _FILES.items():
         scratch = {} if name == "labels" else {"scratch": Scratch(scratch_dir)}
         setattr(found, name, kind.load(Path(folder, _NAMES[name]), **scratch))
+    found.labels.keeps_both = True
     return found
