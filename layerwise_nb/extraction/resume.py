@@ -181,4 +181,4 @@ def check_same_labels(
     was, is_now = named(before), named(now)
     if before.get("moments") and (differs := [name for name in was if was[name] != is_now[name]]):
         what = f"--{differs[0]} was {was[differs[0]]}, now it is {is_now[differs[0]]}"
-        raise StoreError(f"the sums of {features_dir} were begun with other labels ({what}): repeat them, or take another --save_dir")
+        raise StoreError(f"the sums in {features_dir} have other labels ({what}): repeat them, or take another --save_dir")
