@@ -22,6 +22,7 @@ from ..labels.intervals import Interval
 from ..probing.clusters import UnitSettings
 from ..probing.folds import N_FOLDS, Estimate, folds_of, permuted, shifted
 from ..probing.names import MEASURES as NAMES
+from ..probing.names import limits
 from ..probing.targets import one_hot
 from ..summaries.labeled_frames import choose_utterances
 
@@ -43,6 +44,9 @@ class ContentValue:
     folds: int  # 0: not held out by folds
     chance: float = np.nan  # where it is known without a null
     details: dict[str, Any] = field(default_factory=dict)  # confusion, penalties, …; JSON
+
+    def __post_init__(self):
+        object.__setattr__(self, "estimate", self.estimate.within(*limits(self.measure, self.variant)))
 
     def __str__(self) -> str:
         chance = f"chance {self.chance:.3f}" if np.isfinite(self.chance) else ""
