@@ -49,8 +49,7 @@ class ContentValue:
         object.__setattr__(self, "estimate", self.estimate.within(*limits(self.measure, self.variant)))
 
     def __str__(self) -> str:
-        chance = f"chance {self.chance:.3f}" if np.isfinite(self.chance) else ""
-        null = f"null {self.null.mean():.3f}" if len(self.null) else chance
+        null = f"null {self.null.mean():.3f}" if len(self.null) else f"chance {self.chance:.3f}" * bool(np.isfinite(self.chance))
         what = f"{self.measure:18} {self.variant:15} {self.target:8}"
         return f"{what} {str(self.estimate):22} {null:12} n = {self.n:,} {self.unit}"
 
