@@ -45,7 +45,7 @@ def written(
 ) -> str:  # "0.93", "−0.04", "12.5", "1,204"
     "A number in a sentence: two decimals, fewer where it is large."
     digits = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
-    return f"{value:,.{digits}f}".replace("-", "−")
+    return f"{value:z,.{digits}f}".replace("-", "−")
 
 # %% ../../nbs/14_analyses/findings.ipynb #5fb3fda1
 class Table:
@@ -332,7 +332,8 @@ def _properties(folder: Path, layers: Sequence[str], file: str, label: str) -> I
                 same = "; there are no intervals, so other layers may be as good"
             elif len(best.not_worse) > 3:
                 same = "; many layers do not differ significantly from it: see the table"
-            yield (f"{what} are encoded best in ", best.layer, f" ({best.names[1]}: ", best.value, *chance, ")",
+            best_in = " are encoded best in " if len(layers) > 1 else " can be read off "
+            yield (f"{what}{best_in}", best.layer, f" ({best.names[1]}: ", best.value, *chance, ")",
                    same * (best.not_worse != ()), ".")  # fmt: skip
 
 # %% ../../nbs/14_analyses/findings.ipynb #67b228e0

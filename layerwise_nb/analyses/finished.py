@@ -26,7 +26,7 @@ from ..features.store import FeatureStore
 from ..labels.alignment import label_suffix
 
 # %% ../../nbs/14_analyses/finished.ipynb #7c708f75
-RESULTS_VERSION = 7  # raised with every change of a number or file that an analysis writes: older results are then made again
+RESULTS_VERSION = 8  # raised with every change of a number or file that an analysis writes: older results are then made again
 _FILES = ("labels", "speaker_table", "phone_map")  # settings that name files or folders of them
 
 

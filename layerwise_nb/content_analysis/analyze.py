@@ -20,7 +20,7 @@ from ..analyses.findings import in_runs
 from ..analyses.page import Card
 from ..analyses.study import Study, check_control
 from .parts import measure_folder
-from .sample import GROUPS
+from .sample import GROUPS, UnreadableError
 from .shared import MEASURES, TARGETS, ContentValue, Shared
 from layerwise_nb.content_analysis.source import (
     ContentSource,
@@ -104,7 +104,7 @@ def _without_nulls(shared: Shared, source: ContentSource, control: ContentSource
     return Shared(shared.sample, targets, shared.wanted, 0, shared.seed)
 
 # %% ../../nbs/15_content_analysis/analyze.ipynb #f338afee
-def _prepare(study: Study, settings: Mapping[str, Any]) -> _Content:
+def _prepare(study: Study, settings: Mapping[str, Any], without: Sequence[str] = ()) -> _Content:
     "Read labels, choose the sample, and compute the sound, which processes share."
     align = study.settings["align"]
     once = study.team.count == 1 and study.store.has_features and align == study.corpus.method and study.fits(study.corpus)
@@ -114,7 +114,7 @@ def _prepare(study: Study, settings: Mapping[str, Any]) -> _Content:
     labels.speakers |= {name: who for name, who in study.speakers.items() if name in labels.speakers}
     effort, notes = effort_of(source, "quick" if settings["quick"] else "full" if settings["full"] else "default")
     seed, names = study.settings["seed"], split_list(settings["targets"]) or list(TARGETS)
-    sample = sample_of(source, labels, effort, settings["by"] or "speaker", seed)
+    sample = sample_of(source, labels, effort, settings["by"] or "speaker", seed, without)
     if control:
         check_same_speech(sample, control)
     path = study.folder / f"content/parts/sound{shard_name(study.settings['shard'])}.npy"
@@ -265,6 +265,23 @@ def _outcome(study: Study, values, untrained, problems: list[str], facts: dict, 
     results = {"values": values, "control": untrained, "which_layer": best}
     return Outcome(cards, problems, results, [*notes, *_undefined(values)])
 
+# %% ../../nbs/15_content_analysis/analyze.ipynb #bff4819c
+def _measure_readable(study: Study, settings: Mapping[str, Any]) -> tuple[_Content, tuple[list, list, list]]:
+    "What is measured, and its values and problems: without utterances that turn out to be damaged."
+    job, damaged = study.prepared.pop("content", None) or _prepare(study, settings), []
+    while True:
+        try:
+            values, untrained, problems = _measure(study, job, settings)
+            told = [f"{name} was left out: extract with --resume to redo it" for name in damaged]
+            return job, (values, untrained, told + problems)
+        except UnreadableError as error:
+            if study.team.count > 1 or study.settings["shard"]:
+                raise  # each has its own layers, and would go on with other utterances
+            damaged += error.args[1]
+        finally:
+            job.close()
+        job = _prepare(study, settings, damaged)
+
 # %% ../../nbs/15_content_analysis/analyze.ipynb #d9803f26
 def _speakers_left_out(left_out: Mapping[str, str]) -> list[str]:
     "A note for each reason."
@@ -302,11 +319,7 @@ def make_content(
     "What each layer encodes: all measures, tables and curves."
     settings = {"labels": labels, "label_tier": label_tier, "word_tier": word_tier, "phone_set": phone_set, "metrics": metrics,
                 "targets": targets, "control": control, "by": by, "nulls": nulls, "quick": quick, "full": full}  # fmt: skip
-    job = study.prepared.pop("content", None) or _prepare(study, settings)
-    try:
-        values, untrained, problems = _measure(study, job, settings)
-    finally:
-        job.close()
+    job, (values, untrained, problems) = _measure_readable(study, settings)
     source, shared, sample, read = job.source, job.shared, job.shared.sample, job.labels
     notes = [_looked_at(shared), *job.notes, *study.speaker_notes, *sample.notes]
     notes += filter(None, [source.held and why_no_sums(source, sample)])

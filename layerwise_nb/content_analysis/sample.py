@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['EFFORTS', 'GROUPS', 'Effort', 'choose_segments', 'ContentSample', 'FrameSample', 'segment_key', 'segment_rows',
-           'items_of', 'LayerFrames', 'Targets', 'collect']
+           'items_of', 'LayerFrames', 'Targets', 'UnreadableError', 'collect']
 
 # %% ../../nbs/15_content_analysis/sample.ipynb #8b03f71c
 from collections import Counter
@@ -350,6 +350,15 @@ class Targets:
         return {name: np.concatenate([part[name] for part in parts]) for name in self.widths}
 
 # %% ../../nbs/15_content_analysis/sample.ipynb #cc3313b6
+class UnreadableError(ValueError):
+    "A layer that cannot be read of utterances that have labels."
+
+    def __str__(self) -> str:
+        layer, names = self.args
+        some = f"{len(names)} utterance{'s' * (len(names) != 1)}"
+        return f"{layer}: {some} with labels could not be read ({names[0]}): extract again with --resume"
+
+
 def collect(
     sample: ContentSample,
     name: str,  # of the layer
@@ -378,7 +387,7 @@ def collect(
             pooled = pool_segments(as_half(x), sample.word_segments.starts[own], sample.word_segments.stops[own])
             words |= dict(zip(own.tolist(), pooled.astype(np.float32), strict=True))
     if lost := [u for u in sample.speakers if u in sample.frames.positions and u not in kept]:
-        raise ValueError(f"{name}: {len(lost)} utterances with labels could not be read ({lost[0]}): extract them again")
+        raise UnreadableError(name, lost)
     dim = next(iter(kept.values())).shape[1]
     return LayerFrames(name, kind, sums, np.concatenate([kept[u] for u in sample.frames.positions]),
                        [phones[i].astype(np.float32) for i in range(len(phones))],

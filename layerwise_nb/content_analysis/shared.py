@@ -22,6 +22,7 @@ from ..labels.intervals import Interval
 from ..probing.clusters import UnitSettings
 from ..probing.folds import N_FOLDS, Estimate, folds_of, permuted, shifted
 from ..probing.names import MEASURES as NAMES
+from ..probing.names import limits
 from ..probing.targets import one_hot
 from ..summaries.labeled_frames import choose_utterances
 
@@ -44,9 +45,11 @@ class ContentValue:
     chance: float = np.nan  # where it is known without a null
     details: dict[str, Any] = field(default_factory=dict)  # confusion, penalties, …; JSON
 
+    def __post_init__(self):
+        object.__setattr__(self, "estimate", self.estimate.within(*limits(self.measure, self.variant)))
+
     def __str__(self) -> str:
-        chance = f"chance {self.chance:.3f}" if np.isfinite(self.chance) else ""
-        null = f"null {self.null.mean():.3f}" if len(self.null) else chance
+        null = f"null {self.null.mean():.3f}" if len(self.null) else f"chance {self.chance:.3f}" * bool(np.isfinite(self.chance))
         what = f"{self.measure:18} {self.variant:15} {self.target:8}"
         return f"{what} {str(self.estimate):22} {null:12} n = {self.n:,} {self.unit}"
 

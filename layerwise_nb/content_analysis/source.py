@@ -8,7 +8,7 @@ __all__ = ['SoundOnDisk', 'write_sound', 'ContentSource', 'source_labels', 'effo
 
 # %% ../../nbs/15_content_analysis/source.ipynb #9f87a32f
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -203,10 +203,12 @@ def sample_of(
     effort: Effort,
     groups: str = "speaker",  # held out together: "speaker", "chapter" or "utterance"
     seed: int = 0,  # where features are stored; else that of the extraction
+    without: Collection[str] = (),  # utterances that cannot be read
 ) -> ContentSample:
     "The frames and segments that are looked at."
     seed = seed if source.kept is None else source.kept.frames.seed
-    names, own = source.store.names, (source.chapters, source.kept, source.recordings)
+    names = [name for name in source.store.names if name not in without]
+    own = (source.chapters, source.kept, source.recordings)
     return ContentSample(labels, source.grid, names, effort, groups, seed, *own)
 
 # %% ../../nbs/15_content_analysis/source.ipynb #762242c9

@@ -250,7 +250,7 @@ def write(self: _Engine, utterance: Utterance, provenance: dict, arrays: dict, w
             path = self.features_dir / f"{utterance.name}.npz"
             provenance = {**self.settings.provenance, **provenance}
             result = _save(arrays, wait_for_copy, path, provenance, self.settings.compression)
-            self.done(utterance, **result)
+            self.done(utterance, audio_sha256=provenance["audio_sha256"], **result)
         except RunStopped:
             raise
         except Exception as error:
@@ -282,7 +282,7 @@ def keep(
         if self.accumulator.due:
             self.checkpoint()
     if self.settings.store == "none":
-        self.done(utterance, bytes=0)
+        self.done(utterance, bytes=0, audio_sha256=provenance["audio_sha256"])
         return
     self._pending.acquire()
     try:

@@ -38,7 +38,7 @@ from layerwise_nb.extraction.plan import (
     share_batches,
     too_long,
 )
-from .resume import check_same_audio, find_counted, find_done
+from .resume import check_same_audio, check_same_labels, find_counted, find_done
 from .settings import ExtractionSettings, features_dir, is_synthetic, model_name, speech_source
 from layerwise_nb.features.catalogue import (
     Feature,
@@ -283,17 +283,18 @@ def _find_done(
     if files:
         done, damaged = find_done(folder, part.utterances, files, s.dtype, s.resume)
     if accumulator:
-        counted, gone = find_counted(folder, accumulator.in_folder(folder), part.utterances, catalogue)
+        counted, gone = find_counted(folder, accumulator.in_folder(folder), part.utterances, catalogue, s.resume)
+        if counted:
+            check_same_labels(folder, read_run(folder).get("settings", {}), vars(s))
         done, lost = ({n: done[n] for n in done if n in counted}, {}) if files else (counted, gone)
         notes.append(f"sums         in {folder / 'summary'}, of {len(counted)} utterances")
     return done, lost, notes + [f"redoing {name}: {why}" for name, why in damaged.items()]
 
 # %% ../../nbs/06_extraction/prepare.ipynb #a7f71f26
-def _open_records(s: ExtractionSettings, folder: Path, identity: dict, part: _Part, has_files: bool) -> list[str]:
+def _open_records(s: ExtractionSettings, folder: Path, part: _Part) -> list[str]:
     "Check that the folder is of this run, and tidy what a killed one left; lines for people."
     shard = shard_name(s.shard)
-    if has_files:
-        check_same_audio(folder, speech_source(s).where, part.utterances, part.all_names)
+    check_same_audio(folder, speech_source(s).where, part.utterances, part.all_names)
     with change_records(folder):
         notes = [f"removed {name}, left by a run that was killed" for name in remove_stale(folder, part.others)]
         records = merge_journals(folder, True, shard, part.others)
@@ -346,7 +347,7 @@ def _settle(
 ) -> Job:
     everything, catalogue, identity = speech.catalogue(), speech.catalogue(s.feature_type), identity_of(s, speech)
     files = {"all": catalogue, "pooled": pooled_catalogue(catalogue), "none": {}}[s.store]
-    notes = _open_records(s, folder, identity, part, bool(files))
+    notes = _open_records(s, folder, part)
     done, lost, more = _find_done(s, folder, part, files, catalogue, accumulator)
     refused, todo = part.refused, [u for u in part.utterances if u.name not in done]
     if processes.device.type == "cpu":

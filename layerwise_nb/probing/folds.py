@@ -9,9 +9,10 @@ __all__ = ['N_FOLDS', 'MIN_GROUPS', 'fold_of', 'folds_of', 'split_in_halves', 'E
 # %% ../../nbs/08_probing/folds.ipynb #036e880c
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from fastcore.basics import patch
 
 # %% ../../nbs/08_probing/folds.ipynb #01625184
 N_FOLDS = 8
@@ -93,6 +94,16 @@ def jackknife_interval(
     f = len(left_out)
     half = t.ppf((1 + level) / 2, f - 1) * np.sqrt((f - 1) / f * ((left_out - left_out.mean()) ** 2).sum())
     return Estimate(float(value), float(value - half), float(value + half), n_groups, left_out=kept)
+
+# %% ../../nbs/08_probing/folds.ipynb #4a6d77ee
+@patch
+def within(
+    self: Estimate,
+    least: float,  # that is possible
+    most: float,
+) -> Estimate:
+    "The same value with an interval that ends where values end."
+    return replace(self, low=float(np.clip(self.low, least, most)), high=float(np.clip(self.high, least, most)))
 
 # %% ../../nbs/08_probing/folds.ipynb #02da1e00
 def _stretched(offsets: np.ndarray, n_groups: int, level: float) -> np.ndarray:

@@ -8,7 +8,7 @@ __all__ = ['FoldLayers', 'TargetCca', 'target_cca', 'fold_layers', 'null_cca', '
 
 # %% ../../nbs/08_probing/subspaces.ipynb #26adff4b
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -347,8 +347,7 @@ def _without_each(x: np.ndarray, codes: Sequence[np.ndarray], k: tuple[int, int]
         rest = [(s.sum(0) - s[g], n.sum(0) - n[g]) for s, n in sums]
         if all((n > 0).sum() > 1 for _, n in rest):
             left_out.append(_angles(*(_directions(s, n, m) for (s, n), m in zip(rest, k, strict=True))).mean())
-    found = jackknife_interval(value, left_out, len(names))
-    return replace(found, low=float(np.clip(found.low, 0, 90)), high=float(np.clip(found.high, 0, 90)))  # no angle is beyond
+    return jackknife_interval(value, left_out, len(names)).within(0, 90)
 
 
 def project_out(

@@ -38,8 +38,9 @@ class _Fit:
         return gram
 
 
-def _penalized(variance: np.ndarray) -> np.ndarray:
-    return np.where(variance > 1e-9 * max(variance.max(), 1e-300), variance, 1)
+def _penalized(variance: np.ndarray, mean: np.ndarray, eps: float = 0) -> np.ndarray:
+    "The variance; 1 where there is none, or where all of it may be rounding, as of a class that is not among the rows."
+    return np.where(variance > np.maximum(1e-9 * max(variance.max(), 1e-300), 100 * eps * mean**2), variance, 1)
 
 # %% ../../nbs/08_probing/target_r2.ipynb #cb6e0ec8
 def _factor(gram: np.ndarray) -> np.ndarray:
@@ -95,12 +96,12 @@ def _fit(sums: FoldSums, out: Sequence[int], total: FoldSums) -> _Fit:
     if sums.rows and n < len(x):
         kept = [own for f, own in enumerate(sums.rows) if f not in out]
         rows, of_y = (np.concatenate(parts) for parts in zip(*kept, strict=True))
-        rows, variance = rows - x, _penalized((rows - x).var(0))
+        rows, variance = rows - x, _penalized((rows - x).var(0), x)
         return _Fit(n, x, y, variance, (rows / variance) @ rows.T, (of_y - y).T, rows / variance)
     gram, cross = rest("xx"), rest("xy").T
     gram -= np.multiply.outer(n * x, x)
     cross -= np.multiply.outer(n * y, x)
-    return _Fit(n, x, y, _penalized(np.diag(gram) / n), gram, cross)
+    return _Fit(n, x, y, _penalized(np.diag(gram) / n, x, np.finfo(gram.dtype).eps), gram, cross)
 
 # %% ../../nbs/08_probing/target_r2.ipynb #5da28174
 def _errors(sums: FoldSums, folds: Sequence[int], fit: _Fit, ridges: Sequence[float], columns: np.ndarray) -> np.ndarray:
@@ -356,10 +357,11 @@ def _null_sums(
 
 # %% ../../nbs/08_probing/target_r2.ipynb #376bbf78
 def _exchanged(sums: FoldSums, y: np.ndarray, name: str, folds: np.ndarray, n_nulls: int) -> FoldSums:
-    "The layer as the target of several nulls, side by side; blocks are the nulls."
-    p, own = sums.x.shape[1], sums.blocks[name, 0]
+    "The layer as the target of several nulls (the blocks), side by side; in float64, as training rows may lack a class."
+    p, own, y = sums.x.shape[1], sums.blocks[name, 0], y.astype(float)
     products = np.array([y[folds == f].T @ y[folds == f] for f in np.unique(folds)])
     across = np.concatenate([sums.xy[:, :, sums.blocks[name, k]].transpose(0, 2, 1) for k in range(n_nulls)], axis=2)
-    squares = np.tile(np.einsum("fpp->fp", sums.xx), n_nulls)
+    squares = np.tile(np.einsum("fpp->fp", sums.xx), n_nulls).astype(float)
     where = {k: slice(k * p, (k + 1) * p) for k in range(n_nulls)}
-    return FoldSums(sums.n, sums.y[:, own], np.tile(sums.x, n_nulls), products, across, squares, where)
+    own_x, own_y = np.tile(sums.x, n_nulls).astype(float), sums.y[:, own].astype(float)
+    return FoldSums(sums.n, own_y, own_x, products, across.astype(float), squares, where)
