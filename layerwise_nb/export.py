@@ -163,7 +163,7 @@ def _begin(self: Export) -> None:
         shutil.rmtree(left) if left.is_dir() else left.unlink()
     write_text(path, json.dumps({"settings": self.settings, "about": self.about}, indent=1))
 
-
+# %% ../nbs/19_commands/export.ipynb #27b1217f
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
     "A folder, made and held for one export."
