@@ -157,6 +157,23 @@ def _gather(study: Study, settings: Mapping[str, Any]) -> None:
         job.close()
         print(f"content      shard {settings['shard']}: its layers are in {study.folder / 'content/parts'}", flush=True)
 
+# %% ../../nbs/15_content_analysis/analyze.ipynb #bff4819c
+def _measure_readable(study: Study, settings: Mapping[str, Any]) -> tuple[_Content, tuple[list, list, list]]:
+    "What is measured, and its values and problems: without utterances that turn out to be damaged."
+    job, damaged = study.prepared.pop("content", None) or _prepare(study, settings), []
+    while True:
+        try:
+            values, untrained, problems = _measure(study, job, settings)
+            told = [f"{name} was left out: extract with --resume to redo it" for name in damaged]
+            return job, (values, untrained, told + problems)
+        except UnreadableError as error:
+            if study.team.count > 1 or study.settings["shard"]:
+                raise  # each has its own layers, and would go on with other utterances
+            damaged += error.args[1]
+        finally:
+            job.close()
+        job = _prepare(study, settings, damaged)
+
 # %% ../../nbs/15_content_analysis/analyze.ipynb #8b26c91d
 def _write_tables(folder: Path, values, control, facts: dict, same_as: dict, notes: list[str]) -> list[Path]:
     "content.csv, which_layer.csv and a JSON for each measure."
@@ -264,23 +281,6 @@ def _outcome(study: Study, values, untrained, problems: list[str], facts: dict, 
         cards[0] = replace(cards[0], files=list(dict.fromkeys([*cards[0].files, *files])))
     results = {"values": values, "control": untrained, "which_layer": best}
     return Outcome(cards, problems, results, [*notes, *_undefined(values)])
-
-# %% ../../nbs/15_content_analysis/analyze.ipynb #bff4819c
-def _measure_readable(study: Study, settings: Mapping[str, Any]) -> tuple[_Content, tuple[list, list, list]]:
-    "What is measured, and its values and problems: without utterances that turn out to be damaged."
-    job, damaged = study.prepared.pop("content", None) or _prepare(study, settings), []
-    while True:
-        try:
-            values, untrained, problems = _measure(study, job, settings)
-            told = [f"{name} was left out: extract with --resume to redo it" for name in damaged]
-            return job, (values, untrained, told + problems)
-        except UnreadableError as error:
-            if study.team.count > 1 or study.settings["shard"]:
-                raise  # each has its own layers, and would go on with other utterances
-            damaged += error.args[1]
-        finally:
-            job.close()
-        job = _prepare(study, settings, damaged)
 
 # %% ../../nbs/15_content_analysis/analyze.ipynb #d9803f26
 def _speakers_left_out(left_out: Mapping[str, str]) -> list[str]:
