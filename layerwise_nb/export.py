@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from . import __version__
 from .core.commands import UsageError, command_ending, split_list
-from .core.files import write_text
+from .core.files import cannot_write, write_text
 from .core.machine import available_processors
 from .features.catalogue import format_bytes
 from .features.run_folder import read_records
@@ -54,10 +54,13 @@ class Export:
         from layerwise_nb.corpus.labeled import LabeledFeatures
         from layerwise_nb.corpus.recording import read_corpus_labels
         from layerwise_nb.features.store import FeatureStore
+        from layerwise_nb.labels.alignment import check_labels
 
         if dtype not in DTYPES:
             raise UsageError(f"expected --dtype to be one of {', '.join(DTYPES)}; got {dtype!r}")
         self.format, self.dtype, self.folder = export_format(format), np.dtype(dtype), Path(output_dir).expanduser()
+        if labels is not None:
+            check_labels(labels, label_tier, word_tier)
         chosen = split_list(layers)
         store = FeatureStore(features_dir)
         self.data = LabeledFeatures(features_dir, [*store.catalogue] if chosen in ([], ["all"]) else chosen, grid=grid)
@@ -149,7 +152,10 @@ def _done(self: Export) -> set[str]:
 def _begin(self: Export) -> None:
     "Check the settings of an earlier export, remove what it was killed in, and write them."
     path = self.folder / "export.json"
-    before = json.loads(path.read_text(encoding="utf-8"))["settings"] if path.exists() else self.settings
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))["settings"] if path.exists() else self.settings
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} is no record of an export: remove it, or choose another --output_dir") from error
     if differs := [key for key in self.settings if before.get(key) != self.settings[key]]:
         found = f"{differs[0]} {before.get(differs[0])!r}; now it is {self.settings[differs[0]]!r}"
         raise UsageError(f"{self.folder} was exported with {found}: choose another --output_dir, or repeat those settings")
@@ -157,7 +163,7 @@ def _begin(self: Export) -> None:
         shutil.rmtree(left) if left.is_dir() else left.unlink()
     write_text(path, json.dumps({"settings": self.settings, "about": self.about}, indent=1))
 
-
+# %% ../nbs/19_commands/export.ipynb #27b1217f
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
     "A folder, made and held for one export."
@@ -165,6 +171,11 @@ def _held(folder: Path) -> Iterator[None]:
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UsageError(f"--output_dir: expected a folder; {error.filename} is a file: choose another") from error
+    except OSError as error:
+        raise UsageError(cannot_write(folder, error, "--output_dir")) from error
+    try:
         with FileLock(folder / ".export.lock", timeout=0):
             yield
     except Timeout:

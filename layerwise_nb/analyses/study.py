@@ -24,7 +24,7 @@ from ..corpus.aligned import AlignedCorpus, Kept, UtteranceFrames, context_line,
 from ..dynamics.statistics import TemporalStatistics
 from ..extraction.launch import Alone, read_shard
 from ..features.store import FeatureStore
-from ..labels.alignment import Alignments
+from ..labels.alignment import check_labels
 from ..measures.moments import copies
 from ..summaries.passes import Pass, SummaryPass, TemporalPass
 from ..summaries.shared import Gathered, read_corpus
@@ -79,7 +79,6 @@ _CHOICES = {
     "animations": ("mp4", "gif", "html"),
 }
 _MIN = {"bootstrap": 0, "reservoir_size": 4, "max_utterances": 0, "fps": 1, "wait_minutes": 0, "seed": 0}
-_TIERS = {"label_tier": "phones", "word_tier": "words"}  # the usual ones, which labels may lack
 _POSITIVE_S = ("window_s", "step_s", "max_lag_s")
 FOLDERS = ("against", "control")  # features folders that a setting may name, several with commas between
 
@@ -91,15 +90,6 @@ def check_utterance(
     "A ValueError for an utterance that the folder does not hold."
     if name not in store.names:
         raise ValueError(f"no utterance {name!r} in {store.path}; it has {len(store)}, such as {', '.join(store.names[:2])}")
-
-
-def _check_labels(settings: Mapping[str, Any]) -> None:
-    "A ValueError for labels that are not there, or lack a tier that is named."
-    if labels := settings.get("labels"):
-        found = Alignments(labels)
-        for name, usual in _TIERS.items():
-            if settings.get(name, usual) != usual:
-                found.check_tier(settings[name])
 
 # %% ../../nbs/14_analyses/study.ipynb #3365a439
 def check_settings(
@@ -123,7 +113,8 @@ def check_settings(
         raise ValueError("--formats must name one format or more; got none")
     for folder in (path for name in FOLDERS for path in split_list(settings.get(name) or "")):
         FeatureStore(folder)
-    _check_labels(settings)
+    if settings.get("labels"):
+        check_labels(settings["labels"], **{name: settings[name] for name in ("label_tier", "word_tier") if name in settings})
     if settings.get("utterance") and settings.get("features_dir"):
         check_utterance(FeatureStore(settings["features_dir"]), settings["utterance"])
 

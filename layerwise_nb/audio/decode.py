@@ -296,6 +296,14 @@ def can_seek(
         _SAMPLE_BY_SAMPLE.match(header.subtype)
     )
 
+# %% ../../nbs/03_audio/decode.ipynb #dfaa43b3
+def _one_channel(samples: np.ndarray, channel: int | None, path: AudioPlace) -> np.ndarray:
+    "One of the channels of (n_samples, channels), or the mean of all."
+    if channel is not None and not 0 <= channel < samples.shape[1]:
+        raise AudioError("no such channel", f"{path} has {samples.shape[1]} channels, from 0; channel {channel} is asked for")
+    one = 0 if samples.shape[1] == 1 else channel
+    return samples.mean(axis=1, dtype=np.float32) if one is None else np.ascontiguousarray(samples[:, one])
+
 # %% ../../nbs/03_audio/decode.ipynb #37d36ed3
 def load_audio(
     path: str | AudioPlace,  # an audio file, or its bytes
@@ -311,13 +319,9 @@ def load_audio(
     if stretch and resampled:
         first, stop, before = _around(stretch, header.sample_rate, sample_rate)
     samples = _decode(path, header, first, min(stop, header.n_samples))
-    if channel is not None and not 0 <= channel < samples.shape[1]:
-        raise AudioError("no such channel", f"{path} has {samples.shape[1]} channels, from 0; channel {channel} is asked for")
-    one = 0 if samples.shape[1] == 1 else channel
-    waveform = samples.mean(axis=1, dtype=np.float32) if one is None else np.ascontiguousarray(samples[:, one])
-    if not np.isfinite(waveform).all():
-        bad = int(np.flatnonzero(~np.isfinite(waveform))[0])
-        raise AudioError("not finite", f"{path} holds NaN or Inf, first at sample {bad}: it was written wrongly")
+    waveform = _one_channel(samples, channel, path)
+    if (bad := np.flatnonzero(~np.isfinite(waveform))).size:
+        raise AudioError("not finite", f"{path} holds NaN or Inf, first at sample {bad[0]}: it was written wrongly")
     if resampled and len(waveform):
         behind = stop - first - len(waveform)  # of a stretch that reaches the end
         waveform = _resample(np.pad(waveform, (0, behind)) if behind else waveform, header.sample_rate, sample_rate, path)

@@ -62,7 +62,7 @@ def _load_long(
 def _header(path: AudioPlace, version: tuple[int, ...]) -> AudioHeader:
     return read_header(path)
 
-
+# %% ../../nbs/03_audio/loading.ipynb #e6e16955
 def load_place(
     place: str | AudioPlace | Part,  # a recording, or a stretch of one
     sample_rate: int = 16_000,  # Hz

@@ -135,7 +135,7 @@ def _measure(study: Study, job: _Content, settings: Mapping[str, Any]) -> tuple[
     untrained, more = measure_folder(*job.control, metrics, folder / "parts_control", **share)
     return values, untrained, [*problems, *(f"control: {problem}" for problem in more)]
 
-
+# %% ../../nbs/15_content_analysis/analyze.ipynb #2b3748fa
 def _gather(study: Study, settings: Mapping[str, Any]) -> None:
     "Processes and jobs measure layers each; a finished layer is a file, so there is nothing to merge."
     error = None

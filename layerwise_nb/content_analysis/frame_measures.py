@@ -252,7 +252,7 @@ def _properties(shared: Shared) -> tuple[np.ndarray, dict[str, np.ndarray], dict
     deals = shared.deals(rows) if several else []
     return rows, properties, {name: deals if name == "speaker" else slides for name in properties}
 
-
+# %% ../../nbs/15_content_analysis/frame_measures.ipynb #7faa1c6a
 def variance_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
     "What each property explains of the layer that no other does, and what they share."
     rows, properties, moves = _properties(shared)

@@ -172,8 +172,7 @@ def _leave_out(self: ContentSample, everyone: list[str]) -> None:
     if unknown == len(self.speakers):
         self.notes.append("no speaker is known: ABX takes all utterances for those of one")
     elif unknown:
-        what = "ABX, words by cosine, shares of variance and angles"
-        self.notes.append(f"{unknown} utterances of unknown speakers take no part in what compares speakers: {what}")
+        self.notes.append(f"{unknown} utterances of unknown speakers take no part in what compares speakers (ABX, word MAP, …)")
 
 # %% ../../nbs/15_content_analysis/sample.ipynb #cd081251
 _LEAST_PAIRS = 8  # that are read, however long they are
@@ -260,7 +259,10 @@ def _held_segments(sample: ContentSample, segments: Segments, tier: str) -> Segm
     if not sample.held:
         return segments
     kept = segment_rows(sample.held, tier)
-    return segments.take(np.array([segment_key(segments, i) in kept for i in range(len(segments))], bool))
+    there = np.array([segment_key(segments, i) in kept for i in range(len(segments))], bool)
+    if not there.all():
+        sample.notes.append(f"{there.sum():,} of {len(there):,} {tier} were kept at extraction: the others take no part")
+    return segments.take(there)
 
 
 def _word_segments(sample: ContentSample) -> Segments:

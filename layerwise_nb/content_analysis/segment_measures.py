@@ -34,7 +34,7 @@ def _check_range(x: Sequence[np.ndarray]) -> None:
             f"got {largest:,.3g}: scale the features"
         )
 
-# %% ../../nbs/15_content_analysis/segment_measures.ipynb #51c81d93
+
 def _of_known(segments: Segments, x: Sequence[np.ndarray]) -> tuple[Segments, Sequence[np.ndarray]]:
     "Segments of known speakers and what belongs to them; all, where nobody is known."
     known = np.flatnonzero(segments.speakers != "")

@@ -71,7 +71,7 @@ def _sessions(sample: ContentSample) -> dict[str, str]:
                   if who in several and places.get(name)}  # fmt: skip
     return found
 
-
+# %% ../../nbs/15_content_analysis/shared.ipynb #b2792b25
 def _session_folds(sample: ContentSample, seed: int) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
     "Session and fold of rows, every speaker as many sessions in one fold as in any other, or one more; and who is left out."
     speakers, session, rank, left_out = sample.speakers, _sessions(sample), {}, {}

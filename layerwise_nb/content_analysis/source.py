@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SoundOnDisk', 'write_sound', 'ContentSource', 'source_labels', 'effort_of', 'sample_of', 'HeldTargets', 'why_no_sums',
-           'held_frames', 'targets_of', 'check_same_speech']
+           'check_same_speech', 'held_frames', 'targets_of']
 
 # %% ../../nbs/15_content_analysis/source.ipynb #9f87a32f
 from collections import Counter
@@ -31,7 +31,7 @@ from ..corpus.labels import TIERS, CorpusLabels
 from ..corpus.recording import find_waveform, read_corpus_labels
 from ..corpus.segments import Segments, pool_segments
 from ..extraction.launch import Alone
-from ..features.catalogue import common_grid
+from ..features.catalogue import Feature, common_grid
 from ..features.store import FeatureStore
 from ..measures.moments import copies
 from ..probing.targets import one_hot
@@ -113,6 +113,25 @@ def write_sound(
         return None, [why]
     return sound, []
 
+# %% ../../nbs/15_content_analysis/source.ipynb #92160ecd
+def _of_pieces(places: Mapping[str, str | None]) -> dict[str, str]:
+    "Utterance -> its recording, of those that are pieces of one."
+    utterances = Counter(places.values())
+    return {name: place for name, place in places.items() if place and utterances[place] > 1}
+
+
+def _kept(store: FeatureStore, grid: Feature, align: str) -> LabeledSummary:
+    "What was kept of features that are not stored."
+    if align != "pool":
+        raise ValueError(f"{store.path} holds sums, aligned by pool, and no features: leave out --align")
+    held = LabeledSummary.load(store.path / "summary", grid)
+    if held is None:
+        raise ValueError(
+            f"{store.path} holds sums and no features, and there were no labels when they were made: extract again with "
+            "--labels, or with --store pooled"
+        )
+    return held
+
 # %% ../../nbs/15_content_analysis/source.ipynb #c99242a8
 class ContentSource:
     "The layers of a features folder: stored, or what was kept of them."
@@ -128,23 +147,11 @@ class ContentSource:
         catalogue = {name: store.catalogue[name] for name in layers}
         self.store, self.align, self.corpus, self.same_as = store, align, corpus, copies(catalogue)
         self.layers = [name for name in catalogue if name not in self.same_as]
-        self.grid, self.held = common_grid(store.catalogue), None
-        records = {name: store.manifest[name] for name in store.names}
+        self.grid, records = common_grid(store.catalogue), {name: store.manifest[name] for name in store.names}
         self.chapters = {name: record.get("chapter", "") for name, record in records.items()}
-        places = {name: record["path"] for name, record in records.items() if record.get("path")}
-        utterances = Counter(places.values())
-        self.recordings = {name: place for name, place in places.items() if utterances[place] > 1}  # of pieces
-        self.kept = control and control.held  # what the frames and segments are limited to; None: nothing
-        if store.has_features:
-            return
-        if align != "pool":
-            raise ValueError(f"{store.path} holds sums, aligned by pool, and no features: leave out --align")
-        self.held = self.kept = LabeledSummary.load(store.path / "summary", self.grid)
-        if self.held is None:
-            raise ValueError(
-                f"{store.path} holds sums and no features, and there were no labels when they were made: extract again with "
-                "--labels, or with --store pooled"
-            )
+        self.recordings = _of_pieces({name: record.get("path") for name, record in records.items()})
+        self.held = None if store.has_features else _kept(store, self.grid, align)
+        self.kept = self.held or (control and control.held)  # what frames and segments are limited to; None: nothing
 
 # %% ../../nbs/15_content_analysis/source.ipynb #6b6c4cb1
 _LABEL_FLAGS = {"labels": None, "label_tier": "phones", "word_tier": "words"}  # and their defaults
@@ -248,6 +255,33 @@ def why_no_sums(
         return f"{what} are of other utterances: extract both from the same audio"
     return ""
 
+# %% ../../nbs/15_content_analysis/source.ipynb #162b4587
+def _said(labels: CorpusLabels, name: str, source: ContentSource, tier: str) -> list[str]:
+    "The label of each frame of an utterance."
+    return np.array([*labels.names(tier), ""])[labels.frames(name, source.grid, tier)].tolist()
+
+
+def check_same_speech(
+    sample: ContentSample,
+    control: ContentSource,  # that is to be measured on it
+) -> None:
+    "A ValueError for a control of other audio, or with sums of other labels."
+    there, labels = control.store.manifest, sample.labels
+    if lost := [name for name in sample.speakers if name not in there or there[name]["samples"] != labels.samples[name]]:
+        raise ValueError(
+            f"--control must be features of the same audio; {len(lost)} of {len(sample.speakers)} utterances ({lost[0]}, …) are "
+            f"not in {control.store.path}, or have another length there: extract it from the same audio"
+        )
+    if control.held is None:
+        return
+    theirs = control.held.labels.with_phone_set(labels.phone_set)
+    if other := [name for name in sample.speakers if name not in theirs.samples or any(
+                 _said(labels, name, control, tier) != _said(theirs, name, control, tier) for tier in TIERS)]:  # fmt: skip
+        raise ValueError(
+            f"--control holds sums with other labels for {len(other)} of {len(sample.speakers)} utterances ({other[0]}, …): "
+            "extract it again with the same --labels, --label_tier and --word_tier"
+        )
+
 # %% ../../nbs/15_content_analysis/source.ipynb #7c2f80ab
 def held_frames(
     source: ContentSource,  # of which features are not stored
@@ -289,31 +323,3 @@ def _stretches(held: LabeledSummary, name: str, segments: Segments, tier: str) -
         return [frames[slice(*rows[segment_key(segments, i)])] for i in range(len(segments))]
     except KeyError as error:
         raise ValueError(f"expected {error} among the segments that were kept: extract both with the same labels") from error
-
-# %% ../../nbs/15_content_analysis/source.ipynb #162b4587
-def _said(labels: CorpusLabels, name: str, source: ContentSource, tier: str) -> list[str]:
-    "The label of each frame of an utterance."
-    return np.array([*labels.names(tier), ""])[labels.frames(name, source.grid, tier)].tolist()
-
-
-def check_same_speech(
-    sample: ContentSample,
-    control: ContentSource,  # that is to be measured on it
-) -> None:
-    "A ValueError for a control of other audio, or with sums of other labels."
-    there, samples, labels = control.store.manifest, sample.labels.samples, sample.labels
-    if lost := [name for name in sample.speakers if name not in there or there[name]["samples"] != samples[name]]:
-        raise ValueError(
-            f"--control must be features of the same audio; {len(lost)} of {len(sample.speakers)} utterances ({lost[0]}, …) are "
-            f"not in {control.store.path}, or have another length there: extract it from the same audio"
-        )
-    if control.held is None:
-        return
-    theirs = control.held.labels.with_phone_set(labels.phone_set)
-    other = [name for name in sample.speakers if name not in theirs.samples or any(
-             _said(labels, name, control, tier) != _said(theirs, name, control, tier) for tier in TIERS)]  # fmt: skip
-    if other:
-        raise ValueError(
-            f"--control holds sums with other labels for {len(other)} of {len(sample.speakers)} utterances ({other[0]}, …): "
-            "extract it again with the same --labels, --label_tier and --word_tier"
-        )

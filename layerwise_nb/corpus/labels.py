@@ -140,7 +140,7 @@ def _classes_of(self: CorpusLabels, tier: str) -> tuple[list[str], np.ndarray]:
         self._classes[tier] = names, np.array([code[of_label[label]] for label in labels], np.int32)
     return self._classes[tier]
 
-
+# %% ../../nbs/10_corpus/labels.ipynb #9fbfd2b5
 @patch
 def names(
     self: CorpusLabels,

@@ -19,7 +19,7 @@ def middle_third(
     drop = (stops - starts) // 3
     return starts + drop, stops - drop
 
-
+# %% ../../nbs/10_corpus/segments.ipynb #bcc04442
 def pool_segments(
     frames: np.ndarray,  # (n_frames, dim) of one utterance
     starts: np.ndarray,  # (n,) first frame of each segment

@@ -20,7 +20,7 @@ from ..core.machine import may_have_gpu
 from .launch import NO_GPU, read_shard
 from ..features.catalogue import FEATURE_TYPES
 from ..features.npz import COMPRESSIONS
-from ..labels.alignment import Alignments
+from ..labels.alignment import Alignments, check_labels
 from ..models.names import check_model, check_on_hub, random_size
 from ..sources.opening import open_source
 
@@ -245,12 +245,13 @@ def check_inputs(
     if not (is_synthetic(s) or s.streaming) and (s.manifest or s.dataset or s.speaker_table or s.speaker_pattern):
         listing = source.list()
     made = audio_folder(s) if is_synthetic(s) else None  # with its labels, on the spot
-    named = [tier for tier, usual in ((s.label_tier, "phones"), (s.word_tier, "words")) if tier != usual]  # others may lack
-    for labels, tiers in ((s.labels, named), (s.alignments, [s.tier])):
-        if labels and made not in (Path(labels), *Path(labels).parents):
-            found = Alignments(labels)
-            for tier in tiers:
-                found.check_tier(tier)
+    for labels in filter(None, (s.labels, s.alignments)):
+        if made in (Path(labels), *Path(labels).parents):
+            continue
+        if labels == s.alignments:
+            Alignments(labels).check_tier(s.tier)
+        else:
+            check_labels(labels, s.label_tier, s.word_tier)
     paths = {entry.name: entry.below for entry in listing.entries} if listing else {}
     assign_speakers(paths, {}, s.speaker_table, s.speaker_pattern)
     if check_model(s.model):

@@ -22,7 +22,6 @@ except (ImportError, RuntimeError, OSError) as error:  # what a torch and torcha
         "needs a CUDA build of torch 2.11 to 2.14 (it runs without a GPU too): "
         "pip install 'torch>=2.11,<2.15' torchaudio==2.11.0"
     ) from error
-from ..features.catalogue import Feature
 from .codec import CODEC
 from .conformer import CONFORMER
 from .data2vec import DATA2VEC
@@ -152,6 +151,9 @@ def load_model(
     }
     model = model.eval().requires_grad_(False).to(device)
     return SpeechModel(model, extractor, identity["model"], identity, family, unused)
+
+# %% ../../nbs/05_models/load.ipynb #f81a6d96
+from ..features.catalogue import Feature
 
 # %% ../../nbs/05_models/load.ipynb #e87b9a60
 def catalogue_of(

@@ -190,7 +190,7 @@ def _circles(
     for fold, parts in strung.items():
         yield f"fold {fold}", np.concatenate([parts[i] for i in rng.permutation(len(parts))])
 
-
+# %% ../../nbs/08_probing/folds.ipynb #c30bfdfa
 def shifted(
     utterances: np.ndarray,  # (n,) utterance of each row; rows in time order
     number: int,  # of the null

@@ -62,9 +62,11 @@ def _whitening(gram: np.ndarray) -> np.ndarray:
     return vectors[:, keep] / np.sqrt(values[keep])
 
 
-def _penalized_inverse(gram: np.ndarray, n: float, ridge: float) -> tuple[np.ndarray, np.ndarray, int]:
+def _penalized_inverse(gram: np.ndarray, n: float, ridge: float, whole: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     "The inverse of products of n rows with a penalty, what was added to their diagonal, and how many directions vary."
     diagonal = np.diag(gram)
+    if not (diagonal > 1e-12 * np.diag(whole)).any():  # what rounding leaves of the products around 0
+        raise ValueError(f"expected features that vary; they are the same in all {n:.0f} rows: leave the layer out")
     variance = np.where(diagonal > 1e-9 * diagonal.max(), diagonal / n, 1)
     penalty, scale = ridge * n * variance, np.sqrt(variance)
     if ridge > 0:
@@ -93,11 +95,9 @@ class _FoldLayer:
     def of(cls, sums: FoldSums, total: tuple, f: int, ridge: float, rows: np.ndarray | None) -> "_FoldLayer":
         n, x, gram = (whole - own[f] for whole, own in zip(total, (sums.n, sums.x, sums.xx), strict=True))
         gram, mean = _centered(gram, n, x, x, x / n, x / n), x / n
-        if not (np.diag(gram) > 1e-12 * np.diag(total[2])).any():
-            raise ValueError(f"expected features that vary; they are the same in all {n:.0f} rows: leave the layer out")
         few = rows is not None and len(rows) < len(mean)
         held = rows - mean if few else _centered(sums.xx[f], sums.n[f], sums.x[f], sums.x[f], mean, mean)
-        inverse, penalty, rank = _penalized_inverse(gram, n, ridge)
+        inverse, penalty, rank = _penalized_inverse(gram, n, ridge, total[2])
         return cls((n, sums.n[f]), (x, sums.x[f]), inverse, penalty, held, rank)
 
     def squares(self, a: np.ndarray) -> np.ndarray:

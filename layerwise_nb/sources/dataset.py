@@ -88,6 +88,19 @@ def _is_audio(kind: Any) -> bool:
     "Whether a column is of type Audio, or has its parts (bytes, path) without the name, as other programs write Parquet."
     return type(kind).__name__ == "Audio" or (isinstance(kind, dict) and set(kind) == {"bytes", "path"})
 
+# %% ../../nbs/04_sources/dataset.ipynb #3aa2d515
+def _audio_column(features: Mapping[str, Any], name: DatasetName) -> str:
+    "The column that holds recordings."
+    of_audio = [column for column, kind in features.items() if _is_audio(kind)]
+    if "audio" in of_audio or len(of_audio) == 1:
+        return "audio" if "audio" in of_audio else of_audio[0]
+    listed = ", ".join(features) or "none"
+    if of_audio:
+        what = f"{len(of_audio)} of audio among its columns {listed}: call one of them audio"
+    else:
+        what = f"none among its columns {listed}: `cast_column(NAME, Audio())` makes one of a column of paths"
+    raise UsageError(f"--dataset: expected one column of type Audio; {name} has {what}")
+
 # %% ../../nbs/04_sources/dataset.ipynb #de5c5b2b
 def load_rows(
     name: DatasetName,  # which one
@@ -103,19 +116,6 @@ def load_rows(
         raise UsageError(f"--dataset: {name} cannot be opened: {str(cause).strip() or type(cause).__name__}") from error
     column = _audio_column(found.features or {}, name)
     return found.cast_column(column, _library().Audio(decode=False)), column
-
-
-def _audio_column(features: Mapping[str, Any], name: DatasetName) -> str:
-    "The column that holds recordings."
-    of_audio = [column for column, kind in features.items() if _is_audio(kind)]
-    if "audio" in of_audio or len(of_audio) == 1:
-        return "audio" if "audio" in of_audio else of_audio[0]
-    listed = ", ".join(features) or "none"
-    if of_audio:
-        what = f"{len(of_audio)} of audio among its columns {listed}: call one of them audio"
-    else:
-        what = f"none among its columns {listed}: `cast_column(NAME, Audio())` makes one of a column of paths"
-    raise UsageError(f"--dataset: expected one column of type Audio; {name} has {what}")
 
 # %% ../../nbs/04_sources/dataset.ipynb #eaee3c92
 @lru_cache(maxsize=4)
@@ -158,7 +158,7 @@ def said(
     name_of = getattr(kind, "int2str", None)
     return value if name_of is None else name_of(value) if value >= 0 else None
 
-
+# %% ../../nbs/04_sources/dataset.ipynb #5b11180a
 def _text(value: Any) -> str | None:
     return None if value is None else str(value).strip()
 

@@ -79,7 +79,7 @@ def find_base(
     folders = [folder.absolute(), *folder.absolute().parents]
     return next((f for path in relative for f in folders if _is_file(f / path)), folder)
 
-
+# %% ../../nbs/04_sources/entries.ipynb #ad5d398d
 def check_path(
     path: Any,  # as a table has it
 ) -> str:
