@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from . import __version__
 from .core.commands import UsageError, command_ending, split_list
-from .core.files import write_text
+from .core.files import cannot_write, write_text
 from .core.machine import available_processors
 from .features.catalogue import format_bytes
 from .features.run_folder import read_records
@@ -173,6 +173,8 @@ def _held(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise UsageError(f"--output_dir: expected a folder; {error.filename} is a file: choose another") from error
+    except OSError as error:
+        raise UsageError(cannot_write(folder, error, "--output_dir")) from error
     try:
         with FileLock(folder / ".export.lock", timeout=0):
             yield

@@ -160,8 +160,8 @@ def _report_problems(folder: str) -> bool:
 
 
 def _verify(folder: str, against: str | None, tolerance: float) -> bool:
-    if tolerance < 0:
-        raise ValueError(f"tolerance must be 0 or more; got {tolerance}")
+    if not 0 <= tolerance < np.inf:
+        raise ValueError(f"--tolerance must be 0 or more; got {tolerance}")
     good = _report_problems(folder)
     if against:
         good &= _report_problems(against)  # equal fingerprints say nothing of a damaged file

@@ -158,14 +158,14 @@ def _reach(
         return ""
     return f"; its interval overlaps with {'those of ' * (len(near) > 1)}{in_runs(near) if len(near) < 4 else others}"
 
-# %% ../../nbs/14_analyses/findings.ipynb #bc898b31
+# %% ../../nbs/14_analyses/findings.ipynb #d2f07d1b
 def _matrix(table: Table, layers: Sequence[str]) -> tuple[list[str], np.ndarray]:
     "The layers that a table of pairs holds, and its values."
     cells = {(row["series"], row["x"]): _number(row["value"]) for row in table.rows}
     names = [name for name in layers if (name, name) in cells]
     return names, np.array([[cells.get((a, b), np.nan) for b in names] for a in names])
 
-
+# %% ../../nbs/14_analyses/findings.ipynb #bc898b31
 def _similarity(folder: Path, layers: Sequence[str], file: str, label: str) -> Iterator[tuple]:
     "The parts of the sentences about a matrix."
     table = Table(folder, file)

@@ -88,7 +88,7 @@ def read_manifest(
 
 
 def _last_records(paths: Sequence[Path]) -> dict[str, dict]:
-    records = {r["utterance"]: r for path in paths for r in read_records(path)}
+    records = {r["utterance"]: r for path in paths for r in read_records(path) if "status" in r}  # a damaged line says nothing
     return dict(sorted(records.items()))
 
 # %% ../../nbs/01_features/run_folder.ipynb #402b8bd2

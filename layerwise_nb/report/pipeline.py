@@ -85,13 +85,13 @@ def check_choices(
     for analysis in _chosen(settings.get("only", "")):
         analysis.check(settings)
 
-# %% ../../nbs/16_report/pipeline.ipynb #29ba1a06
+# %% ../../nbs/16_report/pipeline.ipynb #670c84e1
 def _section(analysis: Analysis, record: dict, folder: Path) -> Section:
     facts = [{**figure, "files": [folder / file for file in figure["files"]]} for figure in record["figures"]]
     text = analysis.text + (" Its films are made last: load this page again in a while." if record.get("films_left") else "")
     return Section(analysis.title, text, [Card(**f) for f in facts], record["problems"], analysis.name, record.get("notes", []))
 
-
+# %% ../../nbs/16_report/pipeline.ipynb #29ba1a06
 def _some(n: int, what: str) -> str:
     return f"{n:,} {what}{'s' * (n != 1)}"
 
