@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from .page import Card
 from ..audio.speakers import assign_speakers
 from ..core.commands import results_folder, split_list
-from ..core.machine import available_memory
+from ..core.machine import available_memory, may_have_gpu
 from ..corpus.aligned import AlignedCorpus, Kept, UtteranceFrames, context_line, corpus_name
 from ..dynamics.statistics import TemporalStatistics
 from ..extraction.launch import Alone, read_shard
@@ -35,7 +35,7 @@ def _device(device: str) -> str:
     "The `device` of `Moments`."
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"device must be auto, cpu or cuda; got {device!r}")
-    if device == "cpu":
+    if device == "cpu" or (device == "auto" and not may_have_gpu()):  # without importing torch
         return "numpy"
     import torch
 
