@@ -319,15 +319,15 @@ def _each_tiers(source: Path) -> Iterator[Iterable[str]]:
     "The names of the tiers of one recording after the other; damaged files are left out."
     files = [source] if source.is_file() else (Path(top, name) for top, _, names in os.walk(source) for name in sorted(names))
     for path in files:
-        reader, stat = _ONE_UTTERANCE.get(suffix := label_suffix(path)), path.stat()
+        reader = _ONE_UTTERANCE.get(suffix := label_suffix(path))
         try:
             if reader:
                 found = reader(path)
                 yield found if isinstance(found, dict) else {interval.tier for interval in found}
-            elif suffix and not isinstance(many := _read_many(path, stat.st_size, stat.st_mtime_ns), ValueError):
+            elif suffix and not isinstance(many := _read_many(path, (stat := path.stat()).st_size, stat.st_mtime_ns), ValueError):
                 each = ({interval.tier for interval in one} for one in many.values())
                 yield from ({""} if suffix == ".ctm" and len(tiers) == 1 else tiers for tiers in each)  # a channel is no tier
-        except ValueError:
+        except (ValueError, OSError):  # a link to nowhere, too
             continue
 
 # %% ../../nbs/02_labels/alignment.ipynb #619d1fd4

@@ -67,7 +67,8 @@ def visualize(
     with open_study(analyses, given, list(ANALYSES.values())) as (study, settings):
 
         def show(records: Mapping[str, dict], left: list[str]) -> Path:
-            return _write(study, records, settings, left=left)["page"]
+            made = {name: record for name, record in records.items() if name not in left}
+            return _write(study, made, settings, left=left)["page"]
 
         found = make_all(study, analyses, settings, bool(only), show)
         problems = {name: found.records[name]["problems"] for name in ANALYSES if found.records.get(name, {}).get("problems")}
