@@ -53,7 +53,8 @@ def run(
     def check() -> None:
         check_choices({**analysis, "output_dir": output_dir})
         asked = ExtractionSettings(audio_dir, save_dir, **extraction)
-        _check_with_model(asked, analysis if team.rank == 0 else {})
+        if team.rank == 0:
+            _check_with_model(asked, analysis)
 
     with closing(join_processes()) as team:
         team.together(check)  # before hours of extraction

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
+from ..core.notes import counted
+
 # %% ../../nbs/03_audio/speakers.ipynb #2337e1d7
 _LAYOUTS = {  # on the path without its suffix
     "LibriSpeech": r"/(?P<speaker>\d+)/(?P<chapter>\d+)/(?P=speaker)-(?P=chapter)-\d{4}$",
@@ -153,10 +155,10 @@ def _say(speakers: Mapping[str, str], recorded: Mapping[str, str], source: str, 
     "What was found, in a line or none."
     known = [name for name, who in speakers.items() if who]
     who = {speakers[name] for name in known}
-    text = f"{_number(len(who), 'speaker')} of {_number(len(known), 'utterance')}, by {source}"
+    text = f"{counted(len(who), 'speaker')} of {counted(len(known), 'utterance')}, by {source}"
     if unknown := [name for name in speakers if not speakers[name]]:
         text = f"{text}; unknown" if known else "unknown"
-        text += f" for {_number(len(unknown), 'utterance')} (first: {unknown[0]})"
+        text += f" for {counted(len(unknown), 'utterance')} (first: {unknown[0]})"
         text += "" if overrides else ": --speaker_table or --speaker_pattern says it"
     if overrides and (changed := sum(bool(recorded.get(name)) and recorded[name] != who for name, who in speakers.items())):
         text += f"; {changed} were recorded otherwise"
@@ -180,7 +182,3 @@ def assign_speakers(
     else:
         speakers, source = _by_pattern(paths, compile_speaker_pattern(pattern)), "--speaker_pattern"
     return Assigned(speakers, _say(speakers, recorded, source, bool(table or pattern)))
-
-
-def _number(n: int, what: str) -> str:
-    return f"{n:,} {what}{'s' * (n != 1)}"

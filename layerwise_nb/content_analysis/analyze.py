@@ -322,10 +322,9 @@ def make_content(
     job, (values, untrained, problems) = _measure_readable(study, settings)
     source, shared, sample, read = job.source, job.shared, job.shared.sample, job.labels
     notes = [_looked_at(shared), *job.notes, *study.speaker_notes, *sample.notes]
-    notes += filter(None, [source.held and why_no_sums(source, sample)])
-    for other, _ in [job.control] if job.control else []:
-        if why := other.held and why_no_sums(other, sample):
-            notes.append(f"control: {why}")
+    notes += filter(None, [why_no_sums(source, sample)])
+    if job.control and (why := why_no_sums(job.control[0], sample)):
+        notes.append(f"control: {why}")
     if read.untiered:
         notes.append(f"phones and words have the same labels, as those of no tier: they are taken for {read.untiered}")
     notes += _speakers_left_out(shared.left_out)

@@ -241,10 +241,12 @@ class HeldTargets:
 
 # %% ../../nbs/15_content_analysis/source.ipynb #a4591569
 def why_no_sums(
-    source: ContentSource,  # of which features are not stored
+    source: ContentSource,
     sample: ContentSample,
-) -> str:  # "" if there are
+) -> str:  # "" if they are, or if features are stored
     "Why the sums that were kept are not of these groups."
+    if source.held is None:
+        return ""
     held, recorded = source.held.sums, source.held.labels.speakers
     what = "R² and CCA of phones and sound are left out: the sums that were kept"
     if held.groups != sample.groups:

@@ -21,6 +21,7 @@ from fastcore.basics import patch
 from ..audio.librispeech import ARCHIVES
 from ..core.files import DamagedFileError
 from ..core.machine import available_processors
+from ..core.notes import counted
 from ..features.catalogue import Feature, common_grid
 from ..features.frame_grid import METHODS, frames_of, to_grid
 from ..features.npz import FeatureFile
@@ -87,7 +88,7 @@ def context_line(
     n_utterances: int,  # that the numbers come from
 ) -> str:
     "What a figure is about, in a line."
-    return f"{model}, {corpus}, {n_utterances:,} utterance{'s' * (n_utterances != 1)}"
+    return f"{model}, {corpus}, {counted(n_utterances, 'utterance')}"
 
 # %% ../../nbs/10_corpus/aligned.ipynb #d130c6e9
 class AlignedCorpus:

@@ -20,7 +20,7 @@ from fastcore.basics import patch
 
 from ..core.arrays import read_arrays, write_arrays
 from ..core.checks import check_range
-from ..core.notes import Note
+from ..core.notes import Note, counted
 from layerwise_nb.dynamics.change import (
     autocorrelation,
     centered_frames,
@@ -288,8 +288,7 @@ class TemporalSummary:
     @property
     def title(self) -> str:
         "Layers, utterances and intervals, in a line."
-        counts = (len(self.layers), "layer"), (self.n_utterances, "utterance")
-        layers, utterances = (f"{n:,} {what}{'s' * (n != 1)}" for n, what in counts)
+        layers, utterances = counted(len(self.layers), "layer"), counted(self.n_utterances, "utterance")
         return f"dynamics of {layers}, {utterances}, {100 * self.level:g} % intervals by {self.by}"
 
     def __str__(self) -> str:

@@ -66,9 +66,10 @@ def by_recording(
     "Batches of one utterance with those of their recording, in the order in which recordings come first; others as they are."
     if any(len(batch) > 1 for batch in batches):
         return list(batches)
-    places = [recording_of(utterance.path) for (utterance,) in batches]
-    first = {place: i for i, place in reversed(list(enumerate(places)))}
-    return [batches[i] for i in sorted(range(len(batches)), key=lambda i: first[places[i]])]
+    together: dict[Any, list[Batch]] = {}
+    for batch in batches:
+        together.setdefault(recording_of(batch[0].path), []).append(batch)
+    return [batch for own in together.values() for batch in own]
 
 # %% ../../nbs/06_extraction/plan.ipynb #49d3ae44
 def choose_shard(

@@ -163,13 +163,12 @@ def _too_long(
 def _converted(utterances: Sequence[Utterance], sample_rate: int) -> list[str]:
     "Lines about files of another sample rate than the model's, and of channels in which two people may speak; or none."
 
-    def count(name: str, usual: int) -> str:
+    def count(name: str, usual: int, unit: str) -> str:
         values = {u.path: getattr(u, name) for u in utterances}
         counts = Counter(value for value in values.values() if value not in (0, usual))
-        return ", ".join(f"{n} of {value} {name.removeprefix('file_')}" for value, n in sorted(counts.items()))
+        return ", ".join(f"{n} of {value} {unit}" for value, n in sorted(counts.items()))
 
-    rates = count("file_sample_rate", sample_rate).replace("sample_rate", "Hz")
-    channels = count("file_channels", 1)
+    rates, channels = count("file_sample_rate", sample_rate, "Hz"), count("file_channels", 1, "channels")
     return [f"resampled    {rates}, to {sample_rate} Hz"] * bool(rates) + [f"averaged     {channels}, to one"] * bool(channels)
 
 # %% ../../nbs/06_extraction/prepare.ipynb #9ca6d961

@@ -32,6 +32,9 @@ from .sew import SEW
 from .w2v_bert import W2V_BERT
 from .whisper import WHISPER
 
+# %% ../../nbs/05_models/load.ipynb #f81a6d96
+from ..features.catalogue import Feature
+
 # %% ../../nbs/05_models/load.ipynb #e1408559
 FAMILIES = (HUBERT, WHISPER, DATA2VEC, CONFORMER, W2V_BERT, SEW, CODEC)
 
@@ -151,9 +154,6 @@ def load_model(
     }
     model = model.eval().requires_grad_(False).to(device)
     return SpeechModel(model, extractor, identity["model"], identity, family, unused)
-
-# %% ../../nbs/05_models/load.ipynb #f81a6d96
-from ..features.catalogue import Feature
 
 # %% ../../nbs/05_models/load.ipynb #e87b9a60
 def catalogue_of(

@@ -27,6 +27,7 @@ from ..analyses.temporal import TEMPORAL
 from ..analyses.utterance import UTTERANCE
 from ..content_analysis.analyze import CONTENT
 from ..core.commands import UsageError, split_list
+from ..core.notes import counted
 from ..corpus.aligned import corpus_name
 from ..measures.moments import copies
 from .study_notebook import write_notebook
@@ -93,23 +94,19 @@ def _section(analysis: Analysis, record: dict, folder: Path) -> Section:
     return Section(analysis.title, text, [Card(**f) for f in facts], record["problems"], analysis.name, record.get("notes", []))
 
 # %% ../../nbs/16_report/pipeline.ipynb #29ba1a06
-def _some(n: int, what: str) -> str:
-    return f"{n:,} {what}{'s' * (n != 1)}"
-
-
 def _facts(study: Study) -> dict[str, str]:
     "What is shown under the title."
     store = study.store
     records = [store.manifest[name] for name in store.names]
     seconds, speakers = sum(r["seconds"] for r in records), set(study.speakers.values()) - {""}
     unknown = sum(not who for who in study.speakers.values())
-    who = f" of {_some(len(speakers), 'speaker')}" if speakers else ""
+    who = f" of {counted(len(speakers), 'speaker')}" if speakers else ""
     who += f" ({'all' if unknown == len(records) else unknown} of unknown speaker)" if unknown else ""
     chosen = "" if len(study.layers) == len(store.catalogue) else f"{len(study.layers)} of "
     facts = {
         "model": "{model} (weights: {weights})".format(**store.run["identity"]),
-        "corpus": f"{_some(len(records), 'utterance')}{who}, {seconds / 60:.1f} min",
-        "features": f"{chosen}{_some(len(store.catalogue), 'layer')}, {store.run['identity']['dtype']}",
+        "corpus": f"{counted(len(records), 'utterance')}{who}, {seconds / 60:.1f} min",
+        "features": f"{chosen}{counted(len(store.catalogue), 'layer')}, {store.run['identity']['dtype']}",
     }
     return facts | ({"note": ". ".join(store.notes)} if store.notes else {})
 
