@@ -293,6 +293,8 @@ def layerwise_export(
         export = Export(features_dir, output_dir, layers, format, dtype, grid, labels, label_tier, word_tier, phone_set)
         if not export.tiers:
             print(f"note: without labels: {next(iter(export.labels.missing.values()), 'none found')}", file=sys.stderr)
+        elif export.labels.tier_note:
+            print(f"note: {export.labels.tier_note}", file=sys.stderr)
         done = export.run()
         print(*(f"failed: {name}: {why}\n" for name, why in sorted(done.failed.items())), sep="", end="", file=sys.stderr)
         print(f"{done}; {format} files in {export.folder}")

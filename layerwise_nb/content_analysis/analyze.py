@@ -43,6 +43,7 @@ from layerwise_nb.content_analysis.tables import (
 )
 from ..core.commands import split_list
 from ..core.files import write_text
+from ..core.notes import counted
 from ..corpus.labels import CorpusLabels
 from ..corpus.recording import audio_place, open_alignments
 from ..extraction.launch import shard_name
@@ -288,7 +289,7 @@ def _speakers_left_out(left_out: Mapping[str, str]) -> list[str]:
     notes = []
     for why in dict.fromkeys(left_out.values()):
         who = sorted(name for name, reason in left_out.items() if reason == why)
-        notes.append(f"{len(who)} speakers take no part as targets ({why}): {', '.join(who)}")
+        notes.append(f"{counted(len(who), 'speaker')} left out as targets ({why}): {', '.join(who)}")
     return notes
 
 
@@ -322,11 +323,9 @@ def make_content(
     job, (values, untrained, problems) = _measure_readable(study, settings)
     source, shared, sample, read = job.source, job.shared, job.shared.sample, job.labels
     notes = [_looked_at(shared), *job.notes, *study.speaker_notes, *sample.notes]
-    notes += filter(None, [why_no_sums(source, sample)])
+    notes += filter(None, [why_no_sums(source, sample), read.tier_note])
     if job.control and (why := why_no_sums(job.control[0], sample)):
         notes.append(f"control: {why}")
-    if read.untiered:
-        notes.append(f"phones and words have the same labels, as those of no tier: they are taken for {read.untiered}")
     notes += _speakers_left_out(shared.left_out)
     facts = {"model": "{model} (weights: {weights})".format(**study.store.run["identity"]), "by": sample.groups,
              "session": shared.session_name, "phone_set": phone_set, "aligner": read.aligner or read.source,

@@ -116,7 +116,7 @@ def r2_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
     for rows, targets in shared.of_utterances:
         own = _Folded.of(data, rows, shared.session_folds[rows])
         n_sessions = len(np.unique(shared.sessions[rows]))
-        found = target_r2(own.sums(targets), n_sessions, what=f"{shared.session_name}s")
+        found = target_r2(own.sums(targets), n_sessions, what=shared.session_plural)
         ridges = {name: each.ridges for name, each in found.items()}
         null = null_r2(own.x, targets, own.folds, shared.deals(rows), ridges, grams=own.grams)[0]
         for name, y in targets.items():
@@ -167,7 +167,7 @@ def cca_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
         if "speaker" in targets:
             own, y = _Folded.of(data, rows, shared.session_folds[rows]), targets["speaker"]
             n_sessions, layer = len(np.unique(shared.sessions[rows])), own.layers()
-            found = target_cca(own.sums({"speaker": y}, whole=True), n_sessions, what=f"{shared.session_name}s", layer=layer)
+            found = target_cca(own.sums({"speaker": y}, whole=True), n_sessions, what=shared.session_plural, layer=layer)
             null = null_cca(own.x, y, own.folds, shared.deals(rows), layer=layer)
             yield from _cca_values(found, null, data, "speaker", "frames", y.shape[1], len(own.grams.n))
     if shared.words is not None:
@@ -205,7 +205,7 @@ def probe_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
         rows = shared.speaker_rows
         who, sessions, folds = frames.speakers[rows], shared.sessions[rows], shared.session_folds[rows]
         nulls = [who[moved] for moved in shared.deals(np.flatnonzero(rows))]
-        what = f"{shared.session_name}s"
+        what = shared.session_plural
         found = probe_accuracy(data.frames[rows], who, sessions, None, nulls, folds, seed=shared.seed, what=what)
         yield from _of_probe(found, "speaker", data, "frames", len(np.unique(folds)))
     words = sample.word_segments
@@ -256,7 +256,7 @@ def _properties(shared: Shared) -> tuple[np.ndarray, dict[str, np.ndarray], dict
 def variance_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
     "What each property explains of the layer that no other does, and what they share."
     rows, properties, moves = _properties(shared)
-    folds, n_sessions, what = shared.session_folds[rows], len(np.unique(shared.sessions[rows])), f"{shared.session_name}s"
+    folds, n_sessions, what = shared.session_folds[rows], len(np.unique(shared.sessions[rows])), shared.session_plural
     found = variance_partition(data.frames[rows], properties, folds, n_sessions, moves, what=what)
     for name, (share, null) in found.items():
         variant, target = ("unique", name) if name in properties else (name, "all")

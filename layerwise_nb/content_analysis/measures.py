@@ -35,7 +35,7 @@ def measure_layer(
     data: LayerFrames,  # what `collect` kept of a layer
     measures: Sequence[str] = MEASURES,
     say: Callable[[str], None] = lambda what: None,  # told what is being measured
-) -> tuple[list[ContentValue], list[str]]:  # values, and what could not be made
+) -> tuple[list[ContentValue], list[tuple[str, str]]]:  # values; which measure could not be made, and why
     "Every measure of one layer."
     makers: dict[str, Callable] = {"target_r2": r2_values, "target_cca": _correlations, "probe_accuracy": probe_values,
                                    "variance_partition": variance_values, "subspace_angles": angle_values}  # fmt: skip
@@ -51,5 +51,5 @@ def measure_layer(
         try:
             values += makers[name](shared, data)
         except (ValueError, np.linalg.LinAlgError) as error:
-            problems.append(f"{name} of {data.name}: {error}")
+            problems.append((name, str(error)))
     return values, problems

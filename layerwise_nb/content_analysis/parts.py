@@ -51,12 +51,12 @@ def _key(store: FeatureStore, sample: ContentSample, facts: Mapping[str, Any]) -
     return digest.hexdigest()
 
 # %% ../../nbs/15_content_analysis/parts.ipynb #c8194a41
-def _read_part(path: Path, key: str) -> tuple[list[ContentValue], list[str]] | None:
+def _read_part(path: Path, key: str) -> tuple[list[ContentValue], list[tuple[str, str]]] | None:
     "The values of a layer that is finished."
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         if found["key"] == key:
-            return [value_from_json(v) for v in found["values"]], found["problems"]
+            return [value_from_json(v) for v in found["values"]], [(measure, why) for measure, why in found["problems"]]
     except (OSError, ValueError, KeyError, TypeError):
         pass  # not made yet, or cut short: it is made again
     return None
@@ -175,14 +175,13 @@ def _parts_of(
 
 # %% ../../nbs/15_content_analysis/parts.ipynb #89480e4c
 def _told_once(
-    problems: Mapping[str, Sequence[str]],  # layer -> "<measure> of <layer>: why"
+    problems: Mapping[str, Sequence[tuple[str, str]]],  # layer -> measures that could not be made, and why
 ) -> list[str]:
     "The same problem of several layers, once."
     found: dict[tuple[str, str], list[str]] = {}
     for layer, told in problems.items():
         for problem in told:
-            measure, _, why = problem.partition(f" of {layer}: ")
-            found.setdefault((measure, why), []).append(layer)
+            found.setdefault(problem, []).append(layer)
     return [f"{measure} of {in_runs(layers)}: {why}" for (measure, why), layers in found.items()]
 
 # %% ../../nbs/15_content_analysis/parts.ipynb #465f7706

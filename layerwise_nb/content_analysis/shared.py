@@ -129,6 +129,11 @@ class Shared:
         kinds = {"utterance" if name in utterances else name.split()[0] for name in np.unique(self.sessions).tolist()}
         return kinds.pop() if len(kinds) == 1 else "session"
 
+    @property
+    def session_plural(self) -> str:
+        "What sessions are."
+        return f"{self.session_name}s"
+
     @cached_property
     def values(self) -> dict[str, np.ndarray]:
         "Target -> (n, columns) of the sample."

@@ -8,6 +8,7 @@ __all__ = ['UNITS', 'PARTS', 'GRIDS', 'LabeledUtterance', 'LabeledFeatures', 'Bl
 # %% ../../nbs/10_corpus/labeled.ipynb #38b0074d
 import copy
 import hashlib
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -64,8 +65,10 @@ class LabeledFeatures:
         read = tier and not isinstance(labels, CorpusLabels)
         self.labels = read_corpus_labels(self.corpus.store, labels) if read else labels
         self.classes = [] if tier is None else self.labels.names(tier)  # a label is a place in this list
-        if tier and self.labels.untiered not in ("", tier):
-            raise ValueError(f"expected {tier}; got labels of no tier, which are {self.labels.untiered}: ask for them")
+        if tier and (note := self.labels.tier_note):
+            if self.labels.untiered != tier:
+                raise ValueError(f"expected {tier}; {note}: ask for {self.labels.untiered}, or give a tier")
+            warnings.warn(note, stacklevel=2)
         self.left_out: dict[str, str] = {}  # utterance -> why it has no labels
         self.names = self._choose(names)
         who = self.corpus.speakers

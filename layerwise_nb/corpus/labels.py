@@ -36,6 +36,7 @@ def intervals_at(
 # %% ../../nbs/10_corpus/labels.ipynb #bf24a140
 _VERSION = 1  # of the file format
 TIERS = ("phones", "words")
+_PHONE_S = 0.14  # half of all phones are shorter (in LibriSpeech: than 0.08 s), half of all words longer (than 0.28 s)
 _NO_WORD = frozenset(f"{a}{name}{b}" for a, b in ("<>", "[]", "{}", "()") for name in ("unk", "oov"))  # any word, not one
 
 # %% ../../nbs/10_corpus/labels.ipynb #a3e8fcb7
@@ -115,10 +116,29 @@ def untiered(
     labels = self._numbers["phones"]
     if not labels or labels.keys() != self._numbers["words"].keys():  # `read` keeps those of no tier in both
         return ""
-    if self.phone_set == "all":
-        return "phones"
-    spoken = [label for label in labels if not is_silence(label)]
-    return "phones" if 2 * sum(map(is_known_phone, spoken)) >= len(spoken) else "words"
+    silent, known = (np.array([*map(is_so, labels)]) for is_so in (is_silence, is_known_phone))
+    rows = np.concatenate([*self._intervals["phones"].values(), np.empty((0, 4))])
+    said = rows[~silent[rows[:, 2].astype(int)]]
+    long = len(said) and np.median(said[:, 1] - said[:, 0]) >= _PHONE_S
+    return "words" if long and known[said[:, 2].astype(int)].mean() < 0.9 else "phones"
+
+
+@patch(as_prop=True)
+def tier_note(
+    self: CorpusLabels,
+) -> str:  # "" where tiers have names
+    "What labels of no tier are taken for, and how to say what they are."
+    taken = f"the labels are of no tier, and by their names and lengths they are taken for {self.untiered}"
+    return f"{taken}; a TSV with a column tier (phones or words) says what they are" if self.untiered else ""
+
+# %% ../../nbs/10_corpus/labels.ipynb #221c02b9
+@patch
+def _phones_of(self: CorpusLabels, labels: Iterable[str]) -> dict[str, str | None]:
+    "The phone of each label; a ValueError for one that the set does not know, which says if nobody said that it is a phone."
+    try:
+        return phone_classes(labels, self.phone_set, self.stress)
+    except ValueError as error:
+        raise ValueError("; ".join(filter(None, [str(error), self.tier_note]))) from error
 
 # %% ../../nbs/10_corpus/labels.ipynb #3e3d9ae4
 @patch
@@ -131,7 +151,7 @@ def _classes_of(self: CorpusLabels, tier: str) -> tuple[list[str], np.ndarray]:
         if not self.keeps_both and self.untiered not in ("", tier):
             of_label = dict.fromkeys(labels)
         elif tier == "phones":
-            of_label = phone_classes(labels, self.phone_set, self.stress)
+            of_label = self._phones_of(labels)
         else:
             plain = {label: label.strip().casefold() for label in labels}
             of_label = {label: None if is_silence(label) or word in _NO_WORD else word for label, word in plain.items()}

@@ -164,7 +164,8 @@ def sample_segments(
     wanted = sample_names([name for name in corpus.names if name in labels.samples], n_utterances)
     segments = labels.segments(corpus.grid, "phones", wanted)
     if not len(segments):
-        raise ValueError(f"expected phones in the labels ({labels.source or 'none'}); got none: give labels, see layerwise_align")
+        remedy = labels.tier_note or "give labels, see layerwise_align"
+        raise ValueError(f"expected phones in the labels ({labels.source or 'none'}); got none: {remedy}")
     counts = np.bincount(segments.codes, minlength=len(segments.names))
     chosen = segments.take(choose_segments(segments, max_per_class))
     names, same_as, rows, problems = np.unique(chosen.utterances), copies(corpus.catalogue), {}, []
@@ -192,8 +193,9 @@ def kept_segments(
 ) -> SegmentSample:
     "The sample that an extraction kept."
     found = kept.segments("phones")
-    if not len(found):
-        raise ValueError("expected phones among the segments that were kept; got none: extract with --labels")
+    if not len(found) or not labels.has("phones"):
+        remedy = labels.tier_note or "extract with --labels"
+        raise ValueError(f"expected phones among the segments that were kept; got none: {remedy}")
     rows = choose_segments(found, max_per_class)
     chosen, pooled = found.take(rows), {}
     for layer in kept.layers:

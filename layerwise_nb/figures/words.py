@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..core.notes import counted
 from .specification import Area, Axis, Boxes, FigureSpec, Image, Line, Mark, Panel, Points, Strip
 
 # %% ../../nbs/12_figures/words.ipynb #c0ffee05
@@ -20,10 +21,6 @@ def _course(name: str, values: np.ndarray, x: Sequence[float], axis: Axis) -> st
         return f"{name}: no values"
     where = axis.name(x[int(np.nanargmax(values))])
     return f"{name} from {np.nanmin(values):.3g} to {np.nanmax(values):.3g}, highest at {where}"
-
-
-def _counted(n: int, what: str) -> str:
-    return f"{n} {what}{'s' * (n != 1)}"
 
 # %% ../../nbs/12_figures/words.ipynb #c0ffee08
 def _extremes(image: Image, panel: Panel) -> str:
@@ -64,8 +61,8 @@ def _mark_seen(mark: Mark, panel: Panel) -> str:
     if isinstance(mark, Area) and mark.name:
         return _course(mark.name, np.asarray(mark.high) - np.asarray(mark.low), mark.x, panel.x)
     if isinstance(mark, Points) and (mark.name or len(mark.texts)):
-        return _counted(len(mark.x), "point") + f" ({mark.name})" * bool(mark.name)
-    return _counted(len(mark.labels), "label") if isinstance(mark, Strip) else ""
+        return counted(len(mark.x), "point") + f" ({mark.name})" * bool(mark.name)
+    return counted(len(mark.labels), "label") if isinstance(mark, Strip) else ""
 
 # %% ../../nbs/12_figures/words.ipynb #c0ffee0c
 def alternative_text(

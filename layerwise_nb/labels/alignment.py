@@ -13,7 +13,6 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path, PurePath, PurePosixPath
 
 from fastcore.basics import patch
@@ -336,9 +335,9 @@ def check_tier(
     self: Alignments,
     tier: str,  # name of a tier
 ) -> None:
-    "A ValueError for a tier that none of the first labels has."
+    "A ValueError for a tier that no recording has."
     there: dict[str, None] = {}
-    for tiers in islice(_each_tiers(self.source), 20):
+    for tiers in _each_tiers(self.source):
         try:
             if tier_name(tiers, tier) is not None:
                 return
@@ -346,7 +345,8 @@ def check_tier(
             return
         there |= dict.fromkeys(tiers)
     if there:
-        raise ValueError(f"expected a tier {tier!r}; the labels in {self.source} have {', '.join(map(repr, there))}: name one")
+        some = ", ".join(map(repr, list(there)[:9])) + ", …" * (len(there) > 9)
+        raise ValueError(f"expected a tier {tier!r}; the labels in {self.source} have {some}: name one")
 
 # %% ../../nbs/02_labels/alignment.ipynb #1cb6a634
 def check_labels(

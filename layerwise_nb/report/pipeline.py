@@ -7,6 +7,7 @@ __all__ = ['ANALYSES', 'OLD_NAMES', 'visualize', 'check_choices', 'config_text',
 
 # %% ../../nbs/16_report/pipeline.ipynb #ff8fb7dc
 import json
+import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ from fastcore.docments import docments
 
 from ..analyses.analysis import Analysis, analysis_flags, check_measures, open_study
 from ..analyses.findings import all_findings, best_layers
-from ..analyses.finished import make_all
+from ..analyses.finished import files_gone, make_all
 from ..analyses.layers import LAYERS
 from ..analyses.page import Card, Page, Section, write_page
 from ..analyses.propagation import PROPAGATION
@@ -147,10 +148,19 @@ def _notebook(study: Study, records: Mapping[str, dict], settings: Mapping[str, 
     return write_notebook(study.folder, title, study.store.path, own, sections)
 
 
+def _whole(folder: Path, records: Mapping[str, dict], say: bool) -> dict[str, dict]:
+    "The records of which all files are there: a page is made of files."
+    gone = {name: files[0] for name in ANALYSES if (files := files_gone(records.get(name, {"figures": []}), folder))}
+    for name, file in gone.items() if say else ():
+        print(f"{name:12} not on the page: {file} is gone; make it again with --only {name}", file=sys.stderr)
+    return {name: record for name, record in records.items() if name not in gone}
+
+
 def _write(
     study: Study, records: Mapping[str, dict], settings: Mapping[str, Any], report: str | None = None, left: Sequence[str] = ()
 ) -> dict[str, Path]:
     "The page, the notebook beside it when nothing is left to be made, and, if asked for, the report."
+    records = _whole(study.folder, records, not left)
     page = replace(_page(study, records, settings), to_come=[ANALYSES[name].title for name in left])
     if not left:
         page = replace(page, notebook=_notebook(study, records, settings, page.title).name)
