@@ -138,14 +138,16 @@ def test_a_format_gives_the_features_of_the_folder(way, corpus, of_folder, tmp_p
 def test_a_sound_is_found_again(corpus, of_folder, tmp_path):
     from layerwise_nb.audio.containers import AudioError
     from layerwise_nb.audio.decode import load_audio
+    from layerwise_nb.content_analysis.source import ContentSource
     from layerwise_nb.corpus.recording import find_recording
 
-    first, second = list(ids(corpus).values())[:2]
-    rows = [{"id": "a", "path": str(first), "end": 1.0}, {"id": "b", "path": str(second), "start": 0.5, "end": 1.25}]
+    second = list(ids(corpus).values())[1]
+    rows = [{"id": "a", "path": str(second), "end": 0.5}, {"id": "b", "path": str(second), "start": 0.5, "end": 1.25}]
     table = tmp_path / "talk.jsonl"
     table.write_text("\n".join(map(json.dumps, rows)))
     assert extract("--manifest", table, "--save_dir", tmp_path / "out", *TINY).status == 0
     store = FeatureStore(tmp_path / "out")
+    assert len(set(ContentSource(store, [*store.catalogue][-1:]).recordings.values())) == 1  # both are pieces of one recording
     heard = find_recording(store, "b")
     assert (heard.waveform == load_audio(second)[0][8_000:20_000]).all()
     rows[1]["start"], rows[1]["end"] = 0.25, 1.0  # another stretch of the same length

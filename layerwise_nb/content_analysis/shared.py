@@ -65,7 +65,7 @@ def _sessions(sample: ContentSample) -> dict[str, str]:
     for what, places in (("recording", sample.recordings), ("chapter", sample.chapters)):
         own: dict[str, set[str]] = {}
         for name, who in sample.speakers.items():
-            own.setdefault(who, set()).add(places.get(name, ""))
+            own.setdefault(who, set()).add(places.get(name) or (name if what == "recording" else ""))
         several = {who for who, theirs in own.items() if who and len(theirs - {""}) > 1}
         found |= {name: f"{what} {who} {places[name]}" for name, who in sample.speakers.items()
                   if who in several and places.get(name)}  # fmt: skip

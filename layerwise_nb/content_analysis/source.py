@@ -114,8 +114,10 @@ def write_sound(
     return sound, []
 
 # %% ../../nbs/15_content_analysis/source.ipynb #92160ecd
-def _of_pieces(places: Mapping[str, str | None]) -> dict[str, str]:
-    "Utterance -> its recording, of those that are pieces of one."
+def _of_pieces(records: Mapping[str, dict]) -> dict[str, str]:
+    "Utterance -> its recording, of those that are pieces of one: by hash, as a table may call each piece by another path."
+    by = "audio_sha256" if all(record.get("audio_sha256") for record in records.values()) else "path"
+    places = {name: record.get(by) for name, record in records.items()}
     utterances = Counter(places.values())
     return {name: place for name, place in places.items() if place and utterances[place] > 1}
 
@@ -149,7 +151,7 @@ class ContentSource:
         self.layers = [name for name in catalogue if name not in self.same_as]
         self.grid, records = common_grid(store.catalogue), {name: store.manifest[name] for name in store.names}
         self.chapters = {name: record.get("chapter", "") for name, record in records.items()}
-        self.recordings = _of_pieces({name: record.get("path") for name, record in records.items()})
+        self.recordings = _of_pieces(records)
         self.held = None if store.has_features else _kept(store, self.grid, align)
         self.kept = self.held or (control and control.held)  # what frames and segments are limited to; None: nothing
 
