@@ -16,6 +16,7 @@ from typing import Any
 
 from fastcore.docments import docments
 
+# %% ../../nbs/16_report/pipeline.ipynb #7eaf36a5
 from ..analyses.analysis import Analysis, analysis_flags, check_measures, open_study
 from ..analyses.findings import all_findings, best_layers
 from ..analyses.finished import files_gone, make_all
@@ -73,6 +74,8 @@ def visualize(
             return _write(study, made, settings, left=left)["page"]
 
         found = make_all(study, analyses, settings, bool(only), show)
+        for name, file in _gone(study.folder, found.records).items():
+            print(f"{name:12} not on the page: {file} is gone; make it again with --only {name}", file=sys.stderr)
         problems = {name: found.records[name]["problems"] for name in ANALYSES if found.records.get(name, {}).get("problems")}
         pages = _write(study, found.records, settings, report)
     return {**pages, "made": found.made, "kept": found.kept, "problems": problems}
@@ -147,20 +150,17 @@ def _notebook(study: Study, records: Mapping[str, dict], settings: Mapping[str, 
     own = {key: value for key, value in own.items() if key not in ("features_dir", "output_dir")}
     return write_notebook(study.folder, title, study.store.path, own, sections)
 
-
-def _whole(folder: Path, records: Mapping[str, dict], say: bool) -> dict[str, dict]:
-    "The records of which all files are there: a page is made of files."
-    gone = {name: files[0] for name in ANALYSES if (files := files_gone(records.get(name, {"figures": []}), folder))}
-    for name, file in gone.items() if say else ():
-        print(f"{name:12} not on the page: {file} is gone; make it again with --only {name}", file=sys.stderr)
-    return {name: record for name, record in records.items() if name not in gone}
+# %% ../../nbs/16_report/pipeline.ipynb #bb98b19b
+def _gone(folder: Path, records: Mapping[str, dict]) -> dict[str, str]:
+    "Analyses of which files were deleted, with one of these: a page is made of files."
+    return {name: gone[0] for name in ANALYSES if name in records and (gone := files_gone(records[name], folder))}
 
 
 def _write(
     study: Study, records: Mapping[str, dict], settings: Mapping[str, Any], report: str | None = None, left: Sequence[str] = ()
 ) -> dict[str, Path]:
     "The page, the notebook beside it when nothing is left to be made, and, if asked for, the report."
-    records = _whole(study.folder, records, not left)
+    records = {name: records[name] for name in records.keys() - _gone(study.folder, records)}
     page = replace(_page(study, records, settings), to_come=[ANALYSES[name].title for name in left])
     if not left:
         page = replace(page, notebook=_notebook(study, records, settings, page.title).name)
