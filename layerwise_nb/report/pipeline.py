@@ -120,6 +120,11 @@ _RANDOM = (
     "findings about trained weights are compared with."
 )
 
+# %% ../../nbs/16_report/pipeline.ipynb #bb98b19b
+def _gone(folder: Path, records: Mapping[str, dict]) -> dict[str, str]:
+    "Analyses of which files were deleted, with one of these: a page is made of files."
+    return {name: gone[0] for name in ANALYSES if name in records and (gone := files_gone(records[name], folder))}
+
 # %% ../../nbs/16_report/pipeline.ipynb #379bdbb6
 def _page(study: Study, records: Mapping[str, dict], settings: Mapping[str, Any]) -> Page:
     "What the page says of all analyses that were ever made."
@@ -149,11 +154,6 @@ def _notebook(study: Study, records: Mapping[str, dict], settings: Mapping[str, 
     own = {key: str(value) if isinstance(value, Path) else value for key, value in settings.items()}
     own = {key: value for key, value in own.items() if key not in ("features_dir", "output_dir")}
     return write_notebook(study.folder, title, study.store.path, own, sections)
-
-# %% ../../nbs/16_report/pipeline.ipynb #bb98b19b
-def _gone(folder: Path, records: Mapping[str, dict]) -> dict[str, str]:
-    "Analyses of which files were deleted, with one of these: a page is made of files."
-    return {name: gone[0] for name in ANALYSES if name in records and (gone := files_gone(records[name], folder))}
 
 
 def _write(
