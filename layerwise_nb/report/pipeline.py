@@ -151,8 +151,7 @@ def _notebook(study: Study, records: Mapping[str, dict], settings: Mapping[str, 
         kept = [(card["title"], file) for card in cards for file in card["files"] if file.endswith(".figure.json")]
         if kept:
             sections.append((analysis.title, analysis.text, [(title, file.removesuffix(".figure.json")) for title, file in kept]))
-    own = {key: str(value) if isinstance(value, Path) else value for key, value in settings.items()}
-    own = {key: value for key, value in own.items() if key not in ("features_dir", "output_dir")}
+    own = {k: str(v) if isinstance(v, Path) else v for k, v in settings.items() if k not in ("features_dir", "output_dir")}
     return write_notebook(study.folder, title, study.store.path, own, sections)
 
 
