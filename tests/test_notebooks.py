@@ -2,9 +2,11 @@
 
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -18,8 +20,33 @@ NOTEBOOKS = sorted(p for p in NBS.rglob("*.ipynb") if ".ipynb_checkpoints" not i
 TIMEOUT_S = 900
 
 
+def _words(outputs: list) -> Counter:
+    """The words of what a cell prints or returns. Numbers, paths and times differ from machine to machine."""
+    printed = [output.text for output in outputs if output.get("name") == "stdout"]
+    printed += [o.data["text/plain"] for o in outputs if "data" in o and "text/plain" in o.data and "image/png" not in o.data]
+    text = "\n".join("".join(part) for part in printed)
+    return Counter(re.findall(r"[A-Za-z]{2,}", re.sub(r"\S*[\d/]\S*", " ", text)))
+
+
+def _differing(path: Path) -> list[str]:
+    """Note the cells that do not print what the page shows, while a notebook runs."""
+    from execnb.shell import CaptureShell
+
+    run_cell, differing = CaptureShell.cell, []
+
+    def cell(self, cell, *args, **kwargs):
+        shown, cell.outputs = _words(cell.get("outputs", [])), []
+        run_cell(self, cell, *args, **kwargs)
+        if shown and cell.cell_type == "code" and (now := _words(cell.outputs)) != shown:
+            lost, new = (" ".join((a - b).elements()) for a, b in ((shown, now), (now, shown)))
+            differing.append(f"{path.name}, Cell #{cell.idx_ + 1} is shown with {lost!r}, and prints {new!r}: run it again")
+
+    CaptureShell.cell = cell
+    return differing
+
+
 def _test(path: Path, said: Path) -> None:
-    """In the fork: run the notebook as nbdev_test does, its output into a file; exit status 1 if it fails."""
+    """In the fork: run the notebook as nbdev_test does, its output into a file; exit status 1 if it fails or shows old outputs."""
     from nbdev.test import test_nb
 
     multiprocessing.set_start_method(None, force=True)  # processes of the notebook start as they do anywhere
@@ -27,10 +54,12 @@ def _test(path: Path, said: Path) -> None:
     with said.open("wb") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
+    differing = _differing(path)
     passed, _ = test_nb(path, skip_flags=get_config().tst_flags.split(), basepath=get_config().config_path)
+    print(*differing, sep="\n", file=sys.stderr)
     sys.stdout.flush()
     sys.stderr.flush()
-    sys.exit(not passed)
+    sys.exit(not passed or bool(differing))
 
 
 def run_notebook(path: Path) -> subprocess.CompletedProcess:
