@@ -18,11 +18,12 @@ from .page import Card
 from .study import Study, spread
 from ..core.commands import attempt
 from ..core.files import write_text
-from ..corpus.recording import find_recording
+from ..corpus.recording import find_labels
 from ..dynamics.boundaries import BoundaryScore, alignment_boundaries, find_boundaries, score_boundaries
 from ..dynamics.change import change, frame_timing
 from ..dynamics.lags import PooledLags, lagged_cka, pool_lags
 from ..dynamics.statistics import TemporalSummary
+from ..labels.alignment import tier_name
 from ..measures.outliers import dominated
 
 # %% ../../nbs/14_analyses/temporal.ipynb #ae30ddd1
@@ -156,12 +157,13 @@ def _boundary_scores(
     scores, n = {}, 0
     for u in study.read(sample_utterances(study, max_utterances), "boundaries", problems):
         try:
-            recording = find_recording(study.store, u.name, alignments=labels)
+            intervals = find_labels(study.store, u.name, labels)
+            there = tier_name({i.tier for i in intervals}, label_tier)
         except (ValueError, OSError):
-            continue  # the analysis of one utterance says what is wrong with the audio
-        if not any(i.tier == label_tier for i in recording.intervals):
+            continue  # the analysis of content says what is wrong with labels
+        if there is None:
             continue
-        true_s, n = alignment_boundaries(recording.intervals, label_tier), n + 1
+        true_s, n = alignment_boundaries(intervals, there), n + 1
         for name in study.distinct:
             with attempt(f"boundaries of {name} in {u.name}", problems):
                 moved = change(u.frames[name], **frame_timing(study.corpus.grid))

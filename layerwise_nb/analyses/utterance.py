@@ -25,6 +25,7 @@ from ..corpus.recording import Recording, find_recording
 from ..dynamics.boundaries import alignment_boundaries, find_boundaries, score_boundaries
 from ..dynamics.change import change, frame_timing, self_similarity
 from ..dynamics.windows import evolution, windowed_cka, windowed_partial_cka
+from ..labels.alignment import tier_name
 
 # %% ../../nbs/14_analyses/utterance.ipynb #060e917e
 def choose_utterance(
@@ -69,10 +70,14 @@ class _Shown:
     def context(self) -> str:
         return f"{self.utterance.name}; {self.study.title}"
 
-    @property
+    @cached_property
     def labels(self) -> list:
-        "The intervals of the tier asked for."
-        return [i for i in self.recording.intervals if i.tier == self.settings["label_tier"]] if self.recording else []
+        "The intervals of the tier that is asked for; [] if it is not there, or if several could be meant."
+        intervals = self.recording.intervals if self.recording else []
+        with attempt("labels", self.problems):
+            name = tier_name({i.tier for i in intervals}, self.settings["label_tier"])
+            return [i for i in intervals if i.tier == name]
+        return []
 
     def path(self, stem: str) -> str:
         return f"temporal_analysis/{self.utterance.name}/{stem}"
@@ -101,7 +106,7 @@ def _save_change(shown: _Shown) -> None:
     found_s, true_s, score = find_boundaries(changes[few[-1]].cosine_distance, times), None, None
     found_s = np.minimum(found_s, shown.utterance.seconds)  # the last frame of a codec ends behind the audio
     if shown.labels:
-        true_s = alignment_boundaries(shown.recording.intervals, shown.settings["label_tier"])
+        true_s = alignment_boundaries(shown.labels, shown.labels[0].tier)
         score = score_boundaries(found_s, true_s, shown.utterance.seconds)
     panel = plots.boundary_panel(few[-1], changes[few[-1]], found_s, true_s, score)
     shown.panels("boundaries", f"Boundaries found in {few[-1]}", "Peaks of its change, and where the labels meet.", [panel])

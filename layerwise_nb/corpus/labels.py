@@ -19,7 +19,7 @@ from .segments import Segments
 from ..features.catalogue import Feature
 from ..labels.alignment import Alignments, tier_name
 from ..labels.intervals import ROUNDING_S, Interval, is_silence
-from ..labels.phone_sets import is_known_phone, phone_classes
+from ..labels.phone_sets import phone_classes, phones_or_words
 
 # %% ../../nbs/10_corpus/labels.ipynb #72ec87d5
 def intervals_at(
@@ -36,7 +36,6 @@ def intervals_at(
 # %% ../../nbs/10_corpus/labels.ipynb #bf24a140
 _VERSION = 1  # of the file format
 TIERS = ("phones", "words")
-_PHONE_S = 0.14  # half of all phones are shorter (in LibriSpeech: than 0.08 s), half of all words longer (than 0.28 s)
 _NO_WORD = frozenset(f"{a}{name}{b}" for a, b in ("<>", "[]", "{}", "()") for name in ("unk", "oov"))  # any word, not one
 
 # %% ../../nbs/10_corpus/labels.ipynb #a3e8fcb7
@@ -116,11 +115,9 @@ def untiered(
     labels = self._numbers["phones"]
     if not labels or labels.keys() != self._numbers["words"].keys():  # `read` keeps those of no tier in both
         return ""
-    silent, known = (np.array([*map(is_so, labels)]) for is_so in (is_silence, is_known_phone))
     rows = np.concatenate([*self._intervals["phones"].values(), np.empty((0, 4))])
-    said = rows[~silent[rows[:, 2].astype(int)]]
-    long = len(said) and np.median(said[:, 1] - said[:, 0]) >= _PHONE_S
-    return "words" if long and known[said[:, 2].astype(int)].mean() < 0.9 else "phones"
+    numbers = rows[:, 2].astype(int)
+    return phones_or_words(np.array(list(labels), object)[numbers].tolist(), (rows[:, 1] - rows[:, 0]).tolist())
 
 
 @patch(as_prop=True)

@@ -23,6 +23,7 @@ from .labels import CorpusLabels
 from ..features.store import FeatureStore
 from ..labels.alignment import Alignments
 from ..labels.intervals import Interval, is_silence
+from ..labels.phone_sets import phones_or_words
 from ..sources.opening import list_again
 
 # %% ../../nbs/10_corpus/recording.ipynb #1ef26106
@@ -114,10 +115,11 @@ def open_alignments(
     return Alignments(folder, places, search=audio_dir is not None) if folder.is_dir() else None
 
 
-def _within(interval: Interval, start_s: float, end_s: float) -> Interval | None:
-    "The part of a label inside a stretch of time, counted from its start."
-    start, end = max(interval.start_s, start_s), min(interval.end_s, end_s)
-    return Interval(start - start_s, end - start_s, interval.label, interval.tier) if start < end else None
+def _within(intervals: Sequence[Interval], tier: str, start_s: float, end_s: float) -> list[Interval]:
+    "The parts of labels inside a stretch of time, counted from its start; labels of no tier get one."
+    tier = tier or phones_or_words([i.label for i in intervals], [i.end_s - i.start_s for i in intervals])
+    parts = [(max(i.start_s, start_s) - start_s, min(i.end_s, end_s) - start_s, i.label) for i in intervals]
+    return [Interval(*part, tier) for part in parts if part[0] < part[1]]
 
 # %% ../../nbs/10_corpus/recording.ipynb #9f99d334
 def find_labels(
@@ -133,8 +135,7 @@ def find_labels(
     made_of = store[name].provenance
     first_s = made_of["start_sample"] / made_of["sample_rate"]
     last_s = first_s + made_of["n_samples"] / made_of["sample_rate"]
-    cut = [_within(interval, first_s, last_s) for tier in (tiers or {}).values() for interval in tier]
-    return [interval for interval in cut if interval]
+    return [part for tier, own in (tiers or {}).items() for part in _within(own, tier, first_s, last_s)]
 
 # %% ../../nbs/10_corpus/recording.ipynb #475e6562
 def find_recording(

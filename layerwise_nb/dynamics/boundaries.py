@@ -12,7 +12,8 @@ from dataclasses import astuple, dataclass, replace
 import numpy as np
 
 from ..core.checks import check_range
-from ..labels.alignment import Interval
+from ..labels.alignment import Interval, tier_name
+from ..labels.intervals import ROUNDING_S
 
 # %% ../../nbs/09_dynamics/boundaries.ipynb #7798b7e8
 def find_boundaries(
@@ -37,16 +38,18 @@ def find_boundaries(
 # %% ../../nbs/09_dynamics/boundaries.ipynb #3df3e4a3
 def alignment_boundaries(
     intervals: Iterable[Interval],  # of one utterance
-    tier: str = "phones",  # "phones", "words", …
+    tier: str = "phones",  # "phones", "words", …; its name may be spelled as aligners do: "anna - phones"
 ) -> np.ndarray:  # (n_true,) s, ascending
     "Where one interval of a tier gives way to the next; the start of the first and the end of the last are none."
     intervals = list(intervals)
-    edges = [(i.start_s, i.end_s) for i in intervals if i.tier == tier]
-    if not edges:
+    name = tier_name({i.tier for i in intervals}, tier)
+    own = sorted((i.start_s, i.end_s) for i in intervals if i.tier == name)
+    if not own:
         tiers = ", ".join(sorted({repr(i.tier) for i in intervals})) or "no intervals"
         raise ValueError(f"expected intervals of tier {tier!r}; found {tiers}: name one of these")
-    every = np.unique(np.round(edges, 6))  # two aligners' rounding of one edge is one edge
-    return every[1:-1]
+    starts, ends = np.round(own, 6).T
+    apart = np.append(starts[1:] - ends[:-1] > ROUNDING_S + 1e-6, True)  # else rounding of one edge
+    return np.unique([*starts, *ends[apart]])[1:-1]
 
 # %% ../../nbs/09_dynamics/boundaries.ipynb #31548412
 _EXACT_S = 1e-9  # 0.5 + 0.02 is a little less than 0.52
