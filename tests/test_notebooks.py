@@ -23,7 +23,7 @@ TIMEOUT_S = 900
 def _words(outputs: list) -> Counter:
     """The words of what a cell prints or returns. Numbers, paths and times differ from machine to machine."""
     printed = [output.text for output in outputs if output.get("name") == "stdout"]
-    printed += [o.data["text/plain"] for o in outputs if "data" in o and "text/plain" in o.data and "image/png" not in o.data]
+    printed += [o.data["text/plain"] for o in outputs if "text/plain" in o.get("data", {}) and "image/png" not in o.data]
     text = "\n".join("".join(part) for part in printed)
     return Counter(re.findall(r"[A-Za-z]{2,}", re.sub(r"\S*[\d/]\S*", " ", text)))
 
@@ -46,7 +46,7 @@ def _differing(path: Path) -> list[str]:
 
 
 def _test(path: Path, said: Path) -> None:
-    """In the fork: run the notebook as nbdev_test does, its output into a file; exit status 1 if it fails or shows old outputs."""
+    """In the fork: run a notebook as nbdev_test does, its output into a file; exit status 1 if it fails or shows old outputs."""
     from nbdev.test import test_nb
 
     multiprocessing.set_start_method(None, force=True)  # processes of the notebook start as they do anywhere
