@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..core.machine import one_math_thread
 from ..figures.specification import Scale
 from ..figures.style import SEQUENTIAL
 
@@ -160,7 +161,8 @@ def shared_plane(
     usual_off = np.median(off, axis=0)  # of each layer
     usual = ((off <= _EXTREME / 3 * usual_off) | (usual_off == 0)).ravel()  # not massive: the plane is of these
     flat = flat - flat[usual].mean(axis=0)
-    variances, axes = np.linalg.eigh(flat[usual].T @ flat[usual])
+    with one_math_thread():
+        variances, axes = np.linalg.eigh(flat[usual].T @ flat[usual])
     if not variances[-1] > 1e-20 * (pooled**2).sum():
         raise ValueError(f"all {len(flat)} frames are the same point: there is no plane to show them in")
     axes = axes[:, :-3:-1]

@@ -19,7 +19,7 @@ def _one(x) -> CenteredLayer:
 
 
 def effective_rank_of(layer: CenteredLayer) -> float:
-    shares = layer.spectrum[0] / layer.spectrum[0].sum()
+    shares = layer.variances / layer.variances.sum()
     return float(np.exp(-shares @ np.log(shares)))
 
 
