@@ -95,14 +95,14 @@ def _decode(self: _Decoded, key: tuple, recording: Future) -> None:
                 total -= size
 
 
+_decoded = _Decoded()
+
+# %% ../../nbs/03_audio/loading.ipynb #fa6aecfc
 @lru_cache(maxsize=1_024)
 def _header(path: AudioPlace, version: tuple[int, ...]) -> AudioHeader:
     return read_header(path)
 
 
-_decoded = _Decoded()
-
-# %% ../../nbs/03_audio/loading.ipynb #fa6aecfc
 def _own(waveform: np.ndarray, start: int, stop: int) -> np.ndarray:
     "A stretch of samples as an array of its own, so that who holds it does not hold the whole recording."
     if (start, stop) == (0, len(waveform)):

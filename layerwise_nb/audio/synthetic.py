@@ -188,7 +188,7 @@ def make_corpus(
         _make_speaker_folder(folder, number, len(range(number, n_utterances, n_speakers)), settings)
     return folder
 
-
+# %% ../../nbs/03_audio/synthetic.ipynb #a7791892
 def corpus_names(
     n_speakers: int = 12,
     n_utterances: int = 24,  # over all speakers

@@ -38,14 +38,7 @@ from layerwise_nb.extraction.plan import (
     share_batches,
     too_long,
 )
-from layerwise_nb.extraction.resume import (
-    check_same_audio,
-    check_same_labels,
-    find_counted,
-    find_done,
-    labels_asked,
-    labels_of_sums,
-)
+from .resume import check_same_audio, check_same_labels, find_counted, find_done, labels_kept
 from .settings import ExtractionSettings, features_dir, is_synthetic, model_name, speech_source
 from layerwise_nb.features.catalogue import (
     Feature,
@@ -336,20 +329,9 @@ def _run_facts(s: ExtractionSettings, speech: SpeechModel, identity: dict, prove
         "source": source.describe(),
         "where": source.where,
         "settings": asdict(s),
-        "labels_of_sums": labels_asked(vars(s)) if s.moments else labels_of_sums(before),
+        "labels_of_sums": labels_kept(vars(s), before),
         "provenance": provenance,
     }
-
-# %% ../../nbs/06_extraction/prepare.ipynb #62f9a36a
-def _check_sums(s: ExtractionSettings, folder: Path, accumulator: AccumulatorKind | None) -> None:
-    "A `StoreError` if the sums of a folder, or those that another shard has begun, are of other labels; under `change_records`."
-    if not accumulator:
-        return
-    run, shard = read_run(folder), shard_name(s.shard)
-    of = shard.partition("of")[2]
-    others = [r for name, r in run.get("shards", {}).items() if name != shard and name.partition("of")[2] == of]
-    if accumulator.in_folder(folder) or any(r["status"] == "running" for r in others):
-        check_same_labels(folder, run, vars(s))
 
 # %% ../../nbs/06_extraction/prepare.ipynb #8f87586f
 def _settle(
@@ -382,7 +364,7 @@ def _settle(
     shard = shard_name(s.shard)
     with change_records(folder):
         check_same_run(folder, identity)  # another shard may have been the first
-        _check_sums(s, folder, accumulator)
+        check_same_labels(folder, vars(s), accumulator and accumulator.in_folder(folder), shard)
         _list_known(folder, shard, part, done, refused | lost, speech.sample_rate)
         facts = _run_facts(s, speech, identity, provenance, read_run(folder))
         start_run(folder, {**facts, "found": len(part.all_names), "processes": processes.count}, shard)
@@ -404,7 +386,7 @@ def plan_run(
     try:
         with change_records(folder):
             check_same_run(folder, identity_of(s, speech))
-            _check_sums(s, folder, accumulator)
+            check_same_labels(folder, vars(s), accumulator and accumulator.in_folder(folder), shard_name(s.shard))
         before = read_run(folder)
         _keep_features(speech, s, before, folder)
         seconds = s.batch_seconds if s.batch_seconds is not None else 160 if device == "cuda" else 0
