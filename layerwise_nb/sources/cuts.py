@@ -81,12 +81,10 @@ class Cuts(PathSource):
 
     def list(self) -> Listing:
         "Its cuts."
-        lines, refused = [], []
-        for number, cut in json_lines(read_table_text(self.path), str(self.path)):
-            if isinstance(line := _line(number, cut), TableLine):
-                lines.append(line)
-            else:
-                refused.append((f"line {number}", called(cut.get("id"), f"{self.path.name} line {number}"), line))
+        rows = json_lines(read_table_text(self.path), str(self.path))
+        made = [(f"line {n}", called(cut.get("id"), f"{self.path.name} line {n}"), _line(n, cut)) for n, cut in rows]
+        refused = [row for row in made if isinstance(row[2], AudioError)]
+        lines = [line for _, _, line in made if isinstance(line, TableLine)]
         if refused and not lines:
             raise ValueError(f"{self.path}, {refused[0][2]}")
         return list_lines(lines, self.root, str(self.path), refused=refused)
