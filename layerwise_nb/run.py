@@ -66,8 +66,7 @@ def run(
             return 130 if summary["stopped"] == INTERRUPTED else 1
     with closing(join_processes()) as team:  # all processes go on with what the first found
         summary = team.from_main(lambda: summary)
-    status = print_result(visualize(summary["features_dir"], output_dir, **analysis))
-    return status or int(bool(summary["failed"]))
+    return print_result(visualize(summary["features_dir"], output_dir, **analysis)) or int(bool(summary["failed"]))
 
 # %% ../nbs/19_commands/run.ipynb #f0b981c6
 @call_parse
