@@ -15,6 +15,7 @@ from typing import Any
 from fastcore.script import call_parse
 
 from .analyses.analysis import analysis_flags
+from .audio.synthetic import corpus_names
 from .core.commands import UsageError, command_ending, split_list
 from .extract import extract
 from .extraction.join import join_processes
@@ -35,8 +36,8 @@ def _check_with_model(
         there = catalogue_of(asked.model, asked.revision)
         if unknown := [name for name in layers if name not in there]:
             raise UsageError(f"--layers: {asked.model} has no {', '.join(unknown)}; it has {', '.join(there)}")
-    if (name := analysis.get("utterance")) and not (is_synthetic(asked) or asked.streaming):
-        names = [entry.name for entry in speech_source(asked).list().entries]
+    if (name := analysis.get("utterance")) and not asked.streaming:
+        names = corpus_names() if is_synthetic(asked) else [entry.name for entry in speech_source(asked).list().entries]
         if not any(name == whole or name.startswith(f"{whole}_") for whole in names):  # itself, or a part of it
             raise UsageError(f"--utterance: there is no {name}; there are {len(names)}, such as {', '.join(names[:2])}")
 
@@ -65,8 +66,7 @@ def run(
             return 130 if summary["stopped"] == INTERRUPTED else 1
     with closing(join_processes()) as team:  # all processes go on with what the first found
         summary = team.from_main(lambda: summary)
-    status = print_result(visualize(summary["features_dir"], output_dir, **analysis))
-    return status or int(bool(summary["failed"]))
+    return print_result(visualize(summary["features_dir"], output_dir, **analysis)) or int(bool(summary["failed"]))
 
 # %% ../nbs/19_commands/run.ipynb #f0b981c6
 @call_parse

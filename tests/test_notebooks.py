@@ -23,7 +23,7 @@ TIMEOUT_S = 900
 def _words(outputs: list) -> Counter:
     """The words of what a cell prints or returns. Numbers, paths and times differ from machine to machine."""
     printed = [output.text for output in outputs if output.get("name") == "stdout"]
-    printed += [o.data["text/plain"] for o in outputs if "text/plain" in o.get("data", {}) and "image/png" not in o.data]
+    printed += [output.data["text/plain"] for output in outputs if {*output.get("data", {})} == {"text/plain"}]
     text = "\n".join("".join(part) for part in printed)
     return Counter(re.findall(r"[A-Za-z]{2,}", re.sub(r"\S*[\d/]\S*", " ", text)))
 

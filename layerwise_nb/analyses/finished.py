@@ -89,7 +89,7 @@ def _why(record: dict | None, key: str) -> str:
         return "again: its settings, the features or the measures changed"
     return f"again: {'its films are missing' if record.get('films_left') else 'it had problems, or its files are gone'}"
 
-
+# %% ../../nbs/14_analyses/finished.ipynb #927daf54
 def _read_records(path: Path) -> dict:
     "What earlier calls made; nothing if that cannot be read."
     try:

@@ -7,9 +7,12 @@ __all__ = ['audio_sha256', 'load_place', 'stretch', 'load_utterance']
 
 # %% ../../nbs/03_audio/loading.ipynb #137fc134
 import hashlib
+from concurrent.futures import Future
 from functools import lru_cache
+from threading import Lock
 
 import numpy as np
+from fastcore.basics import patch
 
 from .containers import AudioError
 from layerwise_nb.audio.decode import (
@@ -23,6 +26,7 @@ from layerwise_nb.audio.decode import (
     resampled_length,
 )
 from .utterances import Part, Utterance, recording_of
+from ..core.machine import available_memory
 
 # %% ../../nbs/03_audio/loading.ipynb #cb85dd65
 def _readable(path: AudioPlace) -> tuple[int, ...]:
@@ -50,17 +54,62 @@ def audio_sha256(
     return _sha256(path, file_version(path))
 
 # %% ../../nbs/03_audio/loading.ipynb #650dc756
-@lru_cache(maxsize=2)
-def _load_long(
-    path: AudioPlace, sample_rate: int, channel: int | None, version: tuple[int, ...]
-) -> tuple[np.ndarray, AudioHeader]:
-    "`load_audio`, with the last two files kept for the parts cut from them."
-    return load_audio(path, sample_rate, channel)
+_KEPT_BYTES = 1_000_000_000  # of decoded recordings, at most
 
 
+class _Decoded:
+    "Whole recordings, each decoded once however many threads ask; those used last are kept."
+
+    def __init__(self):
+        self._lock, self._kept = Lock(), {}  # file, rate, channel, version -> a Future of what `load_audio` returns
+
+    def get(
+        self, path: AudioPlace, sample_rate: int, channel: int | None, version: tuple[int, ...]
+    ) -> tuple[np.ndarray, AudioHeader]:
+        key = (path, sample_rate, channel, version)
+        with self._lock:
+            found = self._kept.pop(key, None)
+            recording = self._kept[key] = found or Future()  # the last is the one used last
+        if found is None:
+            self._decode(key, recording)
+        return recording.result()
+
+# %% ../../nbs/03_audio/loading.ipynb #77d0eaba
+@patch
+def _decode(self: _Decoded, key: tuple, recording: Future) -> None:
+    "Decode a recording, and make room for it. An error is of those who wait; who comes later tries again."
+    try:
+        recording.set_result(load_audio(*key[:3]))
+    except BaseException as error:
+        with self._lock:
+            self._kept.pop(key, None)
+        recording.set_exception(error)
+        return
+    most = min(_KEPT_BYTES, available_memory() // 10)
+    with self._lock:
+        sizes = {k: r.result()[0].nbytes for k, r in self._kept.items() if r.done() and r is not recording}
+        total = recording.result()[0].nbytes + sum(sizes.values())
+        for other, size in sizes.items():  # the one not used for longest first
+            if total > most:
+                del self._kept[other]
+                total -= size
+
+
+_decoded = _Decoded()
+
+# %% ../../nbs/03_audio/loading.ipynb #fa6aecfc
 @lru_cache(maxsize=1_024)
 def _header(path: AudioPlace, version: tuple[int, ...]) -> AudioHeader:
     return read_header(path)
+
+
+def _own(waveform: np.ndarray, start: int, stop: int) -> np.ndarray:
+    "A stretch of samples as an array of its own, so that who holds it does not hold the whole recording."
+    if (start, stop) == (0, len(waveform)):
+        return waveform
+    own = waveform[start:stop].copy()
+    own.setflags(write=False)
+    return own
 
 # %% ../../nbs/03_audio/loading.ipynb #e6e16955
 def load_place(
@@ -71,7 +120,7 @@ def load_place(
     "`load_audio` of a recording, or of a stretch of one."
     place = as_place(place)
     if not isinstance(place, Part):
-        return _load_long(place, sample_rate, None, _readable(place)) if again else load_audio(place, sample_rate)
+        return _decoded.get(place, sample_rate, None, _readable(place)) if again else load_audio(place, sample_rate)
     version = _readable(place.path)
     header = _header(place.path, version)
     n_samples = resampled_length(header.n_samples, header.sample_rate, sample_rate)
@@ -79,8 +128,8 @@ def load_place(
     if can_seek(header):
         some = (start, stop) if (start, stop) != (0, n_samples) else None
         return load_audio(place.path, sample_rate, place.channel, some)
-    waveform, header = _load_long(place.path, sample_rate, place.channel, version)
-    return waveform[start:stop], header
+    waveform, header = _decoded.get(place.path, sample_rate, place.channel, version)
+    return _own(waveform, start, stop), header
 
 # %% ../../nbs/03_audio/loading.ipynb #af626023
 def _provenance(utterance: Utterance, header: AudioHeader, sha256: str) -> dict:
@@ -123,4 +172,4 @@ def load_utterance(
         raise AudioError(
             "changed", f"{path} has {len(waveform)} samples; {stop} were planned: the file changed since the start"
         )
-    return waveform[utterance.start : stop], _provenance(utterance, header, sha256)
+    return _own(waveform, utterance.start, stop), _provenance(utterance, header, sha256)

@@ -31,6 +31,7 @@ from ..corpus.labels import TIERS, CorpusLabels
 from ..corpus.recording import find_waveform, read_corpus_labels
 from ..corpus.segments import Segments, pool_segments
 from ..extraction.launch import Alone
+from ..extraction.resume import labels_asked, labels_of_sums, other_labels
 from ..features.catalogue import Feature, common_grid
 from ..features.store import FeatureStore
 from ..measures.moments import copies
@@ -156,9 +157,6 @@ class ContentSource:
         self.kept = self.held or (control and control.held)  # what frames and segments are limited to; None: nothing
 
 # %% ../../nbs/15_content_analysis/source.ipynb #6b6c4cb1
-_LABEL_FLAGS = {"labels": None, "label_tier": "phones", "word_tier": "words"}  # and their defaults
-
-
 def source_labels(
     source: ContentSource,
     labels: str | Path | None = None,  # folder of labels, or one file for many; None: beside the audio, or those that were kept
@@ -169,14 +167,14 @@ def source_labels(
     "The labels of the corpus, read once."
     if source.held is None:
         return read_corpus_labels(source.store, labels, label_tier, word_tier, phone_set)
-    given, was = (labels, label_tier, word_tier), source.store.run.get("settings", {})
-    for (name, default), value in zip(_LABEL_FLAGS.items(), given, strict=True):
-        kept = was.get(name) or default
-        if value not in (default, kept) and not (name == "labels" and kept and Path(value).resolve() == Path(kept).resolve()):
-            raise ValueError(
-                f"--{name} {value}: {source.store.path} holds sums and samples of the labels that it was extracted with "
-                f"({kept or 'beside the audio'}), and no features: extract again with --{name}"
-            )
+    asked, usual = {"labels": labels, "label_tier": label_tier, "word_tier": word_tier}, labels_asked({})
+    was = labels_of_sums(source.store.run) or usual
+    if differs := other_labels(was, {name: was[name] if value == usual[name] else value for name, value in asked.items()}):
+        flag, kept = differs[0], was[differs[0]] or "beside the audio"
+        raise ValueError(
+            f"--{flag} {asked[flag]}: {source.store.path} holds sums and samples of the labels that it was extracted with "
+            f"({kept}), and no features: extract again with --{flag}"
+        )
     return source.held.labels.with_phone_set(phone_set)
 
 # %% ../../nbs/15_content_analysis/source.ipynb #26316d67

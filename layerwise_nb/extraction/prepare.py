@@ -38,7 +38,7 @@ from layerwise_nb.extraction.plan import (
     share_batches,
     too_long,
 )
-from .resume import check_same_audio, check_same_labels, find_counted, find_done
+from .resume import check_same_audio, check_same_labels, find_counted, find_done, labels_kept
 from .settings import ExtractionSettings, features_dir, is_synthetic, model_name, speech_source
 from layerwise_nb.features.catalogue import (
     Feature,
@@ -283,8 +283,6 @@ def _find_done(
         done, damaged = find_done(folder, part.utterances, files, s.dtype, s.resume)
     if accumulator:
         counted, gone = find_counted(folder, accumulator.in_folder(folder), part.utterances, catalogue, s.resume)
-        if counted:
-            check_same_labels(folder, read_run(folder).get("settings", {}), vars(s))
         done, lost = ({n: done[n] for n in done if n in counted}, {}) if files else (counted, gone)
         notes.append(f"sums         in {folder / 'summary'}, of {len(counted)} utterances")
     return done, lost, notes + [f"redoing {name}: {why}" for name, why in damaged.items()]
@@ -320,8 +318,8 @@ def _list_known(folder: Path, shard: str, part: _Part, done: dict[str, dict | No
     merge_journals(folder, shard=shard)
 
 # %% ../../nbs/06_extraction/prepare.ipynb #791fe2f9
-def _run_facts(s: ExtractionSettings, speech: SpeechModel, identity: dict, provenance: dict) -> dict:
-    "What `run.json` says of a run."
+def _run_facts(s: ExtractionSettings, speech: SpeechModel, identity: dict, provenance: dict, before: dict) -> dict:
+    "What `run.json` says of a run; `before`: what it says now."
     source = speech_source(s)
     return {
         "identity": identity,
@@ -331,6 +329,7 @@ def _run_facts(s: ExtractionSettings, speech: SpeechModel, identity: dict, prove
         "source": source.describe(),
         "where": source.where,
         "settings": asdict(s),
+        "labels_of_sums": labels_kept(vars(s), before),
         "provenance": provenance,
     }
 
@@ -365,8 +364,9 @@ def _settle(
     shard = shard_name(s.shard)
     with change_records(folder):
         check_same_run(folder, identity)  # another shard may have been the first
+        check_same_labels(folder, vars(s), accumulator and accumulator.in_folder(folder), shard)
         _list_known(folder, shard, part, done, refused | lost, speech.sample_rate)
-        facts = _run_facts(s, speech, identity, provenance)
+        facts = _run_facts(s, speech, identity, provenance, read_run(folder))
         start_run(folder, {**facts, "found": len(part.all_names), "processes": processes.count}, shard)
     asked, weights = part.all_names - part.others, speech.identity["weights_sha256"]
     return Job(folder, shares, asked, names, weights, list(everything), provenance, shard, notes)
@@ -386,6 +386,7 @@ def plan_run(
     try:
         with change_records(folder):
             check_same_run(folder, identity_of(s, speech))
+            check_same_labels(folder, vars(s), accumulator and accumulator.in_folder(folder), shard_name(s.shard))
         before = read_run(folder)
         _keep_features(speech, s, before, folder)
         seconds = s.batch_seconds if s.batch_seconds is not None else 160 if device == "cuda" else 0

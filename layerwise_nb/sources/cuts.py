@@ -12,7 +12,7 @@ from typing import Any
 
 from ..audio.containers import AudioError
 from ..audio.utterances import Listing, PathSource
-from .entries import TableLine, json_lines, list_lines, read_table_text
+from .entries import TableLine, called, json_lines, list_lines, read_table_text
 
 # %% ../../nbs/04_sources/cuts.ipynb #e3951684
 def _source_of(recording: Any, channel: Any) -> tuple[str, int | None]:
@@ -81,11 +81,10 @@ class Cuts(PathSource):
 
     def list(self) -> Listing:
         "Its cuts."
-        rows = list(json_lines(read_table_text(self.path), str(self.path)))
-        made = [(f"{self.path.name} line {n}" if not cut.get("id") else str(cut["id"]), _line(n, cut)) for n, cut in rows]
-        refused = {name.replace("/", "_"): line for name, line in made if isinstance(line, AudioError)}
-        lines = [line for _, line in made if isinstance(line, TableLine)]
+        rows = json_lines(read_table_text(self.path), str(self.path))
+        made = [(f"line {n}", called(cut.get("id"), f"{self.path.name} line {n}"), _line(n, cut)) for n, cut in rows]
+        refused = [row for row in made if isinstance(row[2], AudioError)]
+        lines = [line for _, _, line in made if isinstance(line, TableLine)]
         if refused and not lines:
-            raise ValueError(f"{self.path}, {next(iter(refused.values()))}")
-        listing = list_lines(lines, self.root, str(self.path))
-        return Listing(listing.entries, refused | listing.refused, listing.notes)
+            raise ValueError(f"{self.path}, {refused[0][2]}")
+        return list_lines(lines, self.root, str(self.path), refused=refused)

@@ -18,7 +18,7 @@ from ..audio.containers import AudioError
 from ..audio.decode import AudioPlace
 from ..audio.utterances import Entry, Listing
 from ..core.commands import UsageError
-from .entries import check_id, check_path, describe_columns, find_columns, unique_entries
+from .entries import called, check_id, check_path, describe_columns, find_columns, make_listing
 
 # %% ../../nbs/04_sources/dataset.ipynb #54d94a7f
 @dataclass(frozen=True)
@@ -197,14 +197,6 @@ def row_columns(
     there = [column for column in there if column not in nested]
     return {k: c for k, c in find_columns(there, named, dataset).items() if k in ("id", "speaker", "chapter", "text")}
 
-
-def _called(fields: Mapping[str, Any], index: int) -> str:
-    "What a row is called that is refused: by its id, or by its number where that cannot be a name."
-    try:
-        return "_".join(check_id(fields.get("id")).split("/"))
-    except AudioError:
-        return f"row {index}"
-
 # %% ../../nbs/04_sources/dataset.ipynb #66ccd791
 def _facts(rows: Any, audio: str, columns: Mapping[str, str]) -> Iterator[tuple[int, str | None, bool, dict[str, Any]]]:
     "Number, path, whether there are bytes, and fields of every row; the bytes stay where they are."
@@ -263,6 +255,5 @@ class HubDataset:
                 found.append((f"row {index}", row_entry(f"row {index}", fields, path, place, "id" in columns)))
             except AudioError as error:
                 why = AudioError(error.reason, f"{self.dataset}, row {index}: {error}")
-                refused.append((f"row {index}", _called(fields, index), why))
-        entries = unique_entries(found, str(self.dataset), [(where, name) for where, name, _ in refused])
-        return Listing(entries, {name: why for _, name, why in refused}, [describe_columns(columns, list(there))])
+                refused.append((f"row {index}", called(fields.get("id"), f"row {index}"), why))
+        return make_listing(found, refused, str(self.dataset), [describe_columns(columns, list(there))])

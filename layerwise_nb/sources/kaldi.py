@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..audio.containers import AudioError
 from ..audio.utterances import Listing, PathSource
-from .entries import TableLine, list_lines, read_table_text
+from .entries import TableLine, called, list_lines, read_table_text
 
 # %% ../../nbs/04_sources/kaldi.ipynb #b07809b0
 def _read_map(
@@ -59,19 +59,18 @@ class KaldiFolder(PathSource):
         "Its utterances: the segments, or the recordings if there are none."
         scp, segments = _read_map(self.path / "wav.scp"), _read_map(self.path / "segments", required=True)
         speakers, texts = _read_map(self.path / "utt2spk", required=True), _read_map(self.path / "text")
-        lines, refused = [], {}
+        lines, refused = [], []
         for utterance, (number, value) in (segments or scp).items():
             recording, times, where = utterance, {}, f"wav.scp, line {number}"
             if segments:
                 try:
                     recording, start, end = _segment(utterance, number, value, scp, self.path / "segments")
                 except AudioError as error:
-                    refused[utterance] = error
+                    refused.append((f"segments, line {number}", called(utterance, f"segments line {number}"), error))
                     continue
                 times, where = {"start": start, "end": end}, f"segments, line {number}"
             who, text = speakers.get(utterance, (0, None))[1], texts.get(utterance, (0, None))[1]
             lines.append(TableLine(where, scp[recording][1], utterance, **times, speaker=who, text=text))
         if refused and not lines:
-            raise next(iter(refused.values()))
-        listing = list_lines(lines, self.path.absolute(), str(self.path))
-        return Listing(listing.entries, refused | listing.refused, listing.notes)
+            raise refused[0][2]
+        return list_lines(lines, self.path.absolute(), str(self.path), refused=refused)

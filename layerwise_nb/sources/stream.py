@@ -138,14 +138,13 @@ class Stream:
     def list(self) -> Listing:
         "The lines of the index; it is written first."
         index = read_stream(self.dataset, self.folder)
-        lines, refused = [], {}
+        lines, refused = [], []
         for number, row in json_lines(read_table_text(index), str(index)):
             row_number, why = row.pop("row"), row.pop("refused", None)
             if why:
-                refused[f"row {row_number}"] = AudioError(*why)
+                refused.append((f"row {row_number}", f"row {row_number}", AudioError(*why)))
             else:
                 lines.append(TableLine(f"line {number}", **row))
         if refused and not lines:
-            raise ValueError(str(next(iter(refused.values()))))
-        listing = list_lines(lines, self.folder.absolute(), str(index))
-        return Listing(listing.entries, refused | listing.refused, listing.notes)
+            raise ValueError(str(refused[0][2]))
+        return list_lines(lines, self.folder.absolute(), str(index), refused=refused)

@@ -69,7 +69,7 @@ class CorpusAccumulator:
         self._check_version()
         self._state, self._lock = threading.Condition(), threading.Lock()
         self._adding, self._closed, self._broken = 0, False, ""
-        settings = store.run.get("settings", {})
+        settings = store.run.get("labels_of_sums") or store.run.get("settings", {})
         self._alignments = _open_labels(settings.get("labels"), store.run)
         self._tiers = {"phones": settings.get("label_tier") or "phones", "words": settings.get("word_tier") or "words"}
         self._grid = common_grid(self.layers)
