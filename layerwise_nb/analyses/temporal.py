@@ -18,6 +18,7 @@ from .page import Card
 from .study import Study, spread
 from ..core.commands import attempt
 from ..core.files import write_text
+from ..core.notes import counted
 from ..corpus.recording import find_labels
 from ..dynamics.boundaries import BoundaryScore, alignment_boundaries, find_boundaries, score_boundaries
 from ..dynamics.change import change, frame_timing
@@ -154,13 +155,14 @@ def _boundary_scores(
     study: Study, max_utterances: int, labels: str | None, label_tier: str, problems: list[str]
 ) -> tuple[dict[str, BoundaryScore], int]:
     "The score of each layer, summed over utterances that have labels, and how many these are."
-    scores, n = {}, 0
+    scores, n, bad = {}, 0, []
     for u in study.read(sample_utterances(study, max_utterances), "boundaries", problems):
         try:
             intervals = find_labels(study.store, u.name, labels)
             there = tier_name({i.tier for i in intervals}, label_tier)
-        except (ValueError, OSError):
-            continue  # the analysis of content says what is wrong with labels
+        except (ValueError, OSError) as error:
+            bad.append(f"{u.name}: {error}")
+            continue
         if there is None:
             continue
         true_s, n = alignment_boundaries(intervals, there), n + 1
@@ -170,6 +172,8 @@ def _boundary_scores(
                 found_s = find_boundaries(moved.cosine_distance, moved.times)
                 score = score_boundaries(np.minimum(found_s, u.seconds), true_s, u.seconds)  # a codec's last frame ends behind
                 scores[name] = scores[name] + score if name in scores else score
+    if bad:
+        problems.append(f"boundaries: labels of {counted(len(bad), 'utterance')} left out; {bad[0]}")
     return scores, n
 
 # %% ../../nbs/14_analyses/temporal.ipynb #1ce63a44
@@ -182,7 +186,7 @@ def _boundaries(study: Study, max_utterances: int, labels: str | None, label_tie
         return []
     layers, some = list(scores), next(iter(scores.values()))
     curves = {"found": np.array([scores[x].f1 for x in layers]), "chance": np.array([scores[x].chance.f1 for x in layers])}
-    context = [study.title, f"{n} utterances, {some.n_true:,} boundaries of labels ({label_tier}), within "
+    context = [study.title, f"{counted(n, 'utterance')}, {some.n_true:,} boundaries of labels ({label_tier}), within "
                f"{1000 * some.tolerance_s:.0f} ms; chance: the found ones moved around the utterance"]  # fmt: skip
     title = f"Do layers change where {label_tier} meet?"
     caption = "F1 of the peaks of a layer's change against labeled boundaries."

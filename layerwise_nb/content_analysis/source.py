@@ -117,8 +117,9 @@ def write_sound(
 # %% ../../nbs/15_content_analysis/source.ipynb #92160ecd
 def _of_pieces(records: Mapping[str, dict]) -> dict[str, str]:
     "Utterance -> its recording, of those that are pieces of one: by hash, as a table may call each piece by another path."
-    by = "audio_sha256" if all(record.get("audio_sha256") for record in records.values()) else "path"
-    places = {name: record.get(by) for name, record in records.items()}
+    hashes = {record.get("path"): record["audio_sha256"] for record in records.values() if record.get("audio_sha256")}
+    known = {name: record.get("audio_sha256") or hashes.get(record.get("path")) for name, record in records.items()}
+    places = {name: place or records[name].get("path") for name, place in known.items()}
     utterances = Counter(places.values())
     return {name: place for name, place in places.items() if place and utterances[place] > 1}
 

@@ -23,7 +23,6 @@ from .labels import CorpusLabels
 from ..features.store import FeatureStore
 from ..labels.alignment import Alignments
 from ..labels.intervals import Interval, is_silence
-from ..labels.phone_sets import phones_or_words
 from ..sources.opening import list_again
 
 # %% ../../nbs/10_corpus/recording.ipynb #1ef26106
@@ -116,8 +115,7 @@ def open_alignments(
 
 
 def _within(intervals: Sequence[Interval], tier: str, start_s: float, end_s: float) -> list[Interval]:
-    "The parts of labels inside a stretch of time, counted from its start; labels of no tier get one."
-    tier = tier or phones_or_words([i.label for i in intervals], [i.end_s - i.start_s for i in intervals])
+    "The parts of labels inside a stretch of time, counted from its start."
     parts = [(max(i.start_s, start_s) - start_s, min(i.end_s, end_s) - start_s, i.label) for i in intervals]
     return [Interval(*part, tier) for part in parts if part[0] < part[1]]
 
@@ -131,11 +129,13 @@ def find_labels(
     "The labels of an utterance, all tiers; no audio is read."
     if not isinstance(alignments, Alignments):
         alignments = open_alignments(store, alignments, audio_dir)
-    tiers = alignments.tiers_of(audio_place(store, name)) if alignments else None
+    place = audio_place(store, name)
+    tiers = (alignments and alignments.tiers_of(place)) or {}
+    tiers = {tier or alignments.untiered(place): own for tier, own in tiers.items()}
     made_of = store[name].provenance
     first_s = made_of["start_sample"] / made_of["sample_rate"]
     last_s = first_s + made_of["n_samples"] / made_of["sample_rate"]
-    return [part for tier, own in (tiers or {}).items() for part in _within(own, tier, first_s, last_s)]
+    return [part for tier, own in tiers.items() for part in _within(own, tier, first_s, last_s)]
 
 # %% ../../nbs/10_corpus/recording.ipynb #475e6562
 def find_recording(

@@ -48,7 +48,7 @@ def alignment_boundaries(
         tiers = ", ".join(sorted({repr(i.tier) for i in intervals})) or "no intervals"
         raise ValueError(f"expected intervals of tier {tier!r}; found {tiers}: name one of these")
     starts, ends = np.round(own, 6).T
-    apart = np.append(starts[1:] - ends[:-1] > ROUNDING_S + 1e-6, True)  # else rounding of one edge
+    apart = np.append(np.abs(starts[1:] - ends[:-1]) > ROUNDING_S + 1e-6, True)  # else rounding of one edge
     return np.unique([*starts, *ends[apart]])[1:-1]
 
 # %% ../../nbs/09_dynamics/boundaries.ipynb #31548412

@@ -70,7 +70,8 @@ def _look(
     if listed and record.get("hash") == file.hash:
         return True, None, ""
     frames = common_grid(catalogue).n_frames(u.n_samples)
-    return True, {"frames": frames, "hash": file.hash, "bytes": path.stat().st_size}, ""
+    of_audio = {"audio_sha256": file.provenance.get("audio_sha256", "")}
+    return True, {"frames": frames, "hash": file.hash, "bytes": path.stat().st_size, **of_audio}, ""
 
 # %% ../../nbs/06_extraction/resume.ipynb #8e999c72
 def find_done(
@@ -222,4 +223,5 @@ def check_same_labels(
     if was and (held or any(r["status"] == "running" for r in others)) and (differs := other_labels(was, settings)):
         then, now = (labels[differs[0]] or "not given" for labels in (was, labels_asked(settings)))
         what = f"--{differs[0]} was {then}, now it is {now}"
-        raise StoreError(f"the sums in {features_dir} have other labels ({what}): repeat them, or take another --save_dir")
+        where = f"the sums in {features_dir}, or a shard that has begun there,"
+        raise StoreError(f"{where} have other labels ({what}): repeat them, or take another --save_dir")

@@ -26,6 +26,7 @@ from layerwise_nb.labels.label_files import (
     read_timit,
     read_tsv,
 )
+from .phone_sets import phones_or_words
 from .textgrid import read_textgrid, read_tiers, write_textgrid  # noqa: F401, write_textgrid
 
 _all_ = ["SILENCES", "Interval", "is_silence", "read_buckeye", "read_ctm", "read_item", "read_librispeech_alignment",
@@ -259,6 +260,23 @@ def _in_table(self: Alignments, table: Path, key: tuple[str, ...]) -> list[Inter
         raise ValueError(f"{table}: {short!r} could be {rivals}: name the utterance {'_'.join(key)} there")
     return None if short is None else _read_utterance(table, short)
 
+# %% ../../nbs/02_labels/alignment.ipynb #65aa5769
+def _table_of(self: Alignments, key: tuple[str, ...]) -> tuple[Path | None, list[Interval]]:
+    "The file for many that has a recording, and its intervals there."
+    beside = self._folders.get(self.source.joinpath(*key[:-1]), {}).get("", [])
+    for table in dict.fromkeys([*beside, *self._tables]):
+        if (intervals := _in_table(self, table, key)) is not None:
+            return table, intervals
+    return None, []
+
+
+@lru_cache(maxsize=64)
+def _kind_of(table: Path, size: int, modified_ns: int) -> str:
+    "What labels of no tier in a file for many are."
+    found = _read_many(table, size, modified_ns)
+    every = [i for own in found.values() for i in own]
+    return phones_or_words([i.label for i in every], [i.end_s - i.start_s for i in every])
+
 # %% ../../nbs/02_labels/alignment.ipynb #9c3a7650
 @patch
 def tiers_of(
@@ -276,13 +294,23 @@ def tiers_of(
             tiers.setdefault(interval.tier, []).append(interval)
     if files:
         return tiers
-    beside = self._folders.get(self.source.joinpath(*key[:-1]), {}).get("", [])
-    for table in dict.fromkeys([*beside, *self._tables]):
-        if (intervals := _in_table(self, table, key)) is not None:
-            for interval in intervals:
-                tiers.setdefault(interval.tier, []).append(interval)
-            return {"": intervals} if label_suffix(table) == ".ctm" and len(tiers) == 1 else tiers
-    return None
+    table, intervals = _table_of(self, key)
+    if table is None:
+        return None
+    for interval in intervals:
+        tiers.setdefault(interval.tier, []).append(interval)
+    return {"": intervals} if label_suffix(table) == ".ctm" and len(tiers) == 1 else tiers
+
+# %% ../../nbs/02_labels/alignment.ipynb #7a07a93c
+@patch
+def untiered(
+    self: Alignments,
+    path: str | PurePath,  # of a recording below the corpus, whose labels are of no tier
+) -> str:  # "phones" or "words"
+    "What labels of no tier are, by all labels of their file: one recording may be too short to tell."
+    table, _ = _table_of(self, _key(path))
+    stat = table.stat()
+    return _kind_of(table, stat.st_size, stat.st_mtime_ns)
 
 # %% ../../nbs/02_labels/alignment.ipynb #16ad28ac
 @patch
@@ -316,7 +344,11 @@ def spoken(
 # %% ../../nbs/02_labels/alignment.ipynb #ac396601
 def _each_tiers(source: Path) -> Iterator[Iterable[str]]:
     "The names of the tiers of one recording after the other; damaged files are left out."
-    files = [source] if source.is_file() else (Path(top, name) for top, _, names in os.walk(source) for name in sorted(names))
+    if source.is_file():
+        files = [source]
+    else:
+        own, tables = _walked(source)
+        files = [*(path for key in sorted(own) for path in own[key]), *tables]
     for path in files:
         reader = _ONE_UTTERANCE.get(suffix := label_suffix(path))
         try:
