@@ -260,7 +260,7 @@ def _in_table(self: Alignments, table: Path, key: tuple[str, ...]) -> list[Inter
         raise ValueError(f"{table}: {short!r} could be {rivals}: name the utterance {'_'.join(key)} there")
     return None if short is None else _read_utterance(table, short)
 
-# %% ../../nbs/02_labels/alignment.ipynb #65aa5769
+# %% ../../nbs/02_labels/alignment.ipynb #9c3a7650
 def _table_of(self: Alignments, key: tuple[str, ...]) -> tuple[Path | None, list[Interval]]:
     "The file for many that has a recording, and its intervals there."
     beside = self._folders.get(self.source.joinpath(*key[:-1]), {}).get("", [])
@@ -270,14 +270,6 @@ def _table_of(self: Alignments, key: tuple[str, ...]) -> tuple[Path | None, list
     return None, []
 
 
-@lru_cache(maxsize=64)
-def _kind_of(table: Path, size: int, modified_ns: int) -> str:
-    "What labels of no tier in a file for many are."
-    found = _read_many(table, size, modified_ns)
-    every = [i for own in found.values() for i in own]
-    return phones_or_words([i.label for i in every], [i.end_s - i.start_s for i in every])
-
-# %% ../../nbs/02_labels/alignment.ipynb #9c3a7650
 @patch
 def tiers_of(
     self: Alignments,
@@ -302,6 +294,14 @@ def tiers_of(
     return {"": intervals} if label_suffix(table) == ".ctm" and len(tiers) == 1 else tiers
 
 # %% ../../nbs/02_labels/alignment.ipynb #7a07a93c
+@lru_cache(maxsize=64)
+def _kind_of(table: Path, size: int, modified_ns: int) -> str:
+    "What labels of no tier in a file for many are."
+    found = _read_many(table, size, modified_ns)
+    every = [i for own in found.values() for i in own]
+    return phones_or_words([i.label for i in every], [i.end_s - i.start_s for i in every])
+
+
 @patch
 def untiered(
     self: Alignments,
