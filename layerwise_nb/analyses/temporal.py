@@ -19,7 +19,7 @@ from .study import Study, spread
 from ..core.commands import attempt
 from ..core.files import write_text
 from ..core.notes import counted
-from ..corpus.recording import find_labels
+from ..corpus.recording import find_labels, open_alignments
 from ..dynamics.boundaries import BoundaryScore, alignment_boundaries, find_boundaries, score_boundaries
 from ..dynamics.change import change, frame_timing
 from ..dynamics.lags import PooledLags, lagged_cka, pool_lags
@@ -155,10 +155,12 @@ def _boundary_scores(
     study: Study, max_utterances: int, labels: str | None, label_tier: str, problems: list[str]
 ) -> tuple[dict[str, BoundaryScore], int]:
     "The score of each layer, summed over utterances that have labels, and how many these are."
-    scores, n, bad = {}, 0, []
+    scores, n, bad, alignments = {}, 0, [], open_alignments(study.store, labels)
+    if alignments is None:  # the audio is not there any more, and with it its labels
+        return {}, 0
     for u in study.read(sample_utterances(study, max_utterances), "boundaries", problems):
         try:
-            intervals = find_labels(study.store, u.name, labels)
+            intervals = find_labels(study.store, u.name, alignments)
             there = tier_name({i.tier for i in intervals}, label_tier)
         except (ValueError, OSError) as error:
             bad.append(f"{u.name}: {error}")
