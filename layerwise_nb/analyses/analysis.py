@@ -63,6 +63,7 @@ class Analysis:
     check: Callable[[Mapping[str, Any]], None] = lambda settings: None  # a ValueError for invalid settings, before the work
     measures: tuple[str, ...] = ()  # that `metrics` may name
     gather: Callable[[Study, Mapping[str, Any]], Any] = lambda study, settings: None  # what processes share, before `make`
+    slow: bool = False  # made after the others, which are then soon on the page
 
     @property
     def settings(self) -> list[str]:

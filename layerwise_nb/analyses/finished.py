@@ -248,10 +248,10 @@ def make_all(
     asked: bool = False,  # each was asked for by name: what it lacks is then a problem, not a reason to leave it out
     show: Callable[[Mapping[str, dict], list[str]], Any] = lambda records, left: "",  # a page of what is there, and what is left
 ) -> Made:
-    "Make what is not finished, films last; `parts.json` and the page are written after each."
+    "Make what is not finished, what is slow after the others, films last; `parts.json` and the page are written after each."
     records = _read_records(study.folder / "parts.json")
     todo, kept = study.team.from_main(lambda: _unfinished(study, analyses, settings, records, asked))
-    chosen = [analysis for analysis in analyses if analysis.name in todo]
+    chosen = sorted((analysis for analysis in analyses if analysis.name in todo), key=lambda analysis: analysis.slow)
     gather_all(study, chosen, settings)
     making, show = _Making(study, settings, todo, records), _on_the_way(show)
 

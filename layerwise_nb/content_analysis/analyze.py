@@ -358,6 +358,7 @@ CONTENT = Analysis(
     check=check_content,
     measures=MEASURES,
     gather=_gather,
+    slow=True,
 )
 
 # %% ../../nbs/15_content_analysis/analyze.ipynb #1ff9c306
