@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from layerwise_nb.corpus.recording import Recording
 from layerwise_nb.figures.content import class_tree, confusion, property_curve, variance_areas
@@ -80,7 +81,7 @@ def test_any_text_letter_by_letter(kind):
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # none for a missing glyph either: the heading says it
             if kind in ("mathematics", "scripts", "controls", "lengths"):
-                static.canvas.draw()
+                static.draw_without_rendering()
         shown = written(static)
         axes = [axis for panel in spec.panels for axis in (panel.x, panel.y) if axis.names]
         for axis in axes:  # as many different labels as names, those that are written as they are
@@ -110,18 +111,26 @@ def strings(value):
             yield from strings(one)
 
 
-@pytest.mark.parametrize("n", [23, 59, 121])
-def test_written_names_do_not_overlap(n):
-    names = [f"encoder.layers.{i}.final_layer_norm" for i in range(n)]
+HUBERT = ["conv_0", "after_projection", "transformer_input", *(f"transformer_layer_{i}" for i in range(12))]
+
+
+@pytest.mark.parametrize("names", [HUBERT, *([f"encoder.layers.{i}.final_layer_norm" for i in range(n)] for n in (23, 59, 121))],
+                         ids=len)  # fmt: skip
+def test_written_names_do_not_overlap(names):
+    n = len(names)
     assert len(set(layer_labels(names))) == n
     for name in ("heatmap", "layer curves", "time"):
         figure = figures(names)[name].matplotlib()
-        figure.canvas.draw()
-        short = set(layer_labels(names))
+        canvas, short = FigureCanvasAgg(figure), set(layer_labels(names))
+        canvas.draw()
         for ax in figure.axes:
+            if legend := ax.get_legend():
+                assert legend.get_window_extent().x1 <= figure.bbox.x1, (name, n)
+            if ax.yaxis.label.get_rotation() == 0:  # the name of a tier of labels, beside it
+                assert ax.yaxis.label.get_window_extent().x1 <= ax.bbox.x0, (name, n)
             for axis in (ax.xaxis, ax.yaxis):
                 ticks = [tick.label1 for tick in axis.get_major_ticks() if tick.label1.get_text() in short]
-                boxes = [text.get_window_extent() for text in ticks]
+                boxes = [text.get_window_extent(canvas.get_renderer()) for text in ticks]
                 assert not any(a.overlaps(b) for a, b in pairwise(boxes)), (name, n)
                 assert not ticks or all(text.get_size() >= 7 for text in ticks)
 

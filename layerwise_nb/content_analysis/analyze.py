@@ -355,11 +355,8 @@ CONTENT = Analysis(
     make_content,
     shares=("layers", "align", "seed", "formats"),
     missing=_missing,
-    check=check_content,
-    measures=MEASURES,
-    gather=_gather,
-    slow=True,
-)
+    check=check_content, measures=MEASURES, gather=_gather, slow=True,
+)  # fmt: skip
 
 # %% ../../nbs/15_content_analysis/analyze.ipynb #1ff9c306
 @analysis_flags(CONTENT)

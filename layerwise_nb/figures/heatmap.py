@@ -64,12 +64,12 @@ def cell_figure(
 ) -> FigureSpec:
     "Any numbers with named rows and columns, as a heat map."
     values, reasons = np.asarray(values, dtype=float), dict(reasons or {})
-    x, y = _axes(rows, columns, sides, are_layers)
+    form = form if max(values.shape) <= 60 else None  # more numbers make a picture that no screen shows
     inch = float(np.clip(7.6 / max(values.shape), 0.33 if form else 0.2, 0.8))
     image = Image(values, scale, low=low, high=high, marks=marks, reasons=reasons, missing=missing, form=form)
     lines = [line for line in [*details, *hatched(values, rows, columns, reasons, missing)] if line]
-    return FigureSpec(title, lines, [Panel([image], x, y, values.shape[0] * inch)], values.shape[1] * inch, True,
-                      kind="Heat map")
+    return FigureSpec(title, lines, [Panel([image], *_axes(rows, columns, sides, are_layers), values.shape[0] * inch)],
+                      values.shape[1] * inch, True, kind="Heat map")
 
 # %% ../../nbs/12_figures/heatmap.ipynb #1aeb914e
 def _ends(values: np.ndarray, intervals) -> tuple:

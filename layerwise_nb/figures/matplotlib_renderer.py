@@ -310,7 +310,7 @@ def _axis(ax, axis: Axis, inches: float, along: str, size: float) -> None:
     if axis.span:
         ax.set(**{f"{along}lim": axis.span})
     if axis.title:
-        ax.set(**{f"{along}label": plain(axis.title)})
+        getattr(ax, f"{along}axis").set_label_text(plain(axis.title))  # where it is: set_ylabel would center it anew
     if axis.names:
         _names(ax, axis, inches, along, size)
     if not axis.shown:
@@ -330,23 +330,33 @@ def _texts(spec: FigureSpec) -> list[str]:
             written += [text for *_, text in mark.labels] if isinstance(mark, Strip) else list(getattr(mark, "texts", ()))
     return written
 
+# %% ../../nbs/12_figures/matplotlib_renderer.ipynb #dbba2f77
+def _columns(labels: Sequence[str], most: int, inches: float) -> int:
+    "Columns of a legend: as many as fit, each as wide as its longest label."
+    def width(n: int) -> float:
+        return sum(0.065 * max(map(len, part)) + 0.48 for part in np.array_split(labels, n))
 
-def _legend(figure: Figure, ax, spec: FigureSpec, before: list[str]) -> list[str]:
-    "The legend of a panel, unless the panel before has the same; what it names."
-    handles, labels = ax.get_legend_handles_labels()
-    if len(labels) < 2 or labels == before:
-        return before if len(labels) > 1 else labels
-    if spec.legend == "below":
-        figure.legend(handles, labels, loc="outside lower left", ncols=max(1, int(figure.get_size_inches()[0] / 2.2)))
-    else:
-        ax.legend(handles, labels, loc="lower left", bbox_to_anchor=(0, 1), ncols=6, borderaxespad=0.1, columnspacing=1.4)
-    return labels
+    return next((n for n in range(min(most, len(labels)), 1, -1) if width(n) <= inches), 1)
 
 # %% ../../nbs/12_figures/matplotlib_renderer.ipynb #2032b103
 def _room(axis: Axis) -> float:
     "Inches that long names need beyond what all figures have."
     longest = max(map(len, axis.labels), default=0)
     return max(0.0, longest * 8 * 0.6 / 72 - 0.9)
+
+# %% ../../nbs/12_figures/matplotlib_renderer.ipynb #91c6f315
+def _legend(figure: Figure, ax, spec: FigureSpec, before: list[str]) -> list[str]:
+    "The legend of a panel, unless the panel before has the same; what it names."
+    handles, labels = ax.get_legend_handles_labels()
+    if len(labels) < 2 or labels == before:
+        return before if len(labels) > 1 else labels
+    inches = figure.get_size_inches()[0] - 1.2  # beside the axis
+    if spec.legend == "below":
+        figure.legend(handles, labels, loc="outside lower left", ncols=_columns(labels, int(inches / 2.2 + 0.55), inches))
+    else:
+        ax.legend(handles, labels, loc="lower left", bbox_to_anchor=(0, 1), ncols=_columns(labels, 6, inches),
+                  borderaxespad=0.1, columnspacing=1.4)  # fmt: skip
+    return labels
 
 # %% ../../nbs/12_figures/matplotlib_renderer.ipynb #78442678
 @mpl.rc_context(STYLE)

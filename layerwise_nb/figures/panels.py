@@ -31,12 +31,13 @@ from layerwise_nb.figures.specification import (
     Strip,
     Zones,
 )
-from .style import COLORS, DIVERGING, SEQUENTIAL, few_notes, measure_name
+from .style import COLORS, DIVERGING, SEQUENTIAL, few_notes, measure_name, shorten
 
 # %% ../../nbs/12_figures/panels.ipynb #cacf7d8b
 def _strips(recording: Recording) -> list[Panel]:
     "A strip for each tier of labels."
-    return [Panel([Strip([(i.start_s, i.end_s, i.label) for i in intervals])], Axis(shown=False), Axis(tier, shown=False), 0.24)
+    return [Panel([Strip([(i.start_s, i.end_s, i.label) for i in intervals])], Axis(shown=False),
+                  Axis(shorten(tier, 18), shown=False), 0.24)
             for tier, intervals in recording.tiers.items()]  # fmt: skip
 
 
