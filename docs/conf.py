@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import plotly
+from sphinx import addnodes
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -36,3 +37,31 @@ html_theme_options = {"source_repository": CONFIG.git_url, "top_of_page_buttons"
 
 def linkcode_resolve(domain, info):
     return source_url(info["module"], info["fullname"])
+
+
+def keep_titles(app, env):
+    """What the navigation shows of a page without pages below it."""
+    app.titles = dict(env.tocs)
+    for page, contents in env.tocs.items():
+        if not any(contents.findall(addnodes.toctree)):
+            app.titles[page] = title = contents.deepcopy()
+            del title[0][1:]
+
+
+def navigate_by_titles(app, page, template, context, doctree):
+    """To copy the whole contents of all pages into the navigation of each would take as long as all else."""
+    whole, navigation = app.env.tocs, context["toctree"]
+
+    def toctree(**options):
+        app.env.tocs = app.titles
+        try:
+            return navigation(**options)
+        finally:
+            app.env.tocs = whole
+
+    context["toctree"] = toctree
+
+
+def setup(app):
+    app.connect("env-updated", keep_titles)
+    app.connect("html-page-context", navigate_by_titles, priority=400)  # before the theme's
