@@ -226,9 +226,11 @@ def make_utterance(
 # %% ../../nbs/14_analyses/utterance.ipynb #b6643199
 def _check_films(settings: Mapping[str, Any]) -> None:
     "A ValueError for more frames a second than a film can have."
-    fps, most = settings.get("fps", 25), 50 if "gif" in split_list(settings.get("animations", "")) else 100
-    if fps > most:
-        raise ValueError(f"--fps must be at most {most}{' with GIFs' if most == 50 else ''}; got {fps}")
+    from layerwise_nb.animations.animation import MAX_FPS
+
+    fps, gifs = settings.get("fps", 25), "gif" in split_list(settings.get("animations", ""))
+    if fps > (most := MAX_FPS["gif" if gifs else "mp4"]):
+        raise ValueError(f"--fps must be at most {most}{' with GIFs' * gifs}; got {fps}")
 
 # %% ../../nbs/14_analyses/utterance.ipynb #3d02fa2e
 UTTERANCE = Analysis(
