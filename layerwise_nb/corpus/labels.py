@@ -19,7 +19,7 @@ from .segments import Segments
 from ..features.catalogue import Feature
 from ..labels.alignment import Alignments, tier_name
 from ..labels.intervals import ROUNDING_S, Interval, is_silence
-from ..labels.phone_sets import phone_classes, phones_or_words
+from ..labels.phone_sets import phone_classes, phones_or_words, taken_note
 
 # %% ../../nbs/10_corpus/labels.ipynb #72ec87d5
 def intervals_at(
@@ -127,8 +127,7 @@ def tier_note(
     self: CorpusLabels,
 ) -> str:  # "" where tiers have names
     "What labels of no tier are taken for, and how to say what they are."
-    taken = f"the labels are of no tier, and by their names and lengths they are taken for {self.untiered}"
-    return f"{taken}; a TSV with a column tier (phones or words) says what they are" if self.untiered else ""
+    return taken_note(self.untiered) if self.untiered else ""
 
 # %% ../../nbs/10_corpus/labels.ipynb #221c02b9
 @patch

@@ -26,7 +26,7 @@ from layerwise_nb.labels.label_files import (
     read_timit,
     read_tsv,
 )
-from .phone_sets import phones_or_words
+from .phone_sets import phones_or_words, taken_note
 from .textgrid import read_textgrid, read_tiers, write_textgrid  # noqa: F401, write_textgrid
 
 _all_ = ["SILENCES", "Interval", "is_silence", "read_buckeye", "read_ctm", "read_item", "read_librispeech_alignment",
@@ -175,6 +175,7 @@ class Alignments:
         self._tables: list[Path] = [self.source] if self.source.is_file() else []
         self._folders: dict[Path, dict[str, list[Path]]] = {}
         self.silences: Counter = Counter()  # label -> how many intervals were taken for silence
+        self.notes: set[str] = set()  # what labels of no tier were taken for
         self.aligner = _aligner(self.source)  # the program that made the labels; "" where it is not said
 
 # %% ../../nbs/02_labels/alignment.ipynb #ff56c6f1
@@ -312,7 +313,9 @@ def named_tiers_of(
     if not tiers or set(tiers) != {""}:
         return tiers
     stat = table.stat()
-    return {_kind_of(table, stat.st_size, stat.st_mtime_ns): tiers[""]}
+    kind = _kind_of(table, stat.st_size, stat.st_mtime_ns)
+    self.notes.add(taken_note(kind))
+    return {kind: tiers[""]}
 
 # %% ../../nbs/02_labels/alignment.ipynb #16ad28ac
 @patch
