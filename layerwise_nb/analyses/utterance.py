@@ -226,12 +226,13 @@ def make_utterance(
     return Outcome(shown.cards, list(dict.fromkeys(problems)), {}, notes, partial(_animate, shown) if films else None)
 
 # %% ../../nbs/14_analyses/utterance.ipynb #b6643199
+_MAX_FPS = {"mp4": 100, "gif": 50}  # those of `layerwise_nb.animations.animation`, which a check is not to load Matplotlib for
+
+
 def _check_films(settings: Mapping[str, Any]) -> None:
     "A ValueError for more frames a second than a film can have."
-    from layerwise_nb.animations.animation import MAX_FPS
-
     fps, gifs = settings.get("fps", 25), "gif" in split_list(settings.get("animations", ""))
-    if fps > (most := MAX_FPS["gif" if gifs else "mp4"]):
+    if fps > (most := _MAX_FPS["gif" if gifs else "mp4"]):
         raise ValueError(f"--fps must be at most {most}{' with GIFs' * gifs}; got {fps}")
 
 # %% ../../nbs/14_analyses/utterance.ipynb #3d02fa2e
