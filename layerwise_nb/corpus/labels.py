@@ -127,7 +127,7 @@ def tier_note(
     self: CorpusLabels,
 ) -> str:  # "" where tiers have names
     "What labels of no tier are taken for, and how to say what they are."
-    return taken_note(self.untiered) if self.untiered else ""
+    return taken_note(kind) if (kind := self.untiered) else ""
 
 # %% ../../nbs/10_corpus/labels.ipynb #221c02b9
 @patch
