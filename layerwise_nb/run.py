@@ -19,17 +19,39 @@ from .audio.synthetic import corpus_names
 from .core.commands import UsageError, command_ending, split_list
 from .extract import extract
 from .extraction.join import join_processes
+from .extraction.plan import choose_sample
 from .extraction.progress import INTERRUPTED, format_summary
-from .extraction.settings import ExtractionSettings, is_synthetic, speech_source
+from .extraction.settings import ExtractionSettings, features_dir, is_synthetic, speech_source
+from .features.run_folder import read_manifest
 from .report.pipeline import ANALYSES, check_choices, visualize
 from .visualize import configured, old_settings, print_result
+
+# %% ../nbs/19_commands/run.ipynb #5e537b5c
+def _check_utterance(
+    name: str,  # to be seen and heard
+    asked: ExtractionSettings,  # of the extraction
+) -> None:
+    "A `UsageError` for an utterance that will not be there, as far as that is known before audio is read."
+    if is_synthetic(asked):  # not made yet
+        names = corpus_names()
+    else:
+        entries, refused, _ = speech_source(asked).list()
+        names = [*(entry.name for entry in entries), *refused]
+    cut = asked.alignments or asked.segment_seconds
+    if not any(name == whole or (cut and name.startswith(f"{whole}_")) for whole in names):  # itself, or a part of it
+        raise UsageError(f"--utterance: there is no {name}; there are {len(names)}, such as {', '.join(names[:2])}")
+    taken = choose_sample(names, asked.num_files, asked.sample)
+    before = {done for done, record in read_manifest(features_dir(asked)).items() if record["status"] == "done"}
+    if not cut and name not in taken | before:
+        some = f"the {len(taken)} of {len(names)} that --num_files takes, such as {', '.join(sorted(taken)[:2])}"
+        raise UsageError(f"--utterance: {name} is not among {some}: take one of these, or another --num_files")
 
 # %% ../nbs/19_commands/run.ipynb #7501881b
 def _check_with_model(
     asked: ExtractionSettings,  # of the extraction
     analysis: Mapping[str, Any],  # settings of `visualize`
 ) -> None:
-    "A `UsageError` for layers that the model lacks, and for an utterance that the source does not list."
+    "A `UsageError` for layers that the model lacks, and for an utterance that will not be there."
     if layers := split_list(analysis.get("layers", "")):
         from layerwise_nb.models.load import catalogue_of
 
@@ -37,9 +59,7 @@ def _check_with_model(
         if unknown := [name for name in layers if name not in there]:
             raise UsageError(f"--layers: {asked.model} has no {', '.join(unknown)}; it has {', '.join(there)}")
     if (name := analysis.get("utterance")) and not asked.streaming:
-        names = corpus_names() if is_synthetic(asked) else [entry.name for entry in speech_source(asked).list().entries]
-        if not any(name == whole or name.startswith(f"{whole}_") for whole in names):  # itself, or a part of it
-            raise UsageError(f"--utterance: there is no {name}; there are {len(names)}, such as {', '.join(names[:2])}")
+        _check_utterance(name, asked)
 
 # %% ../nbs/19_commands/run.ipynb #56cd16d0
 def run(

@@ -34,6 +34,8 @@ def layerwise_temporal(
     with command_ending("layerwise_temporal", interrupted="nothing is half-written"):
         old = {"labels": alignments, "label_tier": tier}
         outcome = analyze_time(**{**kwargs, **{name: value for name, value in old.items() if value}})
+        for note in outcome.notes:
+            print(f"note: {note}", file=sys.stderr)
         for card in outcome.cards:
             print(f"{card.title:55} {card.files[0]}")
         for problem in outcome.problems:

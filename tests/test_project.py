@@ -188,6 +188,36 @@ def test_rhythm_checker():
     assert rhythm([export, example, export, export, export]) == (3, True)
 
 
+def prints(node: ast.AST) -> bool:
+    """Whether code prints while a cell runs: not in a function that it defines, nor into a file."""
+    if isinstance(node, (ast.FunctionDef, ast.Lambda, ast.ClassDef)):
+        return False
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print":
+        return not any(keyword.arg == "file" for keyword in node.keywords)
+    return any(map(prints, ast.iter_child_nodes(node)))
+
+
+def unshown(cells) -> list[int]:
+    """Cells that print and show nothing: what they print is missing from the documentation."""
+    hidden = re.compile(r"^#\s*\|\s*(hide|export|slow|gpu|eval: *false)", re.M)
+    codes = [(i, cell) for i, cell in enumerate(cells) if cell.cell_type == "code" and not hidden.search(cell.source)]
+    return [i for i, cell in codes if not cell.get("outputs") and prints(python(cell))]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_what_is_printed_is_shown(path):
+    assert unshown(read_nb(path).cells) == [], "run these cells (counted from 0), or hide them"
+
+
+def test_what_is_printed_is_shown_checker():
+    bad = ["print(1)", "with a:\n    print(1)", "f(print(1))"]
+    good = ["#| hide\nprint(1)", "def f():\n    print(1)", "print(1, file=a)", "a.print(1)"]
+    cells = [mk_cell(source) for source in bad + good]
+    assert unshown(cells) == [0, 1, 2]
+    cells[0].outputs = [{"output_type": "stream", "text": "1"}]
+    assert unshown(cells) == [1, 2]
+
+
 def test_length_of_modules():
     lengths = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in module_files().items()}
     assert {name: n for name, n in lengths.items() if n > MAX_MODULE_LINES} == {}

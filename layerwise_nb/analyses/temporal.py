@@ -24,7 +24,7 @@ from ..dynamics.boundaries import BoundaryScore, alignment_boundaries, find_boun
 from ..dynamics.change import change, frame_timing
 from ..dynamics.lags import PooledLags, lagged_cka, pool_lags
 from ..dynamics.statistics import TemporalSummary
-from ..labels.alignment import tier_name
+from ..labels.alignment import Alignments, tier_name
 from ..measures.outliers import dominated
 
 # %% ../../nbs/14_analyses/temporal.ipynb #ae30ddd1
@@ -152,10 +152,10 @@ def _massive_line(massive: Counter, n: int) -> list[str]:
 
 # %% ../../nbs/14_analyses/temporal.ipynb #660aa5a3
 def _boundary_scores(
-    study: Study, max_utterances: int, labels: str | None, label_tier: str, problems: list[str]
+    study: Study, max_utterances: int, alignments: Alignments | None, label_tier: str, problems: list[str]
 ) -> tuple[dict[str, BoundaryScore], int]:
     "The score of each layer, summed over utterances that have labels, and how many these are."
-    scores, n, bad, alignments = {}, 0, [], open_alignments(study.store, labels)
+    scores, n, bad = {}, 0, []
     if alignments is None:  # the audio is not there any more, and with it its labels
         return {}, 0
     for u in study.read(sample_utterances(study, max_utterances), "boundaries", problems):
@@ -179,11 +179,13 @@ def _boundary_scores(
     return scores, n
 
 # %% ../../nbs/14_analyses/temporal.ipynb #1ce63a44
-def _boundaries(study: Study, max_utterances: int, labels: str | None, label_tier: str, problems: list[str]) -> list[Card]:
+def _boundaries(
+    study: Study, max_utterances: int, alignments: Alignments | None, label_tier: str, problems: list[str]
+) -> list[Card]:
     "F1 of the peaks of a layer's change against labeled boundaries."
     from layerwise_nb.figures.curves import layer_curves
 
-    scores, n = _boundary_scores(study, max_utterances, labels, label_tier, problems)
+    scores, n = _boundary_scores(study, max_utterances, alignments, label_tier, problems)
     if not scores:
         return []
     layers, some = list(scores), next(iter(scores.values()))
@@ -206,15 +208,17 @@ def make_temporal(
     max_lag_s: float = 0.1,  # seconds: the largest lag between two layers
 ) -> Outcome:
     "How the layers of a corpus change in time."
-    cards, problems, by = [], [], by or "utterance"
+    cards, problems, notes, by = [], [], [], by or "utterance"
     with attempt("dynamics", problems):
         cards += _dynamics(study, by, bootstrap, problems)
     if study.store.has_features:
         with attempt("leads", problems):
             cards += _leads(study, by, bootstrap, max_utterances, max_lag_s, problems)
         with attempt("boundaries", problems):
-            cards += _boundaries(study, max_utterances, labels, label_tier, problems)
-    return Outcome(cards, list(dict.fromkeys(problems)))
+            alignments = open_alignments(study.store, labels)
+            cards += _boundaries(study, max_utterances, alignments, label_tier, problems)
+            notes = sorted(alignments.notes) if alignments else []
+    return Outcome(cards, list(dict.fromkeys(problems)), notes=notes)
 
 # %% ../../nbs/14_analyses/temporal.ipynb #119b4924
 TEMPORAL = Analysis(

@@ -21,7 +21,7 @@ from .temporal import TEMPORAL
 from ..core.arrays import write_arrays
 from ..core.commands import attempt, split_list
 from ..corpus.aligned import UtteranceFrames
-from ..corpus.recording import Recording, find_recording
+from ..corpus.recording import Recording, find_recording, open_alignments
 from ..dynamics.boundaries import alignment_boundaries, find_boundaries, score_boundaries
 from ..dynamics.change import change, frame_timing, self_similarity
 from ..dynamics.windows import evolution, windowed_cka, windowed_partial_cka
@@ -210,10 +210,12 @@ def make_utterance(
     fps: int = 25,  # frames a second of mp4 and gif
 ) -> Outcome:
     "One utterance, moment by moment: figures over time and animations with sound."
-    settings, problems, recording = dict(locals()), [], None
+    settings, problems, notes, recording = dict(locals()), [], [], None
     chosen = choose_utterance(study, utterance, problems)
     with attempt(f"the sound of {chosen.name}", problems):
-        recording = find_recording(study.store, chosen.name, alignments=labels)
+        alignments = open_alignments(study.store, labels)
+        recording = find_recording(study.store, chosen.name, alignments=alignments)
+        notes = sorted(alignments.notes) if alignments else []
     shown = _Shown(study, chosen, settings, recording, problems)
     (study.folder / shown.path("")).mkdir(parents=True, exist_ok=True)
     figures = {"change": _save_change, "windows": _save_windows, "windows beyond the CNN output": _save_beyond_input}
@@ -221,14 +223,17 @@ def make_utterance(
         with attempt(what, problems):
             save(shown)
     films = recording and split_list(animations)
-    return Outcome(shown.cards, list(dict.fromkeys(problems)), later=partial(_animate, shown) if films else None)
+    return Outcome(shown.cards, list(dict.fromkeys(problems)), {}, notes, partial(_animate, shown) if films else None)
 
 # %% ../../nbs/14_analyses/utterance.ipynb #b6643199
+_MAX_FPS = {"mp4": 100, "gif": 50}  # those of `layerwise_nb.animations.animation`, which a check is not to load Matplotlib for
+
+
 def _check_films(settings: Mapping[str, Any]) -> None:
     "A ValueError for more frames a second than a film can have."
-    fps, most = settings.get("fps", 25), 50 if "gif" in split_list(settings.get("animations", "")) else 100
-    if fps > most:
-        raise ValueError(f"--fps must be at most {most}{' with GIFs' if most == 50 else ''}; got {fps}")
+    fps, gifs = settings.get("fps", 25), "gif" in split_list(settings.get("animations", ""))
+    if fps > (most := _MAX_FPS["gif" if gifs else "mp4"]):
+        raise ValueError(f"--fps must be at most {most}{' with GIFs' * gifs}; got {fps}")
 
 # %% ../../nbs/14_analyses/utterance.ipynb #3d02fa2e
 UTTERANCE = Analysis(
@@ -252,4 +257,5 @@ def analyze_time(
     with open_study(analyses, {"features_dir": features_dir, "output_dir": output_dir, **kwargs}) as (study, settings):
         gather_all(study, analyses, settings)
         outcomes = [with_films(make_one(study, each, settings)) for each in analyses if not each.missing(study, settings)]
-    return Outcome([c for o in outcomes for c in o.cards], list(dict.fromkeys(p for o in outcomes for p in o.problems)))
+    problems, notes = (list(dict.fromkeys(text for o in outcomes for text in getattr(o, of))) for of in ("problems", "notes"))
+    return Outcome([card for o in outcomes for card in o.cards], problems, notes=notes)

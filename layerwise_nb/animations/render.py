@@ -21,7 +21,7 @@ import matplotlib as mpl
 import numpy as np
 from tqdm import tqdm
 
-from .animation import AnimationData, layer_colors, shared_plane, standardize
+from .animation import MAX_FPS, AnimationData, layer_colors, shared_plane, standardize
 from .page import animation_page, flac
 from .picture import _NOW, draw_animation
 from ..core.files import temporary_path, whole_file
@@ -139,8 +139,9 @@ def _write_gif(animation: AnimationData, path: Path, fps: float, dpi: float, bar
     "An animation without sound that plays anywhere."
     from PIL import Image
 
-    if fps > 50:
-        raise ValueError(f"a GIF shows at most 50 pictures per second (players slow down faster ones); got fps={fps:g}")
+    if fps > MAX_FPS["gif"]:
+        most = f"a GIF shows at most {MAX_FPS['gif']} pictures per second (players slow down faster ones)"
+        raise ValueError(f"{most}; got fps={fps:g}")
     times = _picture_times(animation.duration_s, fps)
     stays_ms = 10 * np.diff(np.round(100 * np.arange(len(times) + 1) / fps)).astype(int)
     palette = _palette(animation)
@@ -196,8 +197,8 @@ class Animation(AnimationData):
         path = Path(path)
         if path.suffix.lower() not in _WRITERS:
             raise ValueError(f"an animation can be saved as {', '.join(_WRITERS)}; got {path.name!r}")
-        if not 0 < fps <= 100 or not 10 <= dpi <= 600:
-            raise ValueError(f"expected 0 < fps <= 100 and 10 <= dpi <= 600; got fps={fps:g} and dpi={dpi:g}")
+        if not 0 < fps <= MAX_FPS["mp4"] or not 10 <= dpi <= 600:
+            raise ValueError(f"expected 0 < fps <= {MAX_FPS['mp4']} and 10 <= dpi <= 600; got fps={fps:g} and dpi={dpi:g}")
         bar = functools.partial(tqdm, desc=path.name, unit="frame", disable=None if progress else True)
         with _whole_or_nothing(path) as temporary:
             _WRITERS[path.suffix.lower()](self, temporary, fps, dpi, bar)

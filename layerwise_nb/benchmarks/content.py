@@ -30,6 +30,7 @@ from ..content_analysis.measures import measure_layer
 from ..content_analysis.sample import EFFORTS, ContentSample, Targets, collect, items_of
 from ..content_analysis.shared import MEASURES, TARGETS, Shared
 from ..core.files import write_text
+from ..core.machine import one_math_thread
 from ..corpus.aligned import AlignedCorpus
 from ..corpus.recording import find_recording, read_corpus_labels
 from ..features.catalogue import Architecture, Feature, feature_catalogue, format_bytes
@@ -236,8 +237,6 @@ def bench_sums(
     say: Callable[[str], None] = lambda what: None,  # told what is being measured
 ) -> list[Row]:
     "The pass over three layers, with sums; R² and CCA without and with nulls."
-    from threadpoolctl import threadpool_limits
-
     took = dict.fromkeys(("reading", "sums", "values", "nulls"), 0.0)
     plain, nulls = corpus.shared(0), corpus.shared(20)
     measure_layer(nulls, _first(corpus), ("target_r2", "target_cca"))  # warm up: imports, what layers share
@@ -245,7 +244,7 @@ def bench_sums(
     first, middle, last = corpus.layers[0], corpus.layers[len(corpus.layers) // 2], corpus.layers[-1]
     for name in (first, middle, last):  # all of them take a quarter of an hour
         say(f"sums of {name}")
-        with threadpool_limits(1):
+        with one_math_thread():
             start = time.process_time()
             for _ in AlignedCorpus(corpus.store.path, [name]):
                 pass

@@ -28,7 +28,7 @@ from .shared import ContentValue, Shared
 from .source import ContentSource, held_frames, why_no_sums
 from .tables import value_from_json, value_to_json
 from ..core.files import write_text
-from ..core.machine import available_memory, available_processors
+from ..core.machine import available_memory, available_processors, one_math_thread
 from ..corpus.aligned import AlignedCorpus
 from ..extraction.launch import Alone, read_shard
 from ..features.store import FeatureStore
@@ -90,9 +90,8 @@ class _Part:
     ) -> None:
         "Measure it with one math thread, so that the bytes are the same beside other layers and alone."
         import scipy.linalg  # noqa: F401, its math library is limited only if it is there
-        from threadpoolctl import threadpool_limits
 
-        with threadpool_limits(1):
+        with one_math_thread(openmp=True):
             if not isinstance(given, LayerFrames):
                 arrays = self.arrays(shared) if given is None else iter(given.items())
                 given = collect(shared.sample, self.name, arrays, shared.targets, self.kind)

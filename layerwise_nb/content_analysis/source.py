@@ -254,7 +254,8 @@ def why_no_sums(
         return f"{what} are per fold of {held.groups}s, and {sample.what} are held out: extract again with --store pooled"
     if sample.groups == "speaker" and any(recorded[name] != who for name, who in sample.speakers.items()):
         return f"{what} are of other speakers: extract again with the same --speaker_table or --speaker_pattern"
-    if set(sample.speakers) != {name for name, who in recorded.items() if who or not any(recorded.values())}:
+    nobody = not any(recorded.values())
+    if set(sample.speakers) != {name for name, who in recorded.items() if who or nobody}:
         return f"{what} are of other utterances: extract both from the same audio"
     return ""
 

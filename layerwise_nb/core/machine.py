@@ -78,11 +78,13 @@ _MATH = threading.RLock()  # the limit is that of the whole process: whoever set
 
 
 @contextmanager
-def one_math_thread() -> Iterator[None]:
+def one_math_thread(
+    openmp: bool = False,  # OpenMP too: k-means of scikit-learn, and torch, where a sum depends on how many add
+) -> Iterator[None]:
     "Inside, BLAS and LAPACK take one thread."
     from threadpoolctl import threadpool_limits
 
-    with _MATH, threadpool_limits(1, "blas"):
+    with _MATH, threadpool_limits(1, None if openmp else "blas"):
         yield
 
 # %% ../../nbs/00_core/machine.ipynb #3630c2a2

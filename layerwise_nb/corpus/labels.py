@@ -19,7 +19,7 @@ from .segments import Segments
 from ..features.catalogue import Feature
 from ..labels.alignment import Alignments, tier_name
 from ..labels.intervals import ROUNDING_S, Interval, is_silence
-from ..labels.phone_sets import phone_classes, phones_or_words
+from ..labels.phone_sets import phone_classes, phones_or_words, taken_note
 
 # %% ../../nbs/10_corpus/labels.ipynb #72ec87d5
 def intervals_at(
@@ -50,6 +50,7 @@ class CorpusLabels:
         source: str = "",  # where the labels are from, for people
     ):
         self.sample_rate, self.phone_set, self.stress, self.source = sample_rate, phone_set, stress, source
+        self.named = False  # some labels are of tiers that have names
         self.keeps_both = False  # labels of no tier (CTM) are phones and words, until it is known which set of phones is meant
         self.aligner = ""  # the program that made the labels, where it is known
         self.samples: dict[str, int] = {}  # utterance -> its length, of all that have labels
@@ -86,6 +87,7 @@ def add(
     speaker: str = "",  # '' where unknown
     start: int = 0,  # its first sample in the recording
     whole: bool = True,  # it is the whole recording
+    named: bool = True,  # the tiers have names; False: both hold the labels of no tier
 ) -> None:
     "Add the labels of an utterance; a `ValueError` if something is said after its end."
     if utterance in self.samples:
@@ -104,16 +106,16 @@ def add(
             self._intervals[tier][utterance] = rows[tier]
     self.samples[utterance], self.speakers[utterance] = n_samples, speaker
     self.missing.pop(utterance, None)
-    self._classes = {}
+    self.named, self._classes = self.named or named, {}
 
 # %% ../../nbs/10_corpus/labels.ipynb #64d5b3d2
 @patch(as_prop=True)
 def untiered(
     self: CorpusLabels,
 ) -> str:  # "" where tiers have names
-    "What labels that are the same in both tiers, as those of no tier are, are taken for: phones or words."
+    "What labels of no tier, which both tiers hold, are taken for: phones or words."
     labels = self._numbers["phones"]
-    if not labels or labels.keys() != self._numbers["words"].keys():  # `read` keeps those of no tier in both
+    if self.named or not labels:
         return ""
     rows = np.concatenate([*self._intervals["phones"].values(), np.empty((0, 4))])
     numbers = rows[:, 2].astype(int)
@@ -125,8 +127,7 @@ def tier_note(
     self: CorpusLabels,
 ) -> str:  # "" where tiers have names
     "What labels of no tier are taken for, and how to say what they are."
-    taken = f"the labels are of no tier, and by their names and lengths they are taken for {self.untiered}"
-    return f"{taken}; a TSV with a column tier (phones or words) says what they are" if self.untiered else ""
+    return taken_note(kind) if (kind := self.untiered) else ""
 
 # %% ../../nbs/10_corpus/labels.ipynb #221c02b9
 @patch
@@ -312,7 +313,7 @@ def read(
             raise ValueError(
                 f"{path}: expected a tier {' or '.join((tiers or {}).values() or TIERS)}; found {', '.join(there) or 'none'}"
             )
-        self.add(utterance, found, n_samples, speaker, start, whole)
+        self.add(utterance, found, n_samples, speaker, start, whole, named="" not in names.values())
     except (ValueError, OSError) as error:
         self.missing[utterance] = str(error)
     return utterance in self.samples
@@ -337,6 +338,7 @@ def merge(
             self._intervals[tier][name] = rows
     self.samples |= other.samples
     self.speakers |= other.speakers
+    self.named |= other.named
     self.missing = {name: why for name, why in (self.missing | other.missing).items() if name not in self.samples}
     self.source, self.aligner, self._classes = self.source or other.source, self.aligner or other.aligner, {}
 
@@ -351,7 +353,7 @@ def save(
     arrays = {"utterances": np.array(names, dtype=str), "speakers": np.array([self.speakers[n] for n in names], dtype=str),
               "samples": np.array([self.samples[n] for n in names], np.int64)}  # fmt: skip
     header = {"sample_rate": self.sample_rate, "phone_set": self.phone_set, "stress": self.stress, "source": self.source,
-              "aligner": self.aligner, "missing": dict(sorted(self.missing.items()))}  # fmt: skip
+              "aligner": self.aligner, "named": self.named, "missing": dict(sorted(self.missing.items()))}  # fmt: skip
     for tier in TIERS:
         old = list(self._numbers[tier])
         header[tier] = sorted(old)
@@ -383,4 +385,5 @@ def load(
         both, counts = np.concatenate(columns, axis=1), arrays[f"{tier}_counts"]
         parts = np.split(both, np.cumsum(counts.clip(0))[:-1]) if names else []
         labels._intervals[tier] = {n: part for n, part, count in zip(names, parts, counts, strict=True) if count >= 0}
+    labels.named = header.get("named", header["phones"] != header["words"])  # older files do not say
     return labels

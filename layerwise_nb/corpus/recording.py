@@ -130,8 +130,7 @@ def find_labels(
     if not isinstance(alignments, Alignments):
         alignments = open_alignments(store, alignments, audio_dir)
     place = audio_place(store, name)
-    tiers = (alignments and alignments.tiers_of(place)) or {}
-    tiers = {tier or alignments.untiered(place): own for tier, own in tiers.items()}
+    tiers = (alignments and alignments.named_tiers_of(place)) or {}
     made_of = store[name].provenance
     first_s = made_of["start_sample"] / made_of["sample_rate"]
     last_s = first_s + made_of["n_samples"] / made_of["sample_rate"]

@@ -225,7 +225,7 @@ def pool_lags(
     lagged: list[LaggedSimilarity],  # one for each utterance
     groups,  # (n_utterances,) what is drawn: the utterances themselves, or their speakers
     level: float = 0.95,  # how often such intervals hold the true value
-    n_resamples: int = 1000,
+    n_resamples: int = 1000,  # 0: no intervals
     seed: int = 0,  # of the resamples
     alpha: float = 0.05,  # share of unrelated pairs for which a lead is claimed all the same
 ) -> PooledLags:

@@ -42,8 +42,8 @@ def _ends(replicates: np.ndarray, level: float) -> np.ndarray:
 def _check_pool(values: np.ndarray, groups: np.ndarray, weights, level: float, n_resamples: int) -> np.ndarray:
     if not len(values) or groups.shape != (len(values),):
         raise ValueError(f"expected a group for each of one or more utterances; found {groups.shape} for {len(values)}")
-    if not (0 < level < 1 and n_resamples >= 1):
-        raise ValueError(f"expected 0 < level < 1 and n_resamples of 1 or more; found {level} and {n_resamples}")
+    if not (0 < level < 1 and n_resamples >= 0):
+        raise ValueError(f"expected 0 < level < 1 and n_resamples of 0 or more; found {level} and {n_resamples}")
     if np.isinf(values).any():
         raise ValueError("expected finite values, or NaN for none; found infinity: say NaN where a value is missing")
     weights = np.ones(len(values)) if weights is None else np.asarray(weights, np.float64)
@@ -58,7 +58,7 @@ class Pooled:
     "A mean over utterances, with an interval."
 
     value: np.ndarray  # of any shape; NaN where no utterance has a value
-    low: np.ndarray  # lower end of the interval, the same shape
+    low: np.ndarray  # lower end of the interval, the same shape; NaN where there is none
     high: np.ndarray  # upper end
     level: float  # how often such intervals hold the true value
     n_groups: int  # utterances or speakers that were drawn
@@ -68,13 +68,23 @@ class Pooled:
 
 _FEW = 10
 
+
+def _limits(n: int, n_resamples: int) -> tuple[Note, ...]:
+    "What an interval over n groups says less than it seems to, or why there is none."
+    if n == 1:
+        return (Note("intervals", "1 group: no interval, one says nothing of others", (), n),)
+    if not n_resamples:
+        return (Note("intervals", "no intervals: 0 resamples were asked for", (), n),)
+    few = f"{n} groups are few: intervals tend to be too narrow below {_FEW}"
+    return (Note("intervals", few, (), n),) if n < _FEW else ()
+
 # %% ../../nbs/09_dynamics/pooling.ipynb #cbbdea55
 def pool(
     values,  # (n_utterances, ...) a number, a curve or a matrix for each; NaN for none
     groups,  # (n_utterances,) what is drawn: the utterances themselves, or their speakers
     weights=None,  # (n_utterances,) or as `values`: frames, for instance; None: all the same
     level: float = 0.95,  # how often such intervals hold the true value
-    n_resamples: int = 1000,
+    n_resamples: int = 1000,  # 0: no interval
     seed: int = 0,  # of the resamples
     of: Callable | None = None,  # a function of the mean, whose value is wanted: the place of a curve's peak, …
 ) -> Pooled:
@@ -87,7 +97,5 @@ def pool(
     means = _means(values, weights, member, np.vstack([np.ones(n), draws]))
     if of is not None:
         means = np.array([of(mean) for mean in means])
-    low, high = _ends(means[1:], level) if n > 1 else np.full((2, *means.shape[1:]), np.nan)
-    few = f"{n} groups are few: intervals tend to be too narrow below {_FEW}"
-    few = few if n > 1 else "1 group: no interval, one says nothing of others"
-    return Pooled(means[0], low, high, level, n, n_resamples, (Note("intervals", few, (), n),) if n < _FEW else ())
+    low, high = _ends(means[1:], level) if n > 1 and n_resamples else np.full((2, *means.shape[1:]), np.nan)
+    return Pooled(means[0], low, high, level, n, n_resamples, _limits(n, n_resamples))

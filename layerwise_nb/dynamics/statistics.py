@@ -125,7 +125,7 @@ class TemporalStatistics:
         self,
         by: str = "utterance",  # what is drawn for the intervals: "utterance" or "speaker"
         level: float = 0.95,  # how often such intervals hold the true value
-        n_resamples: int = 1000,
+        n_resamples: int = 1000,  # 0: no intervals
         seed: int = 0,  # of the resamples
     ) -> "TemporalSummary":
         "All measures over the corpus, with intervals."
@@ -289,7 +289,9 @@ class TemporalSummary:
     def title(self) -> str:
         "Layers, utterances and intervals, in a line."
         layers, utterances = counted(len(self.layers), "layer"), counted(self.n_utterances, "utterance")
-        return f"dynamics of {layers}, {utterances}, {100 * self.level:g} % intervals by {self.by}"
+        some = any(np.isfinite(pooled.low).any() for pooled in self.measures.values())
+        intervals = f"{100 * self.level:g} % intervals by {self.by}" if some else "no intervals"
+        return f"dynamics of {layers}, {utterances}, {intervals}"
 
     def __str__(self) -> str:
         columns = {"velocity (1/s)": ("velocity", 1, 1), "cosine distance": ("cosine_distance", 1, 3),
@@ -328,7 +330,7 @@ def _pool_layer(rho: np.ndarray, n_frames: np.ndarray, frame_rate: float, **opti
         return curve, scales, ["no utterance has an autocorrelation"]
     notes = list(timescales(curve.value[~np.isnan(curve.value)], frame_rate)[2])
     for name, value, *ends in zip(("e-folding", "integrated"), *scales, strict=True):
-        if curve.n_groups > 1 and np.isfinite(value) and np.isnan(ends).any():
+        if np.isfinite(curve.low).any() and np.isfinite(value) and np.isnan(ends).any():
             notes.append(f"the interval of the {name} time reaches below a frame or beyond the largest lag")
     return curve, scales, notes
 

@@ -16,8 +16,6 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-
 # %% ../../nbs/06_extraction/prepare.ipynb #76b80b16
 from ..audio.containers import AudioError
 from ..audio.loading import stretch
@@ -31,6 +29,7 @@ from .engine import AccumulatorKind, reproducible
 from .launch import shard_name
 from layerwise_nb.extraction.plan import (
     Batch,
+    choose_sample,
     choose_shard,
     disk_needed,
     memory_needed,
@@ -98,11 +97,9 @@ def choose_utterances(
 ) -> Survey:  # utterances in name order, name -> error of what was refused, and what to say about the corpus
     "The utterances that a run is asked for, and what cannot be one."
     utterances, refused, notes = _list(s, catalogue, sample_rate)
-    names = sorted([*(u.name for u in utterances), *refused])
-    if s.num_files and s.num_files < len(names):
-        chosen = set(np.random.default_rng(s.sample).choice(names, s.num_files, replace=False).tolist())
-        utterances = [u for u in utterances if u.name in chosen]
-        refused = {name: error for name, error in refused.items() if name in chosen}
+    chosen = choose_sample([*(u.name for u in utterances), *refused], s.num_files, s.sample)
+    utterances = [u for u in utterances if u.name in chosen]
+    refused = {name: error for name, error in refused.items() if name in chosen}
     long_names = {u.name: u for u in utterances if len(os.fsencode(f"{u.name}.npz")) > 255}
     refused |= {n: AudioError("bad name", f"{n[:60]}… is too long for a file name: rename it") for n in long_names}
     return Survey([u for u in utterances if u.name not in long_names], refused, notes)

@@ -22,7 +22,7 @@ from ..audio.utterances import Utterance
 from ..core.machine import available_processors
 from ..features.catalogue import Feature, common_grid
 from ..features.npz import FeatureFile, check_file
-from ..features.run_folder import StoreError, read_manifest, read_run
+from ..features.run_folder import StoreError, read_manifest, read_run, shard_runs
 
 # %% ../../nbs/06_extraction/resume.ipynb #a5009491
 def _same_stretch(u: Utterance, facts: dict) -> bool:
@@ -214,14 +214,14 @@ def check_same_labels(
     held: Collection[str] | None,  # names of the utterances that are in the sums; None: this run adds nothing to them
     shard: str = "",  # the one that this run does: "2of4"
 ) -> None:
-    "A `StoreError` if sums would get other labels than are in them, or than another shard has begun with."
+    "A `StoreError` if sums would get other labels than are in them, or than another shard is adding; under `change_records`."
     if held is None:
         return
     run, of = read_run(features_dir), shard.partition("of")[2]
-    others = [r for name, r in run.get("shards", {}).items() if name != shard and name.partition("of")[2] == of]
-    was = labels_of_sums(run)
-    if was and (held or any(r["status"] == "running" for r in others)) and (differs := other_labels(was, settings)):
+    others = [name for name, r in run.get("shards", {}).items() if r["status"] == "running" and name != shard]
+    was, beside = labels_of_sums(run), [name for name in others if name.partition("of")[2] == of]
+    if was and (held or any(shard_runs(features_dir, name) for name in beside)) and (differs := other_labels(was, settings)):
         then, now = (labels[differs[0]] or "not given" for labels in (was, labels_asked(settings)))
         what = f"--{differs[0]} was {then}, now it is {now}"
-        where = f"the sums in {features_dir}, or a shard that has begun there,"
+        where = f"the sums in {features_dir}, or a shard that runs there,"
         raise StoreError(f"{where} have other labels ({what}): repeat them, or take another --save_dir")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['read_records', 'journal_path', 'Journal', 'read_manifest', 'merge_journals', 'StoreError', 'change_records',
-           'lock_folder', 'remove_stale', 'check_same_run', 'read_run', 'start_run', 'end_run']
+           'lock_folder', 'shard_runs', 'remove_stale', 'check_same_run', 'read_run', 'start_run', 'end_run']
 
 # %% ../../nbs/01_features/run_folder.ipynb #00d112ad
 import json
@@ -162,6 +162,18 @@ def lock_folder(
         yield
     finally:
         lock.release()
+
+# %% ../../nbs/01_features/run_folder.ipynb #03bc9fe7
+def shard_runs(
+    features_dir: str | Path,  # the folder of NPZ files
+    shard: str,  # "2of4"
+) -> bool:
+    "Whether a run holds a folder for this shard; under `change_records`, as the look takes its lock for a moment."
+    try:
+        with FileLock(Path(features_dir, f".lock.{shard}"), timeout=0):
+            return False
+    except Timeout:
+        return True
 
 # %% ../../nbs/01_features/run_folder.ipynb #8ad7af0b
 def remove_stale(

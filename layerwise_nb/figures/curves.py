@@ -182,7 +182,7 @@ def lag_curves(
     n = f"n = {getattr(lagged, 'n', 0):,} frames"
     if pooled:
         band = f"band: {100 * lagged.level:g} % interval over {lagged.n_groups} groups"
-        n = band if lagged.n_groups > 1 else "one group, no interval"
+        n = band if np.isfinite(lagged.low).any() else "no intervals"
     details = [context, f"debiased linear CKA, {n}; a peak right of 0: the first layer leads",
                *few_notes(getattr(lagged, "notes", ()))]
     firsts = {a for a, _ in pairs}

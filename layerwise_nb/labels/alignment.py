@@ -26,7 +26,7 @@ from layerwise_nb.labels.label_files import (
     read_timit,
     read_tsv,
 )
-from .phone_sets import phones_or_words
+from .phone_sets import phones_or_words, taken_note
 from .textgrid import read_textgrid, read_tiers, write_textgrid  # noqa: F401, write_textgrid
 
 _all_ = ["SILENCES", "Interval", "is_silence", "read_buckeye", "read_ctm", "read_item", "read_librispeech_alignment",
@@ -175,6 +175,7 @@ class Alignments:
         self._tables: list[Path] = [self.source] if self.source.is_file() else []
         self._folders: dict[Path, dict[str, list[Path]]] = {}
         self.silences: Counter = Counter()  # label -> how many intervals were taken for silence
+        self.notes: set[str] = set()  # what labels of no tier were taken for
         self.aligner = _aligner(self.source)  # the program that made the labels; "" where it is not said
 
 # %% ../../nbs/02_labels/alignment.ipynb #ff56c6f1
@@ -270,28 +271,28 @@ def _table_of(self: Alignments, key: tuple[str, ...]) -> tuple[Path | None, list
     return None, []
 
 
+def _labels_of(self: Alignments, key: tuple[str, ...]) -> tuple[dict[str, list[Interval]] | None, Path | None]:
+    "The labels of a recording by tier, and the file for many that they stand in; None where there is none."
+    files = [] if self.source.is_file() else _own_file(self, key)
+    if grid := next((file for file in files if label_suffix(file) == ".textgrid"), None):
+        return read_tiers(grid), None
+    table, intervals = (None, [i for file in files for i in read_alignment(file)]) if files else _table_of(self, key)
+    if not files and table is None:
+        return None, None
+    tiers: dict[str, list[Interval]] = {}
+    for interval in intervals:
+        tiers.setdefault(interval.tier, []).append(interval)
+    a_channel = table is not None and label_suffix(table) == ".ctm" and len(tiers) == 1  # which is no tier
+    return ({"": intervals} if a_channel else tiers), table
+
+
 @patch
 def tiers_of(
     self: Alignments,
     path: str | PurePath,  # of a recording below the corpus, with or without suffix
 ) -> dict[str, list[Interval]] | None:  # tier -> its intervals, by start; None: there are no labels for it
     "The labels of a recording; a `ValueError` if they are ambiguous or wrong."
-    key = _key(path)
-    files = [] if self.source.is_file() else _own_file(self, key)
-    if grid := next((file for file in files if label_suffix(file) == ".textgrid"), None):
-        return read_tiers(grid)
-    tiers: dict[str, list[Interval]] = {}
-    for file in files:
-        for interval in read_alignment(file):
-            tiers.setdefault(interval.tier, []).append(interval)
-    if files:
-        return tiers
-    table, intervals = _table_of(self, key)
-    if table is None:
-        return None
-    for interval in intervals:
-        tiers.setdefault(interval.tier, []).append(interval)
-    return {"": intervals} if label_suffix(table) == ".ctm" and len(tiers) == 1 else tiers
+    return _labels_of(self, _key(path))[0]
 
 # %% ../../nbs/02_labels/alignment.ipynb #7a07a93c
 @lru_cache(maxsize=64)
@@ -303,14 +304,18 @@ def _kind_of(table: Path, size: int, modified_ns: int) -> str:
 
 
 @patch
-def untiered(
+def named_tiers_of(
     self: Alignments,
-    path: str | PurePath,  # of a recording below the corpus, whose labels are of no tier
-) -> str:  # "phones" or "words"
-    "What labels of no tier are, by all labels of their file: one recording may be too short to tell."
-    table, _ = _table_of(self, _key(path))
+    path: str | PurePath,  # of a recording below the corpus, with or without suffix
+) -> dict[str, list[Interval]] | None:  # as of `tiers_of`
+    "The labels of a recording; those of no tier under what all of their file are, as one recording may be too short to tell."
+    tiers, table = _labels_of(self, _key(path))
+    if not tiers or set(tiers) != {""}:
+        return tiers
     stat = table.stat()
-    return _kind_of(table, stat.st_size, stat.st_mtime_ns)
+    kind = _kind_of(table, stat.st_size, stat.st_mtime_ns)
+    self.notes.add(taken_note(kind))
+    return {kind: tiers[""]}
 
 # %% ../../nbs/02_labels/alignment.ipynb #16ad28ac
 @patch

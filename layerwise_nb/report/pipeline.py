@@ -70,14 +70,16 @@ def visualize(
     with open_study(analyses, given, list(ANALYSES.values())) as (study, settings):
 
         def show(records: Mapping[str, dict], left: list[str]) -> Path:
-            made = {name: record for name, record in records.items() if name not in left}
-            return _write(study, made, settings, left=left)["page"]
+            skipped = {*left, *_gone(study.folder, records)}
+            return _write(study, {name: r for name, r in records.items() if name not in skipped}, settings, left=left)["page"]
 
         found = make_all(study, analyses, settings, bool(only), show)
-        for name, file in _gone(study.folder, found.records).items():
+        gone = _gone(study.folder, found.records)
+        for name, file in gone.items():
             print(f"{name:12} not on the page: {file} is gone; make it again with --only {name}", file=sys.stderr)
         problems = {name: found.records[name]["problems"] for name in ANALYSES if found.records.get(name, {}).get("problems")}
-        pages = _write(study, found.records, settings, report)
+        shown = {name: record for name, record in found.records.items() if name not in gone}
+        pages = _write(study, shown, settings, report)
     return {**pages, "made": found.made, "kept": found.kept, "problems": problems}
 
 # %% ../../nbs/16_report/pipeline.ipynb #68e1b89e
@@ -159,7 +161,6 @@ def _write(
     study: Study, records: Mapping[str, dict], settings: Mapping[str, Any], report: str | None = None, left: Sequence[str] = ()
 ) -> dict[str, Path]:
     "The page, the notebook beside it when nothing is left to be made, and, if asked for, the report."
-    records = {name: records[name] for name in records.keys() - _gone(study.folder, records)}
     page = replace(_page(study, records, settings), to_come=[ANALYSES[name].title for name in left])
     if not left:
         page = replace(page, notebook=_notebook(study, records, settings, page.title).name)

@@ -6,13 +6,12 @@
 __all__ = ['Results', 'figure_names']
 
 # %% ../../nbs/16_report/results.ipynb #8c88f692
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from ..analyses.analysis import open_study
-from ..analyses.finished import make_all
+from ..analyses.finished import make_all, read_records
 from .pipeline import ANALYSES, visualize
 
 # %% ../../nbs/16_report/results.ipynb #42e7905e
@@ -28,8 +27,7 @@ class Results:
         self.settings = {"features_dir": features_dir, "output_dir": output_dir, **settings}
 
     def _records(self) -> dict[str, dict]:
-        path = Path(self.settings["output_dir"]).expanduser() / "clean_analysis/parts.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return read_records(Path(self.settings["output_dir"]).expanduser() / "clean_analysis")
 
     @property
     def figures(self) -> dict[str, list[str]]:
