@@ -261,7 +261,7 @@ def make_all(
 
     making.figures(chosen, grow)
     if films := [analysis for analysis in chosen if making.outcomes[analysis.name].later]:
-        print(f"{'films':12} now; all else is there {show(records, [])}", file=sys.stderr, flush=True)
+        print(f"{'films':12} now; all else is there: {show(records, [])}", file=sys.stderr, flush=True)
         for analysis in films:
             making.keep(analysis, with_films(making.outcomes[analysis.name]))
     return Made(records, list(making.outcomes), kept)
