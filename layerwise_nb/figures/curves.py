@@ -100,8 +100,7 @@ def temporal_curves(
     units = {_MEASURES[name][1] for name in measures}
     if len(units) != 1:
         raise ValueError(f"expected measures of one unit; found {', '.join(sorted(units))}: make a figure for each")
-    (unit,) = units
-    pooled = {_MEASURES[name][0]: (summary.measures[name], _MEASURES[name][2]) for name in measures}
+    (unit,), pooled = units, {_MEASURES[name][0]: (summary.measures[name], _MEASURES[name][2]) for name in measures}
     one, lines = next(iter(pooled.values()))[0], [context] if isinstance(context, str) else context
     band = [f"band: {100 * one.level:g} % interval over {one.n_groups} {summary.by}s"] * bool(np.isfinite(one.low).any())
     curves = {name: factor * p.value for name, (p, factor) in pooled.items()}
