@@ -130,14 +130,12 @@ def _line(ax, panel: Panel, line: Line) -> None:
 
 def _area(ax, panel: Panel, area: Area) -> None:
     for i, run in enumerate(band_runs(area.x, area.low, area.high)):
-        name = None if i else plain(area.name) or None
-        ax.fill_between(*run, color=area.color, alpha=area.opacity, lw=0, label=name)
+        ax.fill_between(*run, color=area.color, alpha=area.opacity, lw=0, label=None if i else plain(area.name) or None)
 
 
 def _rule(ax, panel: Panel, rule: Rule) -> None:
-    draw = ax.axhline if rule.across else ax.axvline
     color, width = ("#DDDDDD", 0.6) if rule.faint else (rule.color or "#888888", 1.6 if rule.color else 0.8)
-    draw(rule.at, color=color, lw=width, ls=":" if rule.dotted else "-", zorder=1)
+    (ax.axhline if rule.across else ax.axvline)(rule.at, color=color, lw=width, ls=":" if rule.dotted else "-", zorder=1)
 
 
 def _zones(ax, panel: Panel, zones: Zones) -> None:
