@@ -157,6 +157,8 @@ def test_a_browser_shows_the_letters(tmp_path):
             ticks = page.eval_on_selector_all(f".{axis}tick text", "all => all.map(one => one.textContent)")
             assert sorted(ticks) == sorted(texts)
         assert page.text_content(".gtitle").startswith("<b>$x$</b> & more%{x} <i>")
+        tools = page.eval_on_selector_all(".modebar-btn", "all => all.map(one => one.dataset.title)")
+        assert "Zoom" in tools and not any("hare" in tool or "elect" in tool for tool in tools), tools  # nothing is sent
         browser.close()
 
 

@@ -8,6 +8,7 @@ __all__ = ['INPUT_KEPT', 'PREFERRED', 'Number', 'written', 'Table', 'Finding', '
 
 # %% ../../nbs/14_analyses/findings.ipynb #633f5d65
 import csv
+import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -158,6 +159,14 @@ def _reach(
         return ""
     return f"; its interval overlaps with {'those of ' * (len(near) > 1)}{in_runs(near) if len(near) < 4 else others}"
 
+# %% ../../nbs/14_analyses/findings.ipynb #77779d94
+def _massive(folder: Path, file: str, layers: Sequence[str]) -> str:
+    "What to say of layers whose number is that of a few frames or of one feature; the JSON of the matrix names them."
+    facts = Path(folder) / file.replace("_numbers.csv", ".json")
+    known = json.loads(facts.read_text(encoding="utf-8")).get("massive", []) if facts.is_file() else []
+    of = [name for name in layers if name in known]
+    return f"; a few frames or one feature hold most of the variance of {' and '.join(of)}" if of else ""
+
 # %% ../../nbs/14_analyses/findings.ipynb #d2f07d1b
 def _matrix(table: Table, layers: Sequence[str]) -> tuple[list[str], np.ndarray]:
     "The layers that a table of pairs holds, and its values."
@@ -184,7 +193,8 @@ def _similarity(folder: Path, layers: Sequence[str], file: str, label: str) -> I
         pairs = [(a, b) for (a, b), value in zip(zip(names, names[1:], strict=False), steps, strict=True) if np.isfinite(value)]
         numbers = {f"{a} and {b}": table.number(series=a, x=b) for a, b in pairs}
         most = f"{names[k]} and {names[k + 1]}"
-        yield ("Of neighbors, ", most, f" differ most: {label} ", numbers[most], _reach(numbers, most, "other pairs"), ".")
+        more = _reach(numbers, most, "other pairs"), _massive(folder, file, names[k : k + 2])
+        yield ("Of neighbors, ", most, f" differ most: {label} ", numbers[most], *more, ".")
 
 # %% ../../nbs/14_analyses/findings.ipynb #1d978bd7
 def _curve(table: Table, series: str, layers: Sequence[str]) -> dict[str, Number]:

@@ -28,7 +28,7 @@ from ..features.store import FeatureStore
 from ..labels.alignment import label_suffix
 
 # %% ../../nbs/14_analyses/finished.ipynb #7c708f75
-RESULTS_VERSION = 9  # raised with every change of a number or file that an analysis writes: older results are then made again
+RESULTS_VERSION = 10  # raised with every change of a number or file that an analysis writes: older results are then made again
 _FILES = ("labels", "speaker_table", "phone_map")  # settings that name files or folders of them
 
 
@@ -279,7 +279,7 @@ def make_all(
     making.figures(chosen, grow)
     if films := [analysis for analysis in chosen if making.outcomes[analysis.name].later]:
         page = show(records, [])
-        print(f"{'films':12} now; all else is {f'there {page}' if page else 'made'}", file=sys.stderr, flush=True)
+        print(f"{'films':12} now; all else is {f'there: {page}' if page else 'made'}", file=sys.stderr, flush=True)
         for analysis in films:
             making.keep(analysis, with_films(making.outcomes[analysis.name]))
     return Made(records, list(making.outcomes), kept)

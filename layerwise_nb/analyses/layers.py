@@ -35,14 +35,14 @@ def _curves(study: Study, problems: list[str]) -> list[Card]:
 
 # %% ../../nbs/14_analyses/layers.ipynb #9df71f91
 def _norms(study: Study) -> Card:
-    "How long the frames of each layer are."
+    "How large the frames of each layer are."
     frames = study.summary.reservoir.frames
     norms = {name: np.linalg.norm(x, axis=1) for name, x in frames.items()}
     low, middle, high = np.array([np.quantile(x, (0.05, 0.5, 0.95)) for x in norms.values()]).T
     context = [study.summary.title, f"median over {study.summary.reservoir.n:,} frames, band: 5 to 95 % of them"]
-    caption = "How long the frames of a layer are, how much that differs from frame to frame, and how long the longest is."
+    caption = "The norm of a layer's frames: the median, how much it differs from frame to frame, and the largest."
     options = {"bands": {"median": (low, high)}, "log": bool((low > 0).all())}
-    curves = {"median": middle, "longest frame": np.array([x.max() for x in norms.values()])}
+    curves = {"median": middle, "largest": np.array([x.max() for x in norms.values()])}
     return study.save_curve("norm", "Norm of each layer", caption, list(frames), curves, "norm", context, **options)
 
 # %% ../../nbs/14_analyses/layers.ipynb #97392427

@@ -197,7 +197,8 @@ def write_result(
         arrays |= {"columns": np.array(matrix.names_b)}
     arrays |= ({"low": intervals.low, "high": intervals.high} if intervals else {}) | dict(more or {})
     facts = {"metric": matrix.metric, "estimator": matrix.estimator, "n": matrix.n, **layers}
-    facts |= {"notes": [*matrix.notes, *result.notes], "intervals": intervals_facts(intervals), **header}
+    massive = [name for note in matrix.notes if getattr(note, "kind", "") == "massive" for name in note.layers]
+    facts |= {"notes": [*matrix.notes, *result.notes], "massive": massive, "intervals": intervals_facts(intervals), **header}
     return write_three(stem, "similarity", arrays, _csv(matrix), facts)
 
 # %% ../../nbs/14_analyses/matrices.ipynb #44fe7c6b

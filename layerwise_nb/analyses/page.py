@@ -129,7 +129,7 @@ def _interactive(files: Sequence[Path]) -> tuple[str, bool]:
     for path in files:
         if path.suffix == ".html" and (data := interactive_data(path)):
             return data, _is_wide(json.loads(data)["layout"])
-    return "", False
+    return "", any(path.suffix in _ALONE for path in files)  # at half the width nobody could read the labels of a film
 
 # %% ../../nbs/14_analyses/page.ipynb #9381bf4a
 def _links(files: Sequence[Path], page: Path) -> list[dict]:

@@ -65,7 +65,7 @@ _MEASURES = (  # stem, measures (none: the time scales), title, caption
      "1/e, and summed over all lags."),
     ("velocity", ("velocity",), "Frame-to-frame change of each layer", "Distance from frame to frame per second, in units of the "
      "layer's RMS distance from its mean, so that layers of any norm compare."),
-    ("norms", ("norm",), "Norm of each layer over time", "Mean length of a frame: its weight wherever layers are added or "
+    ("norms", ("norm",), "Norm of each layer over time", "Mean norm of a frame: its weight wherever layers are added or "
      "compared without normalizing."),
 )  # fmt: skip
 
@@ -118,7 +118,6 @@ def _lag_cards(study: Study, pooled: PooledLags, context: Sequence[str]) -> list
     ends, details = (pooled.lead_s, pooled.lead_low_s, pooled.lead_high_s), [*context, *pooled.notes, *_at_the_end(pooled)]
     figure = lead_heatmap(study.distinct, *ends, study.title, details)
     caption = "The lag at which two layers are most similar. Above 0: the row's layer is ahead of the column's."
-    caption += " Hatched: no lag stands out from chance."
     cards = [study.save("temporal_analysis/leads", "Which layer leads which", caption, figure)]
     if pairs := [(study.few[0], name) for name in study.few[1:]]:
         figure = lag_curves(pooled, pairs, study.title)

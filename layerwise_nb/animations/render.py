@@ -240,11 +240,11 @@ def matrix_animation(
     matrices, names = np.asarray(matrices, np.float32), tuple(names)
     if len(names) < 2:
         raise ValueError(f"a similarity matrix needs at least two layers; got {len(names)}")
-    short = layer_labels(names)
+    short, where = layer_labels(names), f"in the shaded {window_s:g} s" if window_s else "at the cursor"
     return Animation(
         "matrix", title, context, np.asarray(waveform), sample_rate, tuple(labels), np.asarray(times_s, float), names,
         matrices, np.diagonal(matrices, 1, -2, -1).T, [f"{a} – {b}" for a, b in pairwise(short)],
-        "each layer with the one above it", "every layer with every other, at the cursor", Scale(label, *limits),
+        "each layer with the one above it", f"every layer with every other, {where}", Scale(label, *limits),
         window_s=window_s,
     )
 

@@ -271,11 +271,10 @@ def angle_values(shared: Shared, data: LayerFrames) -> Iterator[ContentValue]:
     if not shared.sample.phones or len(np.unique(who)) < 2:
         return
     found = subspace_angles(x, phones, who, who, shared.n_nulls, seed=shared.seed)
-    common = {"unit": "frames", "classes": len(shared.sample.phones)}
     details = {"degrees": found.degrees.tolist(), "directions": list(found.directions)}
     yield ContentValue("subspace_angles", "phone_speaker", "speaker", data.name, data.kind, found.mean, found.null, len(x),
-                       folds=0, details=details, **common)  # fmt: skip
+                       "frames", len(np.unique(who)), 0, details=details)  # fmt: skip
     left = project_out(data.frames, class_directions(x, who))
     probe = probe_accuracy(left, shared.phone_names, frames.groups, folds=shared.folds, what=shared.sample.what)
     yield ContentValue("probe_accuracy", "without_speaker", "phone", data.name, data.kind, probe.accuracy, np.empty(0),
-                       probe.n, folds=len(np.unique(shared.folds)), chance=probe.chance, **common)  # fmt: skip
+                       probe.n, "frames", len(shared.sample.phones), len(np.unique(shared.folds)), probe.chance)  # fmt: skip

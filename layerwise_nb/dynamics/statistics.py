@@ -350,7 +350,7 @@ def _summarise(statistics: TemporalStatistics, by: str, level: float, n_resample
         scales.append(one)
         for reason in reasons:
             why.setdefault(reason, []).append(layer)
-    notes = [*means.notes, *(Note("undefined", f"{_some(layers)}: {reason}", layers) for reason, layers in why.items())]
+    notes = [*means.notes, *(Note("time_scale", f"{_some(layers)}: {reason}", layers) for reason, layers in why.items())]
     if statistics.failed:
         (name, layer), why = next(iter(sorted(statistics.failed.items())))
         text = f"{len(statistics.failed)} layers of utterances have no values; the first: {name}, {why}"

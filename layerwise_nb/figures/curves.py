@@ -100,14 +100,14 @@ def temporal_curves(
     units = {_MEASURES[name][1] for name in measures}
     if len(units) != 1:
         raise ValueError(f"expected measures of one unit; found {', '.join(sorted(units))}: make a figure for each")
-    (unit,) = units
-    pooled = {_MEASURES[name][0]: (summary.measures[name], _MEASURES[name][2]) for name in measures}
+    (unit,), pooled = units, {_MEASURES[name][0]: (summary.measures[name], _MEASURES[name][2]) for name in measures}
     one, lines = next(iter(pooled.values()))[0], [context] if isinstance(context, str) else context
     band = [f"band: {100 * one.level:g} % interval over {one.n_groups} {summary.by}s"] * bool(np.isfinite(one.low).any())
     curves = {name: factor * p.value for name, (p, factor) in pooled.items()}
+    notes = [note for note in summary.notes if unit == "ms" or getattr(note, "kind", "") != "time_scale"]
     return layer_curves(
         summary.layers, curves, f"{'time scale' if unit == 'ms' else next(iter(pooled))} ({unit})", _TITLES[unit],
-        [*lines, summary.title, *band, *few_notes(summary.notes)],
+        [*lines, summary.title, *band, *few_notes(notes)],
         {name: (factor * p.low, factor * p.high) for name, (p, factor) in pooled.items()},
         log=unit in ("ms", "RMS distances/s") or any(map(_large, curves.values())),
     )  # fmt: skip

@@ -21,7 +21,7 @@ from matplotlib.ticker import FuncFormatter
 from matplotlib.transforms import ScaledTranslation
 
 # %% ../../nbs/12_figures/matplotlib_renderer.ipynb #245bed38
-from .conventions import cell_inks, every, group_text, interval, line_style, thin, wrap
+from .conventions import band_runs, cell_inks, every, group_text, interval, line_style, thin, wrap
 from layerwise_nb.figures.specification import (
     Area,
     Axis,
@@ -118,8 +118,8 @@ def heading(
 # %% ../../nbs/12_figures/matplotlib_renderer.ipynb #de3fb30a
 def _line(ax, panel: Panel, line: Line) -> None:
     color, (marker, _), (dash, _) = line_style(line.style, line.role)
-    if line.low is not None:
-        ax.fill_between(line.x, line.low, line.high, color=color, alpha=0.2, lw=0, zorder=2)
+    for run in () if line.low is None else band_runs(line.x, line.low, line.high):
+        ax.fill_between(*run, color=color, alpha=0.2, lw=0, zorder=2)
     width, quiet = (0.6, True) if line.role == "quiet" else (1.5, False)
     x, y = (line.x, line.y) if line.markers else thin(line.x, line.y)
     ends = sorted(panel.y.limits or (-np.inf, np.inf))
@@ -129,13 +129,13 @@ def _line(ax, panel: Panel, line: Line) -> None:
 
 
 def _area(ax, panel: Panel, area: Area) -> None:
-    ax.fill_between(area.x, area.low, area.high, color=area.color, alpha=area.opacity, lw=0, label=plain(area.name) or None)
+    for i, run in enumerate(band_runs(area.x, area.low, area.high)):
+        ax.fill_between(*run, color=area.color, alpha=area.opacity, lw=0, label=None if i else plain(area.name) or None)
 
 
 def _rule(ax, panel: Panel, rule: Rule) -> None:
-    draw = ax.axhline if rule.across else ax.axvline
     color, width = ("#DDDDDD", 0.6) if rule.faint else (rule.color or "#888888", 1.6 if rule.color else 0.8)
-    draw(rule.at, color=color, lw=width, ls=":" if rule.dotted else "-", zorder=1)
+    (ax.axhline if rule.across else ax.axvline)(rule.at, color=color, lw=width, ls=":" if rule.dotted else "-", zorder=1)
 
 
 def _zones(ax, panel: Panel, zones: Zones) -> None:

@@ -9,13 +9,12 @@ __all__ = ['Drawing', 'axis_name', 'add_mark']
 import base64
 import functools
 from io import BytesIO
-from itertools import groupby
 
 import matplotlib as mpl
 import numpy as np
 
 from . import specification as spec
-from .conventions import cell_inks, interval, line_style, thin, wrap
+from .conventions import band_runs, cell_inks, interval, line_style, thin, wrap
 from .style import COLORS, GRAY, INK, colorscale, plotly_text
 
 # %% ../../nbs/12_figures/plotly_marks.ipynb #2bd6bc3f
@@ -55,14 +54,10 @@ def axis_name(
 
 # %% ../../nbs/12_figures/plotly_marks.ipynb #d8948387
 def _outline(x: np.ndarray, low: np.ndarray, high: np.ndarray) -> dict:
-    x, low, high = (np.asarray(a, dtype=float) for a in (x, low, high))
-    known = np.isfinite(low) & np.isfinite(high)
     xs, ys = [], []
-    for is_known, run in groupby(range(len(x)), key=lambda i: known[i]):
-        if is_known:
-            run = list(run)
-            xs += [*x[run].tolist(), *x[run[::-1]].tolist(), None]
-            ys += [*high[run].tolist(), *low[run[::-1]].tolist(), None]
+    for at, bottom, top in band_runs(x, low, high):
+        xs += [*at.tolist(), *at[::-1].tolist(), None]
+        ys += [*top.tolist(), *bottom[::-1].tolist(), None]
     return dict(x=xs, y=ys, fill="toself", mode="none", hoverinfo="skip")
 
 
@@ -112,6 +107,10 @@ def _zones(drawing: Drawing, panel: spec.Panel, zones: spec.Zones, row: int) -> 
     gray = dict(fillcolor="rgba(128,128,128,0.35)", line=dict(width=0), layer="below")
     refs = dict(xref=axis_name("x", row), yref=f"{axis_name('y', row)} domain")
     drawing.layout["shapes"] += [dict(type="rect", x0=a, x1=b, y0=0, y1=1, **refs, **gray) for a, b in zones.ends]
+    if zones.name:  # shapes are not in the legend
+        square = dict(symbol="square", size=12, color=gray["fillcolor"])
+        drawing.trace("scatter", row, x=[None], y=[None], mode="markers", marker=square, hoverinfo="skip",
+                      **drawing.in_legend(plotly_text(zones.name)))  # fmt: skip
 
 # %% ../../nbs/12_figures/plotly_marks.ipynb #440dfdec
 def _points(drawing: Drawing, panel: spec.Panel, points: spec.Points, row: int) -> None:

@@ -87,7 +87,8 @@ def _axis_facts(axis: Axis, pixels: float, along: str, categories: bool) -> dict
         elif along == "x" and (len(axis.names) > 9 or max(map(len, facts["ticktext"])) * len(axis.names) * 7 > pixels):
             facts["tickangle"] = -90
     if axis.log:
-        facts |= dict(type="log", range=axis.limits and np.log10(axis.limits).tolist(), dtick="D2" if axis.limits else None)
+        facts |= dict(type="log", range=axis.limits and np.log10(axis.limits).tolist(), dtick="D2" if axis.limits else None,
+                      tickformat="~g", nticks=3)  # whole numbers: plotly writes 200 as a small 2
     elif axis.span:
         facts["range"] = [float(end) for end in axis.span]
     if not axis.shown:

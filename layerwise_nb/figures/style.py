@@ -218,6 +218,7 @@ TEMPLATE = go.layout.Template(
         font=dict(family="system-ui, Segoe UI, Helvetica, Arial, sans-serif", size=12, color=INK), colorway=COLORS,
         paper_bgcolor="white", plot_bgcolor="white", xaxis=_AXIS, yaxis=_AXIS,
         hoverlabel=dict(align="left", font_size=12), legend=dict(orientation="h", x=0, y=1.02, yanchor="bottom"),
+        modebar=dict(remove=["sendChartToCloud", "select2d", "lasso2d"]),  # nothing is sent anywhere; there is nothing to select
     )
 )  # fmt: skip
 

@@ -17,10 +17,15 @@ from .specification import Area, Axis, Boxes, FigureSpec, Image, Line, Mark, Pan
 def _course(name: str, values: np.ndarray, x: Sequence[float], axis: Axis) -> str:
     "What a curve does, in words."
     values = np.asarray(values, dtype=float)
-    if not np.isfinite(values).any():
+    known = values[np.isfinite(values)]
+    if not known.size:
         return f"{name}: no values"
     where = axis.name(x[int(np.nanargmax(values))])
-    return f"{name} from {np.nanmin(values):.3g} to {np.nanmax(values):.3g}, highest at {where}"
+    if known.size == 1:
+        return f"{name} {known[0]:.3g} at {where} only"
+    if known.min() == known.max():
+        return f"{name} {known[0]:.3g} throughout"
+    return f"{name} from {known.min():.3g} to {known.max():.3g}, highest at {where}"
 
 # %% ../../nbs/12_figures/words.ipynb #c0ffee08
 def _extremes(image: Image, panel: Panel) -> str:
@@ -48,6 +53,15 @@ def _image_seen(image: Image, panel: Panel) -> str:
     missing = f", {(~known).sum()} without a value" if not known.all() else ""
     return f"{image.scale.label}: {shape}{reach}{missing}{_extremes(image, panel)}".removeprefix(": ")
 
+# %% ../../nbs/12_figures/words.ipynb #80885d38
+def _area_seen(area: Area, panel: Panel) -> str:
+    "Of areas that stand on each other, how high each is; of one alone, where it lies."
+    if sum(isinstance(mark, Area) for mark in panel.marks) > 1:
+        return _course(area.name, np.asarray(area.high) - np.asarray(area.low), area.x, panel.x)
+    ends = np.concatenate([area.low, area.high]).astype(float)
+    known = ends[np.isfinite(ends)]
+    return f"{area.name} between {known.min():.3g} and {known.max():.3g}" if known.size else f"{area.name}: no values"
+
 # %% ../../nbs/12_figures/words.ipynb #c0ffee0b
 def _mark_seen(mark: Mark, panel: Panel) -> str:
     "What a mark shows, in words; nothing for what only helps the eye."
@@ -59,7 +73,7 @@ def _mark_seen(mark: Mark, panel: Panel) -> str:
     if isinstance(mark, Line) and mark.name:
         return _course(mark.name, mark.y, mark.x, panel.x)
     if isinstance(mark, Area) and mark.name:
-        return _course(mark.name, np.asarray(mark.high) - np.asarray(mark.low), mark.x, panel.x)
+        return _area_seen(mark, panel)
     if isinstance(mark, Points) and (mark.name or len(mark.texts)):
         return counted(len(mark.x), "point") + f" ({mark.name})" * bool(mark.name)
     return counted(len(mark.labels), "label") if isinstance(mark, Strip) else ""
@@ -73,6 +87,7 @@ def alternative_text(
     for panel in spec.panels:
         parts = [text for mark in panel.marks if (text := _mark_seen(mark, panel))]
         more = [f"and {len(parts) - 6} more"] if len(parts) > 6 else []
-        seen += ["; ".join([*parts[:6], *more])] if parts else []
+        axis = f"{panel.y.title}: " if panel.y.title and not any(isinstance(mark, Image) for mark in panel.marks) else ""
+        seen += [axis + "; ".join([*parts[:6], *more])] if parts else []
     sentences = [f"{spec.kind}: {spec.title.rstrip('.')}", *seen]
     return " ".join(text if text.endswith(("?", "!")) else f"{text}." for text in sentences)

@@ -229,7 +229,7 @@ def _values(measure: Measure, sides: list, given, options: dict) -> tuple[np.nda
             found[a, b] = found[b, a]
         else:
             found[a, b], said = _attempt(compare, a, b)
-            notes += said
+            notes += [note for note in said if a != b or note.kind != "digits"]  # of a layer with itself the value is known
     values = np.array([[found[a, b] for b in columns] for a in rows])
     if np.isnan(values).all() and (reasons := [note for note in notes if note.kind == "undefined"]):
         raise UndefinedError(reasons[0].layers[0], reasons[0].partition(": ")[2])

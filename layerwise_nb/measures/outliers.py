@@ -66,9 +66,10 @@ def dominated(
             known[id(x)] = _held(x)
         frames, feature, far = known[id(x)]
         if len(x) >= 100 and frames > _SHARE:
-            who = f"1 % of the frames hold {frames:.0%} of the variance (up to {far:.0f} times the median distance from the mean)"
+            who = f"1 % of the frames hold {100 * frames:.0f} % of the variance"
+            who += f" (up to {far:.0f} times the median distance from the mean)"
             notes.append(Note("massive", f"{name}: {who}; what weighs by variance compares these", (name,), frames))
         elif x.shape[1] >= 64 and feature > _SHARE:
-            who = f"one of {x.shape[1]} features holds {feature:.0%} of the variance"
+            who = f"one of {x.shape[1]} features holds {100 * feature:.0f} % of the variance"
             notes.append(Note("massive", f"{name}: {who}; what weighs by variance compares this one", (name,), feature))
     return tuple(notes)

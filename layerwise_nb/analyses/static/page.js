@@ -91,6 +91,7 @@ async function draw(card) {
   const picture = card.querySelector('.picture'), image = picture.querySelector('img')
   if (picture.classList.contains('drawn')) return
   const figure = JSON.parse(card.querySelector('script.data').textContent), room = picture.clientWidth
+  if (card.classList.contains('wide') && !ofCells(figure)) figure.layout.width = Infinity  // time takes all the room there is
   const plot = document.createElement('div'), holder = document.createElement('div')
   plot.className = 'plot'
   plot.append(holder)
@@ -100,7 +101,8 @@ async function draw(card) {
   picture.append(plot)
   picture.classList.add('drawn')
   holder.style.width = `${widthOf(figure, room)}px`
-  await Plotly.newPlot(holder, ...fit(figure, room), { ...figure.config, responsive: false })
+  // No bar of tools: ten buttons a figure that Tab would stop at, unseen. A drag zooms, a double click goes back.
+  await Plotly.newPlot(holder, ...fit(figure, room), { ...figure.config, responsive: false, displayModeBar: false })
   walk(holder)
   card.redraw = () => Plotly.react(holder, ...fit(figure, picture.clientWidth)).then(() => {
     holder.style.width = `${holder._fullLayout.width}px`
