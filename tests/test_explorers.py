@@ -323,6 +323,10 @@ def test_layer_against_layer(open_notebook, folder):
     page.says(f"[{pair.null[0]:.3f}, {pair.null[1]:.3f}]")
     low, high = pair.correlations_null
     page.shows(1, 0, "y", [*high, *low[::-1], None])
+    page.control("pair").select_option(label="conv_3")  # the same without a mouse
+    page.control("and").select_option(label="transformer_input")
+    page.press("show pair")
+    page.shows(1, 1, "y", [*pair_steps(samples[0], "conv_3", "transformer_input")][-1].correlations)
     page.control("alignment").select_option(label="nearest")
     samples[0] = [*sample_frames(Reader(folder / "first", method="nearest").corpus, 300)][-1][1]
     page.shows(0, 0, "z", expected())
