@@ -44,8 +44,9 @@ def keep_titles(app, env):
     app.titles = dict(env.tocs)
     for page, contents in env.tocs.items():
         if not any(contents.findall(addnodes.toctree)):
-            app.titles[page] = title = contents.deepcopy()
-            del title[0][1:]
+            app.titles[page] = titles = contents.deepcopy()
+            for title in titles:
+                del title[1:]
 
 
 def navigate_by_titles(app, page, template, context, doctree):
