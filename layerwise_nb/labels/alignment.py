@@ -11,7 +11,7 @@ __all__ = ['LABEL_SUFFIXES', 'ALIGNER_FILE', 'label_suffix', 'read_alignment', '
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path, PurePath, PurePosixPath
 
@@ -295,12 +295,14 @@ def tiers_of(
     return _labels_of(self, _key(path))[0]
 
 # %% ../../nbs/02_labels/alignment.ipynb #7a07a93c
+def _kind(intervals: Sequence[Interval]) -> str:
+    return phones_or_words([i.label for i in intervals], [i.end_s - i.start_s for i in intervals])
+
+
 @lru_cache(maxsize=64)
 def _kind_of(table: Path, size: int, modified_ns: int) -> str:
     "What labels of no tier in a file for many are."
-    found = _read_many(table, size, modified_ns)
-    every = [i for own in found.values() for i in own]
-    return phones_or_words([i.label for i in every], [i.end_s - i.start_s for i in every])
+    return _kind([i for own in _read_many(table, size, modified_ns).values() for i in own])
 
 
 @patch
@@ -312,8 +314,8 @@ def named_tiers_of(
     tiers, table = _labels_of(self, _key(path))
     if not tiers or set(tiers) != {""}:
         return tiers
-    stat = table.stat()
-    kind = _kind_of(table, stat.st_size, stat.st_mtime_ns)
+    stat = table and table.stat()
+    kind = _kind_of(table, stat.st_size, stat.st_mtime_ns) if table else _kind(tiers[""])
     self.notes.add(taken_note(kind))
     return {kind: tiers[""]}
 
