@@ -227,16 +227,21 @@ def figures(
     from layerwise_nb.figures.drawing import drawing_aside
 
     waiting = []
+
+    def keep(most: int) -> None:  # that go on waiting
+        while len(waiting) > most:
+            self.keep(*waiting.pop(0))
+            kept([name for name in self.todo if name not in self.outcomes])
+
     with drawing_aside() as drawing:
         for analysis in analyses:
+            if analysis.slow:
+                keep(0)  # what is there is not to wait for it
             why = _why(self.records.get(analysis.name), self.todo[analysis.name])
             print(f"{analysis.name:12} {why}", file=sys.stderr, flush=True)
             waiting.append((analysis, make_one(self.study, analysis, self.settings), drawing.take()))
-            while len(waiting) > bool(self.outcomes):  # the first is soon to be seen; figures of others are drawn meanwhile
-                self.keep(*waiting.pop(0))
-                kept([name for name in self.todo if name not in self.outcomes])
-        for last in waiting:
-            self.keep(*last)
+            keep(bool(self.outcomes))  # the first is soon to be seen; figures of others are drawn meanwhile
+        keep(0)
 
 # %% ../../nbs/14_analyses/finished.ipynb #e7bfdc4c
 def _on_the_way(
