@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.machine import one_math_thread
 from .folds import Estimate, bootstrap_interval, split_in_halves
 
 # %% ../../nbs/08_probing/clusters.ipynb #35fa0044
@@ -124,7 +125,7 @@ def fit_units(
         settings.n_units, init=_plus_plus, n_init=settings.n_init, batch_size=settings.batch_size,
         max_iter=settings.max_iter, random_state=seed, compute_labels=False,
     )  # fmt: skip
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), one_math_thread(openmp=True):  # the library is there by now, and heeds the limit
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct frames than units: as many units as there can be
         return model.fit(np.ascontiguousarray(features))
 
