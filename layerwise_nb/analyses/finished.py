@@ -287,4 +287,4 @@ def make_all(
         print(f"{'films':12} now; all else is {f'there: {page}' if page else 'made'}", file=sys.stderr, flush=True)
         for analysis in films:
             making.keep(analysis, with_films(making.outcomes[analysis.name]))
-    return Made(records, list(making.outcomes), kept)
+    return Made(records, list(todo), kept)
