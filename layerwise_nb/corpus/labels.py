@@ -50,7 +50,7 @@ class CorpusLabels:
         source: str = "",  # where the labels are from, for people
     ):
         self.sample_rate, self.phone_set, self.stress, self.source = sample_rate, phone_set, stress, source
-        self.named = False  # some labels are of tiers that have names
+        self.named = self.unnamed = False  # labels of some utterances are of tiers that have names, of some they are of none
         self.keeps_both = False  # labels of no tier (CTM) are phones and words, until it is known which set of phones is meant
         self.aligner = ""  # the program that made the labels, where it is known
         self.samples: dict[str, int] = {}  # utterance -> its length, of all that have labels
@@ -106,7 +106,7 @@ def add(
             self._intervals[tier][utterance] = rows[tier]
     self.samples[utterance], self.speakers[utterance] = n_samples, speaker
     self.missing.pop(utterance, None)
-    self.named, self._classes = self.named or named, {}
+    self.named, self.unnamed, self._classes = self.named or named, self.unnamed or not named, {}
 
 # %% ../../nbs/10_corpus/labels.ipynb #64d5b3d2
 @patch(as_prop=True)
@@ -144,6 +144,8 @@ def _classes_of(self: CorpusLabels, tier: str) -> tuple[list[str], np.ndarray]:
     "Names of the classes of a tier; and for each label as it was read the class, -1 for silence."
     if tier not in TIERS:
         raise ValueError(f"expected tier to be {' or '.join(TIERS)}; got {tier!r}")
+    if self.named and self.unnamed:
+        raise ValueError("expected tiers in all files of labels, or in none; got both: a TSV with a column tier says what all are")
     if tier not in self._classes:
         labels = self._numbers[tier]
         if not self.keeps_both and self.untiered not in ("", tier):
@@ -338,7 +340,7 @@ def merge(
             self._intervals[tier][name] = rows
     self.samples |= other.samples
     self.speakers |= other.speakers
-    self.named |= other.named
+    self.named, self.unnamed = self.named or other.named, self.unnamed or other.unnamed
     self.missing = {name: why for name, why in (self.missing | other.missing).items() if name not in self.samples}
     self.source, self.aligner, self._classes = self.source or other.source, self.aligner or other.aligner, {}
 
@@ -353,7 +355,8 @@ def save(
     arrays = {"utterances": np.array(names, dtype=str), "speakers": np.array([self.speakers[n] for n in names], dtype=str),
               "samples": np.array([self.samples[n] for n in names], np.int64)}  # fmt: skip
     header = {"sample_rate": self.sample_rate, "phone_set": self.phone_set, "stress": self.stress, "source": self.source,
-              "aligner": self.aligner, "named": self.named, "missing": dict(sorted(self.missing.items()))}  # fmt: skip
+              "aligner": self.aligner, "named": self.named, "unnamed": self.unnamed,
+              "missing": dict(sorted(self.missing.items()))}  # fmt: skip
     for tier in TIERS:
         old = list(self._numbers[tier])
         header[tier] = sorted(old)
@@ -386,4 +389,5 @@ def load(
         parts = np.split(both, np.cumsum(counts.clip(0))[:-1]) if names else []
         labels._intervals[tier] = {n: part for n, part, count in zip(names, parts, counts, strict=True) if count >= 0}
     labels.named = header.get("named", header["phones"] != header["words"])  # older files do not say
+    labels.unnamed = header.get("unnamed", not labels.named)
     return labels

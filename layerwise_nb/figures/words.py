@@ -14,6 +14,11 @@ from ..core.notes import counted
 from .specification import Area, Axis, Boxes, FigureSpec, Image, Line, Mark, Panel, Points, Strip
 
 # %% ../../nbs/12_figures/words.ipynb #c0ffee05
+def _said(number: float) -> str:
+    "Three digits; a large number whole, not as 1e+03."
+    return f"{number:.3g}" if abs(number) < 999.5 else f"{number:,.0f}"
+
+
 def _course(name: str, values: np.ndarray, x: Sequence[float], axis: Axis) -> str:
     "What a curve does, in words."
     values = np.asarray(values, dtype=float)
@@ -22,10 +27,10 @@ def _course(name: str, values: np.ndarray, x: Sequence[float], axis: Axis) -> st
         return f"{name}: no values"
     where = axis.name(x[int(np.nanargmax(values))])
     if known.size == 1:
-        return f"{name} {known[0]:.3g} at {where} only"
+        return f"{name} {_said(known[0])} at {where} only"
     if known.min() == known.max():
-        return f"{name} {known[0]:.3g} throughout"
-    return f"{name} from {known.min():.3g} to {known.max():.3g}, highest at {where}"
+        return f"{name} {_said(known[0])} throughout"
+    return f"{name} from {_said(known.min())} to {_said(known.max())}, highest at {where}"
 
 # %% ../../nbs/12_figures/words.ipynb #c0ffee08
 def _extremes(image: Image, panel: Panel) -> str:
@@ -37,7 +42,7 @@ def _extremes(image: Image, panel: Panel) -> str:
     if not rows or not columns or np.isfinite(told).sum() < 2:
         return ""
     ends = [np.unravel_index(find(told), told.shape) for find in (np.nanargmax, np.nanargmin)]
-    high, low = (f"{rows[i]} and {columns[j]} ({told[i, j]:.3g})" for i, j in ends)
+    high, low = (f"{rows[i]} and {columns[j]} ({_said(told[i, j])})" for i, j in ends)
     return f", highest {high}, lowest {low}"
 
 
@@ -47,9 +52,10 @@ def _image_seen(image: Image, panel: Panel) -> str:
     if image.numbers is not None and panel.y.names:
         rows = [(name, row, told) for name, row, told in zip(panel.y.names, image.values, image.told, strict=True)
                 if np.isfinite(row).any()]  # fmt: skip
-        best = [f"{name} at {panel.x.name(k)} ({told[k]:.3g})" for name, row, told in rows[:12] for k in [int(np.nanargmax(row))]]
+        best = [f"{name} at {panel.x.name(k)} ({_said(told[k])})"
+                for name, row, told in rows[:12] for k in [int(np.nanargmax(row))]]  # fmt: skip
         return f"{shape}; best in each row: {', '.join(best)}" + f" and {len(rows) - 12} more rows" * (len(rows) > 12)
-    reach = f", {image.told[known].min():.3g} to {image.told[known].max():.3g}" if known.any() else ""
+    reach = f", {_said(image.told[known].min())} to {_said(image.told[known].max())}" if known.any() else ""
     missing = f", {(~known).sum()} without a value" if not known.all() else ""
     return f"{image.scale.label}: {shape}{reach}{missing}{_extremes(image, panel)}".removeprefix(": ")
 
@@ -60,7 +66,7 @@ def _area_seen(area: Area, panel: Panel) -> str:
         return _course(area.name, np.asarray(area.high) - np.asarray(area.low), area.x, panel.x)
     ends = np.concatenate([area.low, area.high]).astype(float)
     known = ends[np.isfinite(ends)]
-    return f"{area.name} between {known.min():.3g} and {known.max():.3g}" if known.size else f"{area.name}: no values"
+    return f"{area.name} between {_said(known.min())} and {_said(known.max())}" if known.size else f"{area.name}: no values"
 
 # %% ../../nbs/12_figures/words.ipynb #c0ffee0b
 def _mark_seen(mark: Mark, panel: Panel) -> str:

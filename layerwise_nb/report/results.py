@@ -32,7 +32,8 @@ class Results:
     @property
     def figures(self) -> dict[str, list[str]]:
         "Analysis -> the names of its figures."
-        return {name: figure_names(record) for name, record in self._records().items()}
+        records = self._records()
+        return {name: figure_names(records[name]) for name in ANALYSES if name in records}
 
     def __repr__(self) -> str:
         return "\n".join(f"{name}: {', '.join(figures)}" for name, figures in self.figures.items())
@@ -66,7 +67,9 @@ class Results:
 
     def page(self) -> Path:
         "Write the page anew: all analyses that were made, under these settings."
-        return visualize(**self.settings, only=",".join(self.figures))["page"]
+        if not (made := self.figures):
+            raise ValueError("expected analyses that were made; found none: make one, with results.make")
+        return visualize(**self.settings, only=",".join(made))["page"]
 
 # %% ../../nbs/16_report/results.ipynb #9e0cfa94
 def figure_names(
