@@ -145,7 +145,7 @@ def _classes_of(self: CorpusLabels, tier: str) -> tuple[list[str], np.ndarray]:
     if tier not in TIERS:
         raise ValueError(f"expected tier to be {' or '.join(TIERS)}; got {tier!r}")
     if self.named and self.unnamed:
-        raise ValueError("expected tiers in all files of labels, or in none; got both: a TSV with a column tier says what all are")
+        raise ValueError("expected tiers in all label files or in none; got both: a TSV with a column tier says what each is")
     if tier not in self._classes:
         labels = self._numbers[tier]
         if not self.keeps_both and self.untiered not in ("", tier):

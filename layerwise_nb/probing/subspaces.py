@@ -48,8 +48,6 @@ def target_cca(
     layer: "FoldLayers | None" = None,  # of these sums, where it is made already
 ) -> TargetCca:
     "Canonical correlations of a layer with a target, fitted on the other folds."
-    if len(sums.n) < 2:
-        raise ValueError(f"expected 2 or more folds, to fit on some and judge by others; got {len(sums.n)}: add speakers")
     labels = _LabelSets(sums.y, sums.yy, sums.xy.transpose(0, 2, 1)[:, None])
     ((parts, weights),) = _projections(layer or fold_layers(sums, ridge), [labels])
     return TargetCca.of(parts[0], weights[0], int(sums.n.sum()), n_groups, what)
@@ -145,6 +143,8 @@ def fold_layers(
     folds: np.ndarray | None = None,  # (n,) of these
 ) -> FoldLayers:
     "A layer with each fold held out: once for all targets and nulls of the same rows."
+    if len(sums.n) < 2:
+        raise ValueError(f"expected 2 or more folds, to fit on some and judge by others; got {len(sums.n)}: add speakers")
     total, few = (sums.n.sum(), sums.x.sum(0), sums.xx.sum(0)), x is not None and sums.n.max() < sums.x.shape[1]
     rows = [np.asarray(x[folds == f], np.float64) for f in np.unique(folds)] if few else [None] * len(sums.n)
     return [_FoldLayer.of(sums, total, f, ridge, rows[f]) for f in range(len(sums.n))]
