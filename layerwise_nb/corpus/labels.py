@@ -114,6 +114,8 @@ def untiered(
     self: CorpusLabels,
 ) -> str:  # "" where tiers have names
     "What labels of no tier, which both tiers hold, are taken for: phones or words."
+    if self.named and self.unnamed:
+        raise ValueError("expected tiers in all label files or in none; got both: a TSV with a column tier says what each is")
     labels = self._numbers["phones"]
     if self.named or not labels:
         return ""
@@ -144,8 +146,6 @@ def _classes_of(self: CorpusLabels, tier: str) -> tuple[list[str], np.ndarray]:
     "Names of the classes of a tier; and for each label as it was read the class, -1 for silence."
     if tier not in TIERS:
         raise ValueError(f"expected tier to be {' or '.join(TIERS)}; got {tier!r}")
-    if self.named and self.unnamed:
-        raise ValueError("expected tiers in all label files or in none; got both: a TSV with a column tier says what each is")
     if tier not in self._classes:
         labels = self._numbers[tier]
         if not self.keeps_both and self.untiered not in ("", tier):

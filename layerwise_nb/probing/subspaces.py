@@ -132,10 +132,10 @@ class _LabelSets:
         parts = np.stack([across, squares, np.einsum("sqk,sqk->sk", b, own @ b)], axis=1)
         return parts, weights / weights.sum(1, keepdims=True)
 
-# %% ../../nbs/08_probing/subspaces.ipynb #1f971b13
+
 FoldLayers = list[_FoldLayer]
 
-
+# %% ../../nbs/08_probing/subspaces.ipynb #1f971b13
 def fold_layers(
     sums: FoldSums | FoldGrams,  # of the layer
     ridge: float = 1e-3,  # penalty a training row, of features with variance 1
