@@ -389,5 +389,5 @@ def load(
         parts = np.split(both, np.cumsum(counts.clip(0))[:-1]) if names else []
         labels._intervals[tier] = {n: part for n, part, count in zip(names, parts, counts, strict=True) if count >= 0}
     labels.named = header.get("named", header["phones"] != header["words"])  # older files do not say
-    labels.unnamed = header.get("unnamed", not labels.named)
+    labels.unnamed = header.get("unnamed", bool(header["phones"]) and not labels.named)
     return labels

@@ -218,9 +218,10 @@ def check_same_labels(
     if held is None:
         return
     run, of = read_run(features_dir), shard.partition("of")[2]
-    others = [name for name, r in run.get("shards", {}).items() if r["status"] == "running" and name != shard]
-    was, beside = labels_of_sums(run), [name for name in others if name.partition("of")[2] == of]
-    if was and (held or any(shard_runs(features_dir, name) for name in beside)) and (differs := other_labels(was, settings)):
+    others = [name for name, r in run.get("shards", {}).items()
+              if r["status"] == "running" and name != shard and name.partition("of")[2] == of]  # fmt: skip
+    was = labels_of_sums(run)
+    if was and (held or any(shard_runs(features_dir, name) for name in others)) and (differs := other_labels(was, settings)):
         then, now = (labels[differs[0]] or "not given" for labels in (was, labels_asked(settings)))
         what = f"--{differs[0]} was {then}, now it is {now}"
         where = f"the sums in {features_dir}, or a shard that runs there,"
